@@ -1,0 +1,94 @@
+package audit
+
+import (
+	"fmt"
+	"time"
+)
+
+// Event is one recorded fact in the form that every kind shares: one text for
+// each field of its kind, where an empty text means that the field is absent.
+//
+// An Event is what parsers make, what Normalize checks, and what is stored. It
+// is not safe for concurrent use while it is being changed.
+type Event struct {
+	Kind Kind
+	// EventID is the name that the recorder gave the event, if any. The same
+	// kind, EventID and timestamp is the same event.
+	EventID string
+	// Source is which token, importer or process the event came through.
+	Source string
+
+	values []string // in the order of Kind.Fields
+}
+
+// NewEvent returns an event of a kind without any field. It panics if the kind
+// is not one of the four.
+func NewEvent(kind Kind) *Event {
+	return &Event{Kind: kind, values: make([]string, len(kind.Fields()))}
+}
+
+// NewEventWithValues returns an event of a kind that owns the given values, one
+// for each of the kind's fields in their order. It panics if their number is
+// another.
+func NewEventWithValues(kind Kind, values []string) *Event {
+	if len(values) != len(kind.Fields()) {
+		panic(fmt.Sprintf("audit: %d values for a %s of %d fields", len(values), kind, len(kind.Fields())))
+	}
+	return &Event{Kind: kind, values: values}
+}
+
+// Get returns the text of a field, and "" for a field that is absent or that
+// the kind does not have.
+func (e *Event) Get(field string) string {
+	if i := e.Kind.Index(field); i >= 0 {
+		return e.values[i]
+	}
+	return ""
+}
+
+// Set changes the text of a field. It panics if the kind has no such field,
+// which is a mistake in the program and never in its input.
+func (e *Event) Set(field, value string) {
+	i := e.Kind.Index(field)
+	if i < 0 {
+		panic(fmt.Sprintf("audit: a %s has no field %q", e.Kind, field))
+	}
+	e.values[i] = value
+}
+
+// Has reports whether the kind of the event has the field at all.
+func (e *Event) Has(field string) bool { return e.Kind.Index(field) >= 0 }
+
+// Values returns the texts of all fields in the order of Kind.Fields. The slice
+// belongs to the event.
+func (e *Event) Values() []string { return e.values }
+
+// Time returns the timestamp, in UTC, and the zero time if it is absent or
+// malformed.
+func (e *Event) Time() time.Time {
+	t, err := ParseTime(e.Get("timestamp"))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// SetTime sets the timestamp, cut to microseconds.
+func (e *Event) SetTime(t time.Time) { e.Set("timestamp", FormatTime(t)) }
+
+// timeLayout is how instants are written: always UTC, six decimals, Z.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// FormatTime writes an instant as the contract wants it: in UTC, with six
+// decimals and Z. What is finer than a microsecond is cut off.
+func FormatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+// ParseTime reads an RFC 3339 instant and returns it in UTC, cut to
+// microseconds. A time without a zone is an error: it would be a guess.
+func ParseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is not an RFC 3339 time such as 2026-03-01T12:00:00.123456Z", s)
+	}
+	return t.UTC().Truncate(time.Microsecond), nil
+}
