@@ -24,7 +24,7 @@ type Histogram struct {
 	Step  string // "day": what a bar is
 	Max   string // "570 a day": what the line at the top is
 	Bars  []Bar  // oldest first
-	// Later draws bars that were not counted as open ones; Why says the reason.
+	// Why says why some bars are Unknown, and "" where none is.
 	Why string
 }
 

@@ -1,0 +1,127 @@
+package templates
+
+import (
+	"math"
+	"strings"
+)
+
+// What markup needs to know and a view model need not say.
+
+func lateTitle(t Time) string {
+	if t.Early {
+		return "The clock of the recorder was ahead"
+	}
+	return "Recorded long after it happened"
+}
+
+func mostOf(counts []int64) int64 {
+	var most int64
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	return most
+}
+
+func mostOfBars(bars []Bar) int64 {
+	var most int64
+	for _, b := range bars {
+		most = max(most, b.Count)
+	}
+	return most
+}
+
+func mostFrequent(f Facet) int64 {
+	var most int64
+	for _, v := range f.Values {
+		most = max(most, v.Count)
+	}
+	return most
+}
+
+// facetNames are the labels of all facets, in a sentence.
+func facetNames(f Facets) string {
+	names := make([]string, len(f.Groups))
+	for i, g := range f.Groups {
+		names[i] = strings.ToLower(g.Label)
+	}
+	return strings.Join(names, ", ")
+}
+
+func excludeLabel(v FacetValue) string {
+	if v.Excluded {
+		return "Allow " + v.Label
+	}
+	return "Exclude " + v.Label
+}
+
+// article is "a day", "an hour".
+func article(noun string) string {
+	if noun != "" && strings.ContainsRune("aeiou", rune(noun[0])) || noun == "hour" {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+// The bars of a histogram stand between 14% and 78% of its height; a bar takes
+// 72% of its step.
+
+func barX(i, n int) string { return percent((float64(i) + 0.14) / float64(n)) }
+
+func barWidth(n int) string { return percent(0.72 / float64(n)) }
+
+func barHeight(b Bar, most int64) float64 { return 0.64 * share(b.Count, most) }
+
+// tickX puts the name of a step under the left edge of its bar, and the last
+// ones under the right edge, so that they stay on the page.
+func tickX(i, n int) string {
+	if tickAnchor(i, n) == "end" {
+		return percent((float64(i) + 0.86) / float64(n))
+	}
+	return barX(i, n)
+}
+
+func tickAnchor(i, n int) string {
+	if n > 3 && float64(i) > 0.92*float64(n) {
+		return "end"
+	}
+	return "start"
+}
+
+// logShare draws one event and a million so that both are seen.
+func logShare(n, most int64) float64 {
+	if n <= 0 || most <= 0 {
+		return 0
+	}
+	return math.Log1p(float64(n)) / math.Log1p(float64(max(n, most)))
+}
+
+func columnClass(c Column) string {
+	if c.Optional {
+		return string(c.Role) + " opt"
+	}
+	return string(c.Role)
+}
+
+// width is the number of columns, with the time and the checkbox.
+func width(t Table, selecting bool) int {
+	if selecting {
+		return len(t.Columns) + 2
+	}
+	return len(t.Columns) + 1
+}
+
+// cellHref is where the text of a cell leads: what happened leads to the event.
+func cellHref(c Cell, column Column, r Row) string {
+	if c.Href == "" && column.Role == RoleWhat {
+		return r.Href
+	}
+	return c.Href
+}
+
+// diffWidth is the number of columns of a diff.
+func diffWidth(d Diff) int {
+	if d.Created || d.Deleted {
+		return 2
+	}
+	return 3
+}
