@@ -40,6 +40,20 @@ var tags = map[Class][2]string{
 	Ins:    {"<ins>", "</ins>"},
 	Code:   {"<code>", "</code>"},
 	Cut:    {`<span class="cut">`, "</span>"},
+	wrong:  {`<span class="wrong">`, "</span>"},
+}
+
+// wrong is the mistake in a query.
+const wrong Class = "wrong"
+
+// typed is a query with its mistake pointed out; where something is missing at
+// the end, the mistake is the place after it.
+func typed(q BadQuery) []Span {
+	mistake := q.Wrong
+	if mistake == "" {
+		mistake = "\u00a0\u00a0"
+	}
+	return []Span{{Text: q.Before}, {Text: mistake, Class: wrong}, {Text: q.After}}
 }
 
 func writeSpan(b *strings.Builder, s Span) {

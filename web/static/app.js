@@ -1,0 +1,210 @@
+// Comfort for the keyboard. Every page works without it.
+"use strict";
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+keys();
+menus();
+zones();
+selection();
+const box = $("#q[data-suggest]");
+if (box) suggestions(box);
+
+// keys: what the list of keys promises.
+function keys() {
+  const dialog = $("#keys-dialog");
+  const links = () => $$(".rows tbody tr:not(.day) :is(.what > a, .stone a, td[colspan] > a), .story p > a, .need a");
+  let leading = false; // after g
+
+  const help = (event) => {
+    if (!dialog || dialog.open) return;
+    event.preventDefault();
+    dialog.showModal();
+  };
+  $("[data-keys]")?.addEventListener("click", help);
+
+  const step = (by) => {
+    const all = links();
+    if (!all.length) return;
+    const here = all.findIndex((a) => (a.closest("tr, li") || a).contains(document.activeElement));
+    const next = all[here < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, here + by))];
+    next.focus();
+    (next.closest("tr, li") || next).scrollIntoView({ block: "nearest" });
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
+    if (event.ctrlKey || event.metaKey || event.altKey || typing || dialog?.open) return;
+    const row = document.activeElement.closest(".rows tr");
+    if (leading) {
+      leading = false;
+      $$(".kinds a").find((a) => a.textContent.trim().toLowerCase().startsWith(event.key))?.click();
+      return;
+    }
+    switch (event.key) {
+      case "/": event.preventDefault(); $("#q")?.select(); $("#q")?.focus(); break;
+      case "j": step(1); break;
+      case "k": step(-1); break;
+      case "o": if (document.activeElement.matches("a")) document.activeElement.click(); break;
+      case "x": row && $("input[name=id]", row)?.click(); break;
+      case "n": $("a[rel=next]")?.click(); break;
+      case "p": $("a[rel=prev]")?.click(); break;
+      case "g": leading = true; setTimeout(() => (leading = false), 1500); break;
+      case "?": help(event); break;
+    }
+  });
+}
+
+// menus: one open at a time; Escape and a click elsewhere close it.
+function menus() {
+  const open = () => $$("details.menu[open]");
+  document.addEventListener("click", (event) => {
+    for (const menu of open()) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of open()) {
+      menu.open = false;
+      $("summary", menu).focus();
+    }
+  });
+}
+
+// zones: offers the zone of this very computer, and completes the others.
+function zones() {
+  const form = $("form[data-zone]");
+  if (!form) return;
+  const input = $("input[name=tz]", form);
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const known = $$("li a", form.parentElement).some((a) => a.textContent.startsWith(own));
+  if (own && !known) {
+    const url = new URL(form.action);
+    for (const [name, value] of new FormData(form)) url.searchParams.set(name, value);
+    url.searchParams.set("tz", own);
+    const link = document.createElement("a");
+    link.href = url;
+    link.textContent = own + " ";
+    link.append(Object.assign(document.createElement("span"), { textContent: "this computer" }));
+    const item = document.createElement("li");
+    item.append(link);
+    $("ul", form.parentElement).append(item);
+  }
+  input.addEventListener("focus", () => {
+    for (const name of Intl.supportedValuesOf?.("timeZone") || []) {
+      input.list.append(Object.assign(document.createElement("option"), { value: name }));
+    }
+  }, { once: true });
+}
+
+// selection: all rows at once, and how many they are.
+function selection() {
+  const slot = $("[data-all]");
+  const boxes = $$("input[name=id][form=selection]");
+  if (!slot || !boxes.length) return;
+  const all = Object.assign(document.createElement("input"), { type: "checkbox", ariaLabel: "Select all rows of this page" });
+  all.setAttribute("aria-label", all.ariaLabel);
+  slot.append(all);
+  const said = $("[data-chosen]");
+  const tell = () => {
+    const n = boxes.filter((b) => b.checked).length;
+    all.checked = n === boxes.length;
+    all.indeterminate = n > 0 && n < boxes.length;
+    said.textContent = n ? `${n} of ${boxes.length} rows selected;` : "Choose rows below,";
+  };
+  said.setAttribute("aria-live", "polite");
+  all.addEventListener("change", () => {
+    for (const b of boxes) b.checked = all.checked;
+    tell();
+  });
+  for (const b of boxes) b.addEventListener("change", tell);
+  tell();
+}
+
+// suggestions: an ARIA combobox over what the server says may come at the cursor.
+// The server counts bytes, the browser UTF-16 units.
+function suggestions(input) {
+  const list = document.createElement("ul");
+  list.id = "suggestions";
+  list.className = "suggest";
+  list.hidden = true;
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", "Suggestions");
+  input.parentElement.append(list);
+  for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": list.id, "aria-expanded": "false" })) {
+    input.setAttribute(name, value);
+  }
+
+  let answer = null, chosen = -1, timer = 0, request = null;
+  const bytes = (units) => new TextEncoder().encode(input.value.slice(0, units)).length;
+  const units = (n) => new TextDecoder().decode(new TextEncoder().encode(input.value).slice(0, n)).length;
+
+  const close = () => {
+    clearTimeout(timer);
+    request?.abort();
+    list.hidden = true;
+    chosen = -1;
+    input.setAttribute("aria-expanded", "false");
+    input.removeAttribute("aria-activedescendant");
+  };
+  const choose = (n) => {
+    const items = [...list.children];
+    chosen = (n + items.length) % items.length;
+    items.forEach((item, i) => item.setAttribute("aria-selected", String(i === chosen)));
+    items[chosen].scrollIntoView({ block: "nearest" });
+    input.setAttribute("aria-activedescendant", items[chosen].id);
+  };
+  const accept = (n) => {
+    const { text } = answer.items[n];
+    const start = units(answer.start), end = units(answer.end);
+    const more = text.endsWith(":"); // a key: its values come next
+    input.setRangeText(more ? text : text + " ", start, end, "end");
+    close();
+    if (more) ask();
+  };
+  const show = () => {
+    list.replaceChildren(...answer.items.map((item, i) => {
+      const row = document.createElement("li");
+      row.id = "suggestion-" + i;
+      row.setAttribute("role", "option");
+      row.setAttribute("aria-selected", "false");
+      for (const [tag, text, name] of [["b", item.text], ["small", item.hint || item.label], ["span", item.count?.toLocaleString("en"), "n"]]) {
+        row.append(Object.assign(document.createElement(tag), { textContent: text ?? "", className: name ?? "" }));
+      }
+      row.addEventListener("mousedown", (event) => { event.preventDefault(); accept(i); });
+      return row;
+    }));
+    chosen = -1;
+    list.hidden = !answer.items.length;
+    input.setAttribute("aria-expanded", String(!list.hidden));
+    input.removeAttribute("aria-activedescendant");
+  };
+  async function ask() {
+    request?.abort();
+    request = new AbortController();
+    const query = new URLSearchParams({ kind: input.dataset.kind, q: input.value, cursor: bytes(input.selectionStart) });
+    try {
+      const response = await fetch(`${input.dataset.suggest}?${query}`, { signal: request.signal, headers: { Accept: "application/json" } });
+      if (!response.ok) return close();
+      answer = await response.json();
+      if (document.activeElement === input) show();
+    } catch { /* a newer question, or no network: nothing to suggest */ }
+  }
+
+  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 120); });
+  input.addEventListener("blur", close);
+  input.addEventListener("keydown", (event) => {
+    const open = !list.hidden;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      if (!open) return void ask();
+      choose(chosen + (event.key === "ArrowDown" ? 1 : chosen < 0 ? 0 : -1));
+    } else if ((event.key === "Enter" || event.key === "Tab") && open && chosen >= 0) {
+      event.preventDefault();
+      accept(chosen);
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      open ? close() : input.blur();
+    }
+  });
+}
