@@ -1,0 +1,324 @@
+package authz
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
+)
+
+// Options are what a Gate is made with.
+type Options struct {
+	Policy *Policy // required
+	// PublicURL is the address people use, where it is given. With https every
+	// cookie is Secure, whatever the last stretch to this server is.
+	PublicURL *url.URL
+	// KDF derives keys from passwords; nil means argon2id.
+	KDF KDF
+	// Log takes what goes wrong beside an answer; nil means slog.Default.
+	Log *slog.Logger
+	// Refuse writes the answer to a request that was refused: a page, or JSON
+	// where WantsData says so. message is a sentence without a period and never
+	// names anything internal. nil answers in JSON.
+	Refuse func(w http.ResponseWriter, r *http.Request, status int, message string)
+}
+
+// Gate stands before every handler: it finds out who asks, lets through what
+// the policy allows, and signs people in and out. It is safe for concurrent
+// use.
+type Gate struct {
+	store        *db.Store
+	policy       *Policy
+	passwords    *Passwords
+	sessions     *Sessions
+	throttle     *throttle
+	blocked      *fold // sign-ins that were not even tried
+	refused      *fold // rights that were refused
+	publicOrigin string
+	https        bool // the public URL is https
+	log          *slog.Logger
+	onRefusal    func(http.ResponseWriter, *http.Request, int, string)
+}
+
+// NewGate returns a gate over a store, which it does not close.
+func NewGate(store *db.Store, o Options) *Gate {
+	g := &Gate{store: store, policy: o.Policy, passwords: NewPasswords(o.KDF), throttle: newThrottle(store),
+		log: o.Log, onRefusal: o.Refuse}
+	g.sessions = &Sessions{store: store, secure: g.secure}
+	g.blocked, g.refused = newFold(g.record), newFold(g.record)
+	if g.log == nil {
+		g.log = slog.Default()
+	}
+	if u := o.PublicURL; u != nil {
+		g.publicOrigin = strings.ToLower(u.Scheme + "://" + u.Host)
+		g.https = strings.EqualFold(u.Scheme, "https")
+	}
+	return g
+}
+
+// Passwords returns what new passwords are hashed with.
+func (g *Gate) Passwords() *Passwords { return g.passwords }
+
+// Run stores what was counted of floods, once a minute, until ctx ends, and
+// then for the last time.
+func (g *Gate) Run(ctx context.Context) {
+	tick := time.NewTicker(foldEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			g.flush(ctx, g.store.Now())
+		case <-ctx.Done():
+			g.flush(context.WithoutCancel(ctx), g.store.Now().Add(foldEvery))
+			return
+		}
+	}
+}
+
+func (g *Gate) flush(ctx context.Context, now time.Time) {
+	if err := errors.Join(g.blocked.flush(ctx, now), g.refused.flush(ctx, now)); err != nil {
+		g.log.ErrorContext(ctx, "record what was refused", "error", err)
+	}
+}
+
+// record stores an event of the gate's own, which is complete.
+func (g *Gate) record(ctx context.Context, e *audit.Event) error {
+	return g.store.Record(context.WithoutCancel(ctx), db.Actor{}, e)
+}
+
+// secure reports whether cookies and headers are those of an https site.
+func (g *Gate) secure(r *http.Request) bool {
+	return g.https || r.TLS != nil || ClientFrom(r.Context()).HTTPS
+}
+
+// Secure reports whether the request's cookies have to be Secure.
+func (g *Gate) Secure(r *http.Request) bool { return g.secure(r) }
+
+// Identify finds out who makes a request, without judging what they may do. A
+// session that opens nothing is a stranger's; a token that opens nothing is an
+// error.
+func (g *Gate) Identify(r *http.Request) (Identity, error) {
+	if secret, given := bearer(r); given {
+		t, err := g.token(r.Context(), secret)
+		if err != nil {
+			return Identity{}, err
+		}
+		return Identity{Token: t}, nil
+	}
+	se, err := g.sessions.Get(r, g.sessions.cookieName(r))
+	if err != nil || se.IsNew {
+		return Identity{}, err
+	}
+	who := Identity{secret: se.ID}
+	who.Session, _ = se.Values[valueSession].(*db.Session)
+	who.Account, _ = se.Values[valueAccount].(*db.Account)
+	if err := g.sessions.touch(r.Context(), se.ID, who.Session); err != nil {
+		g.log.WarnContext(r.Context(), "keep a session open", "error", err)
+	}
+	return who, nil
+}
+
+// Enforce is the middleware that lets a request through to its route only if
+// the policy says so. A route without a rule is not served. It belongs at the
+// end of the router's own middleware, after everything that may change the path,
+// and after ClientAddr. A path that has no route goes on to the router's own 404
+// or 405.
+func (g *Gate) Enforce(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pattern := routePattern(r)
+		if pattern == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		rule, ok := g.policy.Rule(r.Method, pattern)
+		if !ok {
+			g.log.ErrorContext(r.Context(), "a route has no rule and is not served", "method", r.Method, "pattern", pattern)
+			g.refuse(w, r, http.StatusInternalServerError, "This address is not open to anybody yet, which is a fault of the program")
+			return
+		}
+		if rule.Right == Public {
+			next.ServeHTTP(w, r)
+			return
+		}
+		who, err := g.Identify(r)
+		switch {
+		case errors.Is(err, errToken):
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			g.refuse(w, r, http.StatusUnauthorized, "This needs another token: "+err.Error())
+			return
+		case err != nil:
+			g.log.ErrorContext(r.Context(), "find out who is asking", "error", err)
+			w.Header().Set("Retry-After", "5")
+			g.refuse(w, r, http.StatusServiceUnavailable, "The database does not answer, so nobody can be let in; try again in a few seconds")
+			return
+		}
+		allowed := who.May(rule) || rule.Loopback && ClientFrom(r.Context()).Local
+		r = r.WithContext(context.WithValue(r.Context(), identityKey{}, who))
+		if !allowed {
+			g.turnAway(w, r, rule, who)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// routePattern returns the pattern of the route that the router is going to
+// choose, by its own search, or "" if it has none.
+func routePattern(r *http.Request) string {
+	rctx := chi.RouteContext(r.Context())
+	if rctx == nil || rctx.Routes == nil {
+		return ""
+	}
+	p := rctx.RoutePath
+	if p == "" {
+		if p = r.URL.RawPath; p == "" {
+			p = r.URL.Path
+		}
+		if p == "" {
+			p = "/"
+		}
+	}
+	method := rctx.RouteMethod
+	if method == "" {
+		method = r.Method
+	}
+	pattern := rctx.Routes.Find(chi.NewRouteContext(), method, p)
+	if pattern == "" && method == http.MethodHead {
+		// middleware.GetHead may come later and answer with the route of GET.
+		pattern = rctx.Routes.Find(chi.NewRouteContext(), http.MethodGet, p)
+	}
+	return pattern
+}
+
+// turnAway answers somebody who may not use a route: a stranger is asked to
+// sign in; who is known is told the rule, and that is recorded.
+func (g *Gate) turnAway(w http.ResponseWriter, r *http.Request, rule Rule, who Identity) {
+	if who.Account == nil && who.Token == nil {
+		switch {
+		case rule.Right == TokenOnly:
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			g.refuse(w, r, http.StatusUnauthorized, rule.Sentence())
+		case WantsData(r):
+			if rule.Token != "" {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+			}
+			g.refuse(w, r, http.StatusUnauthorized, "Sign in first, or show a token: "+rule.Sentence())
+		default:
+			http.Redirect(w, r, "/login?next="+url.QueryEscape(backTo(r)), http.StatusSeeOther)
+		}
+		return
+	}
+	now, actor := g.store.Now(), ActorOf(r)
+	err := g.refused.add(r.Context(), actor.Name+" "+rule.Method+" "+rule.Pattern, now, func(count int) *audit.Event {
+		return refusedRight(actor, rule, path.Clean(r.URL.Path), count, now)
+	})
+	if err != nil {
+		g.log.ErrorContext(r.Context(), "record a refused right", "error", err)
+	}
+	g.refuse(w, r, http.StatusForbidden, rule.Sentence())
+}
+
+// refusedRight is the event of a right that was refused. It is for information
+// and comes resolved.
+func refusedRight(actor db.Actor, rule Rule, path string, count int, now time.Time) *audit.Event {
+	e := audit.NewEvent(audit.KindSystemEvent)
+	e.SetTime(now)
+	e.Set("event_type", "SECURITY")
+	e.Set("title", actor.Name+" was refused the right to "+rule.Does)
+	e.Set("description", rule.Sentence()+".")
+	e.Set("module", "auditadmin")
+	e.Set("error_code", strconv.Itoa(http.StatusForbidden))
+	sign(e, actor)
+	e.Set("metadata", jsonText(map[string]any{"method": rule.Method, "path": clean(path, 200), "count": count}))
+	e.Set("resolved", "true")
+	e.Set("resolved_at", audit.FormatTime(now))
+	e.Set("resolved_by", "auditadmin")
+	e.Set("resolution_note", "For information; nothing has to be done")
+	return e
+}
+
+// sign sets the fields of an event that say who and from where.
+func sign(e *audit.Event, by db.Actor) {
+	id := ""
+	if by.AccountID != 0 {
+		id = strconv.FormatInt(by.AccountID, 10)
+	}
+	for field, value := range map[string]string{"username": by.Name, "user_id": id, "ip_address": by.Address,
+		"user_agent": by.UserAgent, "session_key": by.SessionID, "request_id": by.RequestID} {
+		if e.Has(field) {
+			e.Set(field, value)
+		}
+	}
+}
+
+func jsonText(v map[string]any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("authz: metadata that is no JSON: " + err.Error())
+	}
+	return string(b)
+}
+
+// refuse answers a request that goes no further.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, status int, message string) {
+	if g.onRefusal != nil {
+		g.onRefusal(w, r, status, message)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"error": message})
+}
+
+// WantsData reports whether a request asks for data rather than for a page: by
+// its path, by a token, or by what it accepts.
+func WantsData(r *http.Request) bool {
+	p := r.URL.Path
+	for _, end := range []string{".json", ".csv", ".ndjson"} {
+		if strings.HasSuffix(p, end) {
+			return true
+		}
+	}
+	if strings.HasPrefix(p, "/api/") || p == "/metrics" || r.Header.Get("Authorization") != "" {
+		return true
+	}
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "json") && !strings.Contains(accept, "text/html")
+}
+
+// backTo is the page to go on to after signing in: the one asked for, or for a
+// form the page it stood on.
+func backTo(r *http.Request) string {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return SafeNext(r.URL.RequestURI())
+	}
+	if u, err := url.Parse(r.Referer()); err == nil && u.Host == r.Host {
+		return SafeNext(u.RequestURI())
+	}
+	return "/"
+}
+
+// SafeNext returns next if it is a page of this site that one can go on to
+// after signing in, and "/" otherwise.
+func SafeNext(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || len(next) > 4096 || u.Scheme != "" || u.Host != "" || u.User != nil ||
+		!strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return "/"
+	}
+	if u.Path == "/login" || u.Path == "/logout" {
+		return "/"
+	}
+	return next
+}

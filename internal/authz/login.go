@@ -1,0 +1,256 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
+)
+
+// ErrSignIn is returned for a name and a password that do not open an account:
+// there is none, or the password is another, or it is disabled. Which of them
+// it was is recorded and never answered.
+var ErrSignIn = errors.New("user name and password do not match")
+
+// ErrCurrentPassword is returned for a change of password by somebody who does
+// not know the one in use.
+var ErrCurrentPassword = errors.New("the current password is another")
+
+// TooManyError is returned where a password was not even looked at, because
+// too many before it were wrong. It is the same for names nobody has.
+type TooManyError struct {
+	Wait time.Duration // until the next try, above zero
+}
+
+// Error says how long to wait, in whole seconds.
+func (e *TooManyError) Error() string {
+	return fmt.Sprintf("too many attempts; try again in %d s", e.Seconds())
+}
+
+// Seconds is the wait as it stands in Retry-After: rounded up, at least 1.
+func (e *TooManyError) Seconds() int {
+	return max(1, int((e.Wait+time.Second-1)/time.Second))
+}
+
+// SignIn opens a session for the account of that name, sets its cookie in w and
+// ends the session that the request came with. Every attempt is recorded as a
+// login attempt, the ones that were throttled folded into one a minute.
+//
+// The error is ErrSignIn, a *TooManyError, or one of the database; then there
+// is no session.
+func (g *Gate) SignIn(w http.ResponseWriter, r *http.Request, name, password string) (*db.Account, error) {
+	a := attempt{gate: g, ctx: r.Context(), actor: origin(r), now: g.store.Now()}
+	a.actor.Name = clean(name, db.MaxName)
+
+	addr := ClientFrom(r.Context()).Addr
+	wait, refund := g.throttle.address(addr, a.now)
+	if wait > 0 {
+		return nil, a.blocked("address "+network(addr).String(), "too many attempts from this address", wait)
+	}
+	key := db.AccountKey(a.actor.Name)
+	wait, err := g.throttle.charge(r.Context(), key, a.now)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		return nil, a.blocked(key, "too many attempts under this name", wait)
+	}
+	account, reason, err := g.verify(r.Context(), a.actor.Name, password)
+	if err != nil {
+		return nil, err
+	}
+	if reason != "" {
+		return nil, a.failed(reason)
+	}
+	refund()
+	if err := g.raise(r.Context(), account, password); err != nil {
+		return nil, err
+	}
+	err = g.open(w, r, account, a.event("SUCCESS", ""))
+	if errors.Is(err, db.ErrConflict) {
+		return nil, a.failed("the account changed at that moment")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return account, nil
+}
+
+// verify returns the account of that name if the password is its own, and
+// otherwise the reason why nobody is let in. It takes the same steps for both.
+func (g *Gate) verify(ctx context.Context, name, password string) (account *db.Account, reason string, err error) {
+	account, err = g.store.Account(ctx, name)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return nil, "", err
+	}
+	hash := ""
+	if account != nil {
+		hash = account.PasswordHash
+	}
+	ok, err := g.passwords.Verify(ctx, hash, password)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case account == nil:
+		return nil, "no such account", nil
+	case !ok:
+		return nil, "wrong password", nil
+	case account.Disabled:
+		return nil, "the account is disabled", nil
+	}
+	return account, "", nil
+}
+
+// open opens a session of an account in place of the one the request has, if
+// any: an id from before signing in is worth nothing after it.
+func (g *Gate) open(w http.ResponseWriter, r *http.Request, account *db.Account, trace *audit.Event) error {
+	name := g.sessions.cookieName(r)
+	old, err := g.sessions.Get(r, name)
+	if err != nil {
+		return err
+	}
+	if !old.IsNew {
+		if err := g.store.DeleteSession(r.Context(), hashID(old.ID), nil); err != nil && !errors.Is(err, db.ErrNotFound) {
+			return err
+		}
+	}
+	old.IsNew, old.ID = true, ""
+	old.Values = map[any]any{valueAccount: account, valueTrace: trace}
+	return old.Save(r, w)
+}
+
+// SignOut ends the request's session, takes its cookie back and records that.
+// For a stranger it only takes the cookie back.
+func (g *Gate) SignOut(w http.ResponseWriter, r *http.Request) error {
+	se, err := g.sessions.Get(r, g.sessions.cookieName(r))
+	if err != nil {
+		return err
+	}
+	if !se.IsNew {
+		account, _ := se.Values[valueAccount].(*db.Account)
+		stored, _ := se.Values[valueSession].(*db.Session)
+		actor := origin(r)
+		actor.Name, actor.AccountID, actor.SessionID = account.Name, account.ID, stored.PublicID
+		trace := audit.NewEvent(audit.KindAuditLog)
+		trace.Set("action", "LOGOUT")
+		trace.Set("module", "auditadmin")
+		sign(trace, actor)
+		se.Values[valueTrace] = trace
+	}
+	se.Options.MaxAge = -1
+	return se.Save(r, w)
+}
+
+// Renew gives the request's session another id and sets its cookie: after the
+// account changed its own password or role, an id that leaked before opens
+// nothing.
+func (g *Gate) Renew(w http.ResponseWriter, r *http.Request) error {
+	se, err := g.sessions.Get(r, g.sessions.cookieName(r))
+	if err != nil || se.IsNew {
+		return err
+	}
+	return se.Save(r, w)
+}
+
+// ChangePassword gives the account that makes the request another password, if
+// it knows the one in use. The account's other sessions end, this one goes on
+// under a new id. The error is ErrCurrentPassword, a *TooManyError, wraps
+// ErrPassword, or is one of the database; then nothing has changed.
+func (g *Gate) ChangePassword(w http.ResponseWriter, r *http.Request, current, chosen string) error {
+	who := From(r.Context())
+	if who.Account == nil {
+		return errors.New("change a password: nobody is signed in")
+	}
+	// Not the key of signing in: strangers who guess at the name must not keep
+	// its owner from changing the password.
+	key := fmt.Sprintf("password:%d", who.Account.ID)
+	wait, err := g.throttle.charge(r.Context(), key, g.store.Now())
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
+		return &TooManyError{wait}
+	}
+	ok, err := g.passwords.Verify(r.Context(), who.Account.PasswordHash, current)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrCurrentPassword
+	}
+	if err := g.store.ClearThrottle(r.Context(), key); err != nil {
+		return err
+	}
+	if chosen == current {
+		return fmt.Errorf("%w: it is the one in use", ErrPassword)
+	}
+	hash, err := g.passwords.New(r.Context(), who.Account.Name, chosen)
+	if err != nil {
+		return err
+	}
+	if err := g.store.SetPassword(r.Context(), ActorOf(r), who.Account.ID, hash); err != nil {
+		return err
+	}
+	return g.Renew(w, r)
+}
+
+// attempt is one attempt to sign in, as it is recorded.
+type attempt struct {
+	gate  *Gate
+	ctx   context.Context
+	actor db.Actor
+	now   time.Time
+}
+
+func (a attempt) event(status, reason string) *audit.Event {
+	e := audit.NewEvent(audit.KindLoginAttempt)
+	e.SetTime(a.now)
+	e.Set("status", status)
+	e.Set("failure_reason", reason)
+	sign(e, a.actor)
+	return e
+}
+
+// failed records an attempt that did not open the account, and returns the one
+// error for all of them.
+func (a attempt) failed(reason string) error {
+	if err := a.gate.record(a.ctx, a.event("FAILED", reason)); err != nil {
+		a.gate.log.ErrorContext(a.ctx, "record a failed sign-in", "error", err)
+	}
+	return ErrSignIn
+}
+
+// blocked records an attempt that was not made, and returns the error for it.
+// That it cannot be recorded changes nothing for who has to wait.
+func (a attempt) blocked(key, reason string, wait time.Duration) error {
+	err := a.gate.blocked.add(a.ctx, key, a.now, func(count int) *audit.Event {
+		e := a.event("BLOCKED", reason)
+		e.Set("metadata", jsonText(map[string]any{"count": count}))
+		return e
+	})
+	if err != nil {
+		a.gate.log.ErrorContext(a.ctx, "record a throttled sign-in", "error", err)
+	}
+	return &TooManyError{wait}
+}
+
+// raise hashes a password anew where hashes became stronger since. That needs
+// the password itself, so it happens when its owner signs in.
+func (g *Gate) raise(ctx context.Context, account *db.Account, password string) error {
+	if !Outdated(account.PasswordHash) {
+		return nil
+	}
+	hash, err := g.passwords.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	if err := g.store.RehashPassword(ctx, account.ID, account.PasswordHash, hash); err != nil {
+		return err
+	}
+	account.PasswordHash = hash
+	return nil
+}
