@@ -199,7 +199,7 @@ func (g *generator) deploys() {
 
 // nights: the stock is synchronised, and says so.
 func (g *generator) nights() {
-	for d := Days - 1; d > 0; d -= 1 + 300/max(1, min(g.n/20, 300)) { // every night, if that leaves room for the rest
+	for d := Days - 1; d > 0; d -= 300 / max(1, min(g.n/20, 300)) { // every night, if that leaves room for the rest
 		g.tell(g.on(d, 4, 30), 1, func() {
 			g.event(audit.KindSystemEvent, "event_type", "INFO", "title", "Nightly stock synchronisation finished",
 				"description", fmt.Sprintf("8,4%02d items compared, %d changed, 0 failed in %d.%d s.", g.IntN(100), 40+g.IntN(200), 9+g.IntN(9), g.IntN(10)),

@@ -1,0 +1,58 @@
+# auditadmin. `make demo` shows it, `make test` proves it.
+
+# Text search is SQLite's FTS5, which a build tag compiles in; the driver is C.
+# A build that forgets either fails at once and says so.
+export CGO_ENABLED := 1
+override GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5)
+export GOFLAGS
+
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+COMMIT      := $(shell git describe --always --dirty 2>/dev/null)
+EVENTS      ?= 20000
+
+.PHONY: build run demo test check vet generated race bench chromium clean
+
+build: ## compiles bin/auditadmin
+	go build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o bin/auditadmin ./cmd/auditadmin
+
+run: build ## serves ./audit.db
+	bin/auditadmin serve --db audit.db
+
+demo: build ## fills a throw-away database with believable events and serves it
+	bin/auditadmin demo --events $(EVENTS)
+
+test: chromium ## everything: unit, store, pages, commands, browser
+	go test -timeout 20m ./...
+
+check: vet generated race ## what a change has to pass
+
+vet:
+	go vet ./...
+	$(STATICCHECK) ./...
+
+# What templ generates is committed, so that nobody needs templ to build.
+generated:
+	@test -z "$$(gofmt -l audit cmd internal web *.go)" || { gofmt -l audit cmd internal web *.go; echo "run gofmt -w on these files" >&2; exit 1; }
+	@before=$$(find web -name '*_templ.go' -exec sha256sum {} + | sort); \
+	go tool templ generate -path web/templates >/dev/null 2>&1 || { echo "templ generate failed: run it by hand" >&2; exit 1; }; \
+	after=$$(find web -name '*_templ.go' -exec sha256sum {} + | sort); \
+	test "$$before" = "$$after" || { echo "the generated *_templ.go were out of date: commit them as they are now" >&2; exit 1; }
+
+race:
+	go test -race -timeout 30m ./...
+
+bench: ## prints how long pages and imports take; see docs/performance.md
+	go test -run '^$$' -bench . -benchmem ./...
+
+# The browser tests need Chromium. It is installed where that needs no question,
+# and otherwise the tests skip and say so.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	{ command -v apt-get >/dev/null && { \
+	    { [ "$$(id -u)" = 0 ] && sudo= ; } || { sudo -n true 2>/dev/null && sudo="sudo -n"; }; } && \
+	  echo "installing chromium for the browser tests" && \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	echo "The browser tests will be skipped: install Chromium, for example with: sudo apt-get install chromium" >&2
+
+clean:
+	rm -rf bin
