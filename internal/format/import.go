@@ -1,0 +1,308 @@
+package format
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
+)
+
+// Appender stores events; *db.Store is one.
+type Appender interface {
+	// Append stores normalised events durably, and counts those it had already.
+	Append(ctx context.Context, events []*audit.Event) (db.Appended, error)
+}
+
+// ImportOptions say how Import treats what it reads.
+type ImportOptions struct {
+	Options
+	// Mask hides the secrets of a normalised event; nil leaves them.
+	Mask func(*audit.Event)
+	// Stdin is what the file "-" stands for.
+	Stdin io.Reader
+	// Bad is told of every record that is skipped. It may be nil. Its calls do not
+	// overlap, and come from another goroutine than Import's.
+	Bad func(*LineError)
+	// Progress is told how many bytes of how many have been read; the total is 0
+	// where it is not known. It may be nil, and is called like Bad, often.
+	Progress func(done, total int64)
+}
+
+// Summary counts what became of the records of an import: each was skipped, was
+// ignored, or gave events, of which each was stored or a duplicate.
+type Summary struct {
+	Read       int64 // records: lines that are not blank, rows, or CloudTrail records
+	Stored     int64 // events
+	Duplicates int64 // events that were there already, conflicts among them
+	Conflicts  int64 // events that were there already with another body
+	Skipped    int64 // records that are no events
+	Ignored    int64 // records left out on purpose
+	Reasons    map[string]int64
+	Elapsed    time.Duration
+}
+
+// String says the counts in one line.
+func (s Summary) String() string {
+	line := fmt.Sprintf("read %d, stored %d, duplicates %d", s.Read, s.Stored, s.Duplicates)
+	if s.Conflicts > 0 {
+		line += fmt.Sprintf(" (%d with another body)", s.Conflicts)
+	}
+	line += fmt.Sprintf(", skipped %d", s.Skipped)
+	if s.Ignored > 0 {
+		line += fmt.Sprintf(", ignored %d", s.Ignored)
+	}
+	return line + fmt.Sprintf(", in %.1f seconds", s.Elapsed.Seconds())
+}
+
+// Limits of one call of Append.
+const (
+	batchEvents = 1000
+	batchBytes  = 4 << 20
+)
+
+const maxLine = audit.MaxImportLine
+
+// Import reads the files in their order and stores their events. A record that
+// is no event is skipped and counted; a file that cannot be read to its end
+// keeps what was read of it, the next file is read, and the error names it. An
+// error of the store ends the import. The summary is valid in every case.
+//
+// An event without a name of its own gets one from what it says, after masking,
+// and from how often the same was said before in the same file. So a second
+// import of a file adds nothing, an import of a file that has grown adds what is
+// new, and lines that are alike within one file are events of their own.
+func Import(ctx context.Context, f *Format, files []string, o ImportOptions, store Appender) (Summary, error) {
+	im := &importer{
+		format: f, options: o,
+		summary: Summary{Reasons: map[string]int64{}},
+		repeats: newRepeats(1 << 18),
+		hash:    sha256.New(),
+		batches: make(chan []*audit.Event, 1),
+	}
+	if f.read == nil {
+		return im.summary, fmt.Errorf("import %s: this format can only be written", f.Name)
+	}
+	var err error
+	if im.total, err = sizes(files); err != nil {
+		return im.summary, fmt.Errorf("import: %w", err)
+	}
+	start := o.now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	// One goroutine reads while this one stores.
+	read := make(chan error, 1)
+	go func() {
+		defer close(im.batches)
+		read <- im.files(ctx, files)
+	}()
+	var stored db.Appended
+	var storeErr error
+	for batch := range im.batches {
+		if storeErr != nil {
+			continue // the reader is about to see that it is over
+		}
+		done, err := store.Append(ctx, batch)
+		stored.Accepted += done.Accepted
+		stored.Duplicates += done.Duplicates
+		stored.Conflicts += done.Conflicts
+		if err != nil {
+			storeErr = err
+			cancel()
+		}
+	}
+	readErr := <-read
+	im.summary.Stored = int64(stored.Accepted)
+	im.summary.Duplicates = int64(stored.Duplicates)
+	im.summary.Conflicts = int64(stored.Conflicts)
+	im.summary.Elapsed = o.now().Sub(start)
+	if storeErr != nil {
+		return im.summary, fmt.Errorf("import: %w", storeErr)
+	}
+	if readErr != nil {
+		return im.summary, fmt.Errorf("import: %w", readErr)
+	}
+	return im.summary, nil
+}
+
+// sizes adds up the sizes of the files, after seeing that each is there. It is
+// 0 where one is unknown.
+func sizes(files []string) (total int64, err error) {
+	known := true
+	for _, path := range files {
+		if path == StandardInput {
+			known = false
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0, err
+		}
+		known = known && info.Mode().IsRegular()
+		total += info.Size()
+	}
+	if !known {
+		return 0, nil
+	}
+	return total, nil
+}
+
+// importer is one run of Import.
+type importer struct {
+	format  *Format
+	options ImportOptions
+	summary Summary
+	repeats *repeats
+	hash    hash.Hash
+
+	total, finished int64 // bytes
+
+	batch   []*audit.Event
+	size    int // bytes of the batch
+	batches chan []*audit.Event
+}
+
+// files reads all files. It returns the errors of all that could not be read.
+func (im *importer) files(ctx context.Context, files []string) (err error) {
+	defer func() { err = errors.Join(err, im.repeats.close()) }()
+	var failed []error
+	for _, path := range files {
+		if err := im.file(ctx, path); err != nil {
+			failed = append(failed, err)
+		}
+		if err := im.flush(ctx); err != nil {
+			return err
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (im *importer) file(ctx context.Context, path string) error {
+	if err := im.repeats.reset(); err != nil {
+		return err
+	}
+	in, err := openInput(path, im.options.Stdin, func(n int64) {
+		if im.options.Progress != nil {
+			im.options.Progress(im.finished+n, im.total)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	err = im.format.read(ctx, in, im.options.Options, func(r Record) error {
+		return im.record(ctx, in.Name, r)
+	})
+	im.finished += in.Size
+	if err != nil {
+		return fmt.Errorf("read %s: %w", in.Name, err)
+	}
+	return nil
+}
+
+// record takes one record of an input. An error ends the import.
+func (im *importer) record(ctx context.Context, file string, r Record) error {
+	im.summary.Read++
+	if r.Ignored != "" {
+		im.summary.Ignored++
+		im.summary.Reasons[r.Ignored]++
+		return ctx.Err()
+	}
+	now := im.options.now()
+	for _, e := range r.Events {
+		if r.Err != nil {
+			break
+		}
+		r.Err = e.Normalize(now)
+	}
+	if r.Err != nil { // of several events none is stored: the record is skipped whole
+		im.summary.Skipped++
+		if im.options.Bad != nil {
+			im.options.Bad(&LineError{File: file, Line: r.Line, Row: r.Row, Err: r.Err})
+		}
+		return ctx.Err()
+	}
+	for _, e := range r.Events {
+		if e.Source == "" {
+			e.Source = "import:" + im.format.Name
+		}
+		if im.options.Mask != nil {
+			im.options.Mask(e)
+		}
+		for i := range max(r.Repeat, 1) {
+			if i > 0 {
+				twin := audit.NewEventWithValues(e.Kind, slices.Clone(e.Values()))
+				twin.Source = e.Source
+				e = twin
+			}
+			if err := im.add(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// add names an event and puts it into the batch.
+func (im *importer) add(ctx context.Context, e *audit.Event) error {
+	if e.EventID == "" {
+		c := im.content(e)
+		n, err := im.repeats.next(ctx, c)
+		if err != nil {
+			return err
+		}
+		e.EventID = "sha256:" + hex.EncodeToString(c.digest[:]) + ":" + strconv.FormatInt(n, 10)
+	}
+	im.batch = append(im.batch, e)
+	for _, v := range e.Values() {
+		im.size += len(v)
+	}
+	if len(im.batch) >= batchEvents || im.size >= batchBytes {
+		return im.flush(ctx)
+	}
+	return nil
+}
+
+// content digests what an event says, leaving out what may change later.
+func (im *importer) content(e *audit.Event) content {
+	im.hash.Reset()
+	io.WriteString(im.hash, string(e.Kind))
+	var length [8]byte
+	for i, f := range e.Kind.Fields() {
+		if f.Mutable {
+			continue
+		}
+		v := e.Values()[i]
+		binary.LittleEndian.PutUint64(length[:], uint64(len(v)))
+		im.hash.Write(length[:])
+		io.WriteString(im.hash, v)
+	}
+	var sum [sha256.Size]byte
+	im.hash.Sum(sum[:0])
+	return content{micros: e.Time().UnixMicro(), digest: [16]byte(sum[:16])}
+}
+
+// flush hands the batch to the store.
+func (im *importer) flush(ctx context.Context) error {
+	if len(im.batch) == 0 {
+		return ctx.Err()
+	}
+	select {
+	case im.batches <- im.batch:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	im.batch, im.size = make([]*audit.Event, 0, batchEvents), 0
+	return nil
+}

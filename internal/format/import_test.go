@@ -1,0 +1,326 @@
+package format
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
+)
+
+// memory is an Appender that keeps events, and knows a twin when it sees one.
+type memory struct {
+	events []*audit.Event
+	seen   map[string]string // event by kind, event_id and timestamp
+	fail   error
+}
+
+func (m *memory) Append(_ context.Context, events []*audit.Event) (db.Appended, error) {
+	var done db.Appended
+	if m.fail != nil {
+		return done, m.fail
+	}
+	if m.seen == nil {
+		m.seen = map[string]string{}
+	}
+	for _, e := range events {
+		key := string(e.Kind) + "\x00" + e.EventID + "\x00" + e.Get("timestamp")
+		body := string(audit.AppendJSON(nil, e, nil))
+		twin, ok := m.seen[key]
+		switch {
+		case !ok:
+			m.seen[key] = body
+			m.events = append(m.events, e)
+			done.Accepted++
+		default:
+			done.Duplicates++
+			if twin != body {
+				done.Conflicts++
+			}
+		}
+	}
+	return done, nil
+}
+
+// count returns how many events have all of the given values: "field=value".
+func (m *memory) count(kind audit.Kind, conditions ...string) int {
+	n := 0
+next:
+	for _, e := range m.events {
+		if e.Kind != kind {
+			continue
+		}
+		for _, c := range conditions {
+			field, value, _ := strings.Cut(c, "=")
+			if e.Get(field) != value {
+				continue next
+			}
+		}
+		n++
+	}
+	return n
+}
+
+var testNow = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+
+// testImport imports files and returns what was stored, the summary and the
+// bad records.
+func testImport(t testing.TB, format string, o ImportOptions, files ...string) (*memory, Summary, []string) {
+	t.Helper()
+	store := &memory{}
+	summary, bad, err := importInto(store, format, o, files...)
+	if err != nil {
+		t.Fatalf("import %s %v: %v", format, files, err)
+	}
+	return store, summary, bad
+}
+
+func importInto(store Appender, format string, o ImportOptions, files ...string) (Summary, []string, error) {
+	f, ok := Lookup(format)
+	if !ok {
+		return Summary{}, nil, fmt.Errorf("no format %q", format)
+	}
+	if o.Now == nil {
+		o.Now = func() time.Time { return testNow }
+	}
+	var bad []string
+	o.Bad = func(e *LineError) {
+		e.File = filepath.Base(e.File)
+		bad = append(bad, e.Error())
+	}
+	summary, err := Import(context.Background(), f, files, o, store)
+	return summary, bad, err
+}
+
+// testFile writes a file for a test and returns its path.
+func testFile(t testing.TB, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func packed(t testing.TB, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// again imports the same a second time, which has to add nothing.
+func again(t *testing.T, store *memory, format string, o ImportOptions, files ...string) {
+	t.Helper()
+	before := len(store.events)
+	summary, _, err := importInto(store, format, o, files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if summary.Stored != 0 || summary.Conflicts != 0 || summary.Duplicates != int64(before) {
+		t.Errorf("second import of %v: got %s; want %d duplicates and nothing stored", files, summary, before)
+	}
+}
+
+const event = `{"kind":"audit_log","timestamp":"2026-03-01T12:00:00Z","username":"alice","action":"UPDATE","object_id":"%s"}`
+
+func TestImportNamesEvents(t *testing.T) {
+	one, two := fmt.Sprintf(event, "1"), fmt.Sprintf(event, "2")
+	named := `{"kind":"audit_log","event_id":"a1","timestamp":"2026-03-01T12:00:00Z","action":"UPDATE"}`
+	path := testFile(t, "a.ndjson", []byte(strings.Join([]string{one, two, one, named, one, named}, "\n")))
+	store, summary, _ := testImport(t, "ndjson", ImportOptions{}, path)
+	if got, want := summary.Stored, int64(5); got != want {
+		t.Errorf("stored: got %d, want %d: like lines are events of their own, unless they have the same name", got, want)
+	}
+	if got, want := summary.Duplicates, int64(1); got != want {
+		t.Errorf("duplicates: got %d, want %d", got, want)
+	}
+	again := &memory{events: store.events, seen: store.seen}
+	grown := testFile(t, "b.ndjson", []byte(strings.Join([]string{one, two, one, named, one, named, one}, "\r\n")+"\r\n"))
+	summary, _, err := importInto(again, "ndjson", ImportOptions{}, grown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := summary.Stored, int64(1); got != want {
+		t.Errorf("stored from a file that has grown by one line: got %d, want %d", got, want)
+	}
+}
+
+func TestImportInputs(t *testing.T) {
+	lines := strings.Repeat(fmt.Sprintf(event, "1")+"\n", 3000)
+	half := packed(t, []byte(lines))
+	for _, test := range []struct {
+		name    string
+		content []byte
+		read    int64
+		skipped int64
+		bad     string // in the first bad line
+		err     string
+	}{
+		{name: "plain", content: []byte(lines), read: 3000},
+		{name: "gzip", content: packed(t, []byte(lines)), read: 3000},
+		{name: "two gzip members", content: append(packed(t, []byte(lines)), packed(t, []byte(lines))...), read: 6000},
+		{name: "byte order mark", content: []byte("\xEF\xBB\xBF" + lines), read: 3000},
+		{name: "CR LF and blank lines", content: []byte("\r\n \n" + strings.ReplaceAll(lines, "\n", "\r\n\r\n")), read: 3000},
+		{name: "no newline at the end", content: []byte(strings.TrimSpace(lines)), read: 3000},
+		{name: "empty", content: nil},
+		{name: "UTF-16", content: []byte("\xFF\xFE{\x00"), err: "iconv"},
+		{name: "no UTF-8", content: []byte(strings.Replace(lines, "alice", "al\xffce", 1)), read: 3000, skipped: 1, bad: "file:1: "},
+		{name: "long line", content: []byte(`{"kind":"` + strings.Repeat("x", maxLine) + "\"}\n" + lines), read: 3001, skipped: 1, bad: "file:1: the line is too long"},
+		{name: "cut gzip", content: half[:len(half)-20], read: -1, err: "cut off"},
+		{name: "unknown field", content: []byte(`{"kind":"audit_log","timestamp":"2026-03-01T12:00:00Z","action":"X","usrname":"x"}`), read: 1, skipped: 1, bad: "usrname"},
+		{name: "time without a clock", content: []byte(`{"kind":"audit_log","action":"X"}`), read: 1, skipped: 1, bad: "timestamp"},
+		{name: "time of tomorrow's tomorrow", content: []byte(`{"kind":"audit_log","action":"X","timestamp":"2026-09-04T00:00:00Z"}`), read: 1, skipped: 1, bad: "24 hours"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := testFile(t, "file", test.content)
+			store := &memory{}
+			summary, bad, err := importInto(store, "ndjson", ImportOptions{}, path)
+			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), path)) {
+				t.Errorf("error: got %v, want one with the path and %q", err, test.err)
+			}
+			if test.read >= 0 && summary.Read != test.read {
+				t.Errorf("read: got %d, want %d", summary.Read, test.read)
+			}
+			if summary.Skipped != test.skipped || int64(len(bad)) != test.skipped {
+				t.Errorf("skipped: got %d and %q, want %d", summary.Skipped, bad, test.skipped)
+			}
+			if test.bad != "" && (len(bad) == 0 || !strings.Contains(bad[0], test.bad)) {
+				t.Errorf("bad lines: got %q, want one with %q", bad, test.bad)
+			}
+			if got, want := summary.Stored, summary.Read-summary.Skipped; got != want {
+				t.Errorf("stored: got %d, want %d: what was read is stored", got, want)
+			}
+		})
+	}
+}
+
+func TestImportGoesOnWithTheNextFile(t *testing.T) {
+	good := testFile(t, "good", []byte(fmt.Sprintf(event, "1")))
+	broken := packed(t, []byte(fmt.Sprintf(event, "2")))
+	cut := testFile(t, "cut", broken[:len(broken)-6])
+	store := &memory{}
+	summary, _, err := importInto(store, "ndjson", ImportOptions{}, cut, good)
+	if err == nil || !strings.Contains(err.Error(), cut) {
+		t.Errorf("error: got %v, want one that names %s", err, cut)
+	}
+	if summary.Stored != 1 {
+		t.Errorf("stored: got %d, want 1 from the file behind the broken one", summary.Stored)
+	}
+	missing := filepath.Join(t.TempDir(), "missing")
+	store = &memory{}
+	_, _, err = importInto(store, "ndjson", ImportOptions{}, good, missing)
+	if !errors.Is(err, os.ErrNotExist) || len(store.events) > 0 {
+		t.Errorf("a missing file: got %v and %d events, want not-exist before anything is stored", err, len(store.events))
+	}
+}
+
+func TestImportStopsWhereTheStoreFails(t *testing.T) {
+	var lines strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&lines, event+"\n", fmt.Sprint(i))
+	}
+	full := errors.New("the disk is full")
+	_, _, err := importInto(&memory{fail: full}, "ndjson", ImportOptions{}, testFile(t, "a", []byte(lines.String())))
+	if !errors.Is(err, full) {
+		t.Errorf("got %v, want %v", err, full)
+	}
+}
+
+func TestImportReadsStandardInput(t *testing.T) {
+	var done int64
+	store, summary, _ := testImport(t, "ndjson", ImportOptions{
+		Stdin:    strings.NewReader(fmt.Sprintf(event, "1")),
+		Progress: func(n, total int64) { done = n },
+	}, "-")
+	if summary.Stored != 1 || done == 0 {
+		t.Errorf("got %s and progress %d, want one event and some progress", summary, done)
+	}
+	if got, want := store.events[0].Source, "import:ndjson"; got != want {
+		t.Errorf("source: got %q, want %q", got, want)
+	}
+}
+
+func TestImportMasksBeforeItNames(t *testing.T) {
+	line := `{"kind":"audit_log","timestamp":"2026-03-01T12:00:00Z","action":"UPDATE","reason":"%s"}` + "\n"
+	mask := func(e *audit.Event) { e.Set("reason", "***") }
+	path := testFile(t, "a", []byte(fmt.Sprintf(line, "hunter2")))
+	other := testFile(t, "b", []byte(fmt.Sprintf(line, "hunter3")))
+	a, _, _ := testImport(t, "ndjson", ImportOptions{Mask: mask}, path)
+	b, _, _ := testImport(t, "ndjson", ImportOptions{Mask: mask}, other)
+	if a.events[0].EventID != b.events[0].EventID {
+		t.Errorf("the names %s and %s let somebody try out what was masked", a.events[0].EventID, b.events[0].EventID)
+	}
+}
+
+func TestRepeatsInBoundedMemory(t *testing.T) {
+	r := newRepeats(10)
+	defer r.close()
+	ctx := context.Background()
+	want := map[content]int64{}
+	for round := range 5 {
+		for i := range 200 {
+			if i%(round+1) != 0 {
+				continue
+			}
+			c := content{micros: int64(i / 3), digest: [16]byte{byte(i)}}
+			want[c]++
+			got, err := r.next(ctx, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != want[c] {
+				t.Fatalf("content %d in round %d: got %d, want %d", i, round, got, want[c])
+			}
+			if len(r.recent) > 10 {
+				t.Fatalf("%d contents in memory, want at most 10", len(r.recent))
+			}
+		}
+	}
+	dir := r.dir
+	if err := r.reset(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the temporary directory is left behind: %v", err)
+	}
+}
+
+// endless gives the same line over and over, up to so many bytes.
+type endless struct {
+	line string
+	left int64
+	at   int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.left <= 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, e.line[e.at:])
+	e.at = (e.at + n) % len(e.line)
+	e.left -= int64(n)
+	return n, nil
+}
+
+// forget is an Appender that keeps nothing.
+type forget struct{}
+
+func (forget) Append(_ context.Context, events []*audit.Event) (db.Appended, error) {
+	return db.Appended{Accepted: len(events)}, nil
+}
