@@ -306,16 +306,8 @@ func (c change) MarshalJSON() ([]byte, error) {
 // deed is the audit log of what an actor did to something of the admin's own.
 func (by Actor) deed(action string, o object, c changes) *audit.Event {
 	e := audit.NewEvent(audit.KindAuditLog)
+	by.sign(e)
 	e.Set("action", action)
-	e.Set("module", "auditadmin")
-	e.Set("username", by.Name)
-	if by.AccountID != 0 {
-		e.Set("user_id", strconv.FormatInt(by.AccountID, 10))
-	}
-	e.Set("ip_address", by.Address)
-	e.Set("user_agent", by.UserAgent)
-	e.Set("session_key", by.SessionID)
-	e.Set("request_id", by.RequestID)
 	e.Set("content_type", o.kind)
 	e.Set("object_id", o.id)
 	e.Set("object_repr", o.name)

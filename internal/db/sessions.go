@@ -10,14 +10,15 @@ import (
 	"github.com/auditadmin/auditadmin/audit"
 )
 
-// CreateSession opens a session of an account under the hash of its id and
-// keeps at most max sessions of that account, the newest ones. It stores trace,
-// the event of the sign-in, in the same transaction, lifts the account's waits
-// after failed sign-ins and forgets sessions that ran out.
+// CreateSession opens a session of an account under the hash of its id, in the
+// place of the session under the hash replaces, if that is not nil, and keeps at
+// most max sessions of the account, the newest ones. It lifts the account's
+// waits after failed sign-ins, forgets sessions that ran out, and records a
+// successful login attempt of by, who has the name that was typed.
 //
 // The account is as it was when its password was found right: the error wraps
 // ErrConflict if it was disabled or its password changed since.
-func (s *Store) CreateSession(ctx context.Context, idHash []byte, se *Session, a *Account, max int, trace *audit.Event) error {
+func (s *Store) CreateSession(ctx context.Context, by Actor, idHash, replaces []byte, se *Session, a *Account, max int) error {
 	return s.write(ctx, fmt.Sprintf("open a session of %q", a.Name), func(tx *writeTx) error {
 		var same int
 		err := tx.GetContext(tx.ctx, &same,
@@ -29,7 +30,7 @@ func (s *Store) CreateSession(ctx context.Context, idHash []byte, se *Session, a
 			return fmt.Errorf("the account was %w", ErrConflict)
 		}
 		created := audit.FormatTime(se.CreatedAt)
-		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM session WHERE expires_at <= ?", created); err != nil {
+		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM session WHERE expires_at <= ? OR id_hash = ?", created, replaces); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(tx.ctx, `
@@ -51,7 +52,11 @@ func (s *Store) CreateSession(ctx context.Context, idHash []byte, se *Session, a
 		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM throttle WHERE key = ?", AccountKey(a.Name)); err != nil {
 			return err
 		}
-		return tx.record(trace)
+		e := audit.NewEvent(audit.KindLoginAttempt)
+		e.Set("status", "SUCCESS")
+		e.Set("session_key", se.PublicID)
+		by.sign(e)
+		return tx.record(e)
 	})
 }
 
@@ -93,15 +98,17 @@ func (s *Store) RenewSession(ctx context.Context, oldHash, newHash []byte) error
 	})
 }
 
-// DeleteSession ends a session and stores trace, the event of signing out, if
-// there is one, in the same transaction. The error wraps ErrNotFound, and nothing is stored, if
-// there is no such session.
-func (s *Store) DeleteSession(ctx context.Context, idHash []byte, trace *audit.Event) error {
-	return s.write(ctx, "end a session", func(tx *writeTx) error {
-		if err := found(tx.ExecContext(tx.ctx, "DELETE FROM session WHERE id_hash = ?", idHash)); err != nil || trace == nil {
+// DeleteSession ends the session under the hash of its id, and records that by
+// signed out of it. The error wraps ErrNotFound if there is no such session.
+func (s *Store) DeleteSession(ctx context.Context, by Actor, idHash []byte) error {
+	return s.write(ctx, "sign out", func(tx *writeTx) error {
+		if err := found(tx.ExecContext(tx.ctx, "DELETE FROM session WHERE id_hash = ?", idHash)); err != nil {
 			return err
 		}
-		return tx.record(trace)
+		e := audit.NewEvent(audit.KindAuditLog)
+		e.Set("action", "LOGOUT")
+		by.sign(e)
+		return tx.record(e)
 	})
 }
 

@@ -6,12 +6,13 @@ package db
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
-
-	"github.com/auditadmin/auditadmin/audit"
 )
 
 // Options are what a store is opened with.
@@ -29,28 +30,81 @@ type Options struct {
 // Store is an open audit database. It is safe for concurrent use, also beside
 // other processes that have the same database open.
 type Store struct {
-	path     string
-	rw       *sqlx.DB // one connection: SQLite has one writer; nil when read-only
-	ro       *sqlx.DB // a pool that cannot write
-	now      func() time.Time
-	appends  chan *appendRequest
-	done     chan struct{}
-	workers  sync.WaitGroup
-	columns  *columns // the filter columns of every event, in memory
-	indexing sync.Mutex
+	path    string
+	dialect dialect
+	rw      *sqlx.DB // one connection: there is one writer; nil when read-only
+	ro      *sqlx.DB // a pool that cannot write
+	now     func() time.Time
+	columns *columns
+	texts   *textCache
+
+	appends chan *appendRequest
+	stale   chan struct{} // wakes the indexer; holds at most one wake-up
+	closing context.Context
+	close   context.CancelFunc
+	workers sync.WaitGroup
 }
 
-// writeTx is a write transaction with its one instant.
-type writeTx struct {
-	*sqlx.Tx
-	ctx   context.Context
-	store *Store
-	now   time.Time
+// Open opens the database at path, creates it where there is none, and starts
+// what works beside it. It returns an error that wraps ErrForeign or ErrNewer
+// for a file that is not ours to use, ErrReadOnly where it cannot be written,
+// and fs.ErrNotExist. The caller owns the store and closes it.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{path: path, dialect: sqliteDialect{}, now: o.Now,
+		appends: make(chan *appendRequest), stale: make(chan struct{}, 1)}
+	var err error
+	if s.rw, s.ro, err = s.dialect.open(ctx, path, o); err != nil {
+		return nil, err
+	}
+	s.columns = newColumns()
+	s.texts = newTextCache()
+	s.closing, s.close = context.WithCancel(context.Background())
+	if s.rw != nil {
+		s.workers.Go(s.appendLoop)
+		s.workers.Go(s.indexLoop)
+		s.wakeIndexer()
+	}
+	return s, nil
 }
 
-// record stores events that the program itself makes, in the transaction of
-// what they report, so that there is no deed without its trace.
-func (tx *writeTx) record(events ...*audit.Event) error {
-	_, err := tx.append(events)
+// Close waits for what is being written and closes the database.
+func (s *Store) Close() error {
+	s.close()
+	s.workers.Wait()
+	err := s.ro.Close()
+	if s.rw != nil {
+		err = errors.Join(err, s.rw.Close())
+	}
 	return err
+}
+
+// Path returns the path the store was opened with.
+func (s *Store) Path() string { return s.path }
+
+// Now returns the store's clock.
+func (s *Store) Now() time.Time { return s.now() }
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.ro.GetContext(ctx, &one, "SELECT 1 FROM meta LIMIT 1"); err != nil {
+		return fmt.Errorf("ping the database: %w", s.dialect.classify(err))
+	}
+	return nil
+}
+
+// Engine names the database engine and its version.
+func (s *Store) Engine(ctx context.Context) (string, error) { return s.dialect.version(ctx, s.ro) }
+
+// MaskKey returns this database's own key for the fingerprints of masked
+// values. It never leaves the database in any other form.
+func (s *Store) MaskKey(ctx context.Context) ([]byte, error) {
+	var text string
+	if err := s.ro.GetContext(ctx, &text, "SELECT value FROM meta WHERE key = 'mask_key'"); err != nil {
+		return nil, fmt.Errorf("read the mask key: %w", s.dialect.classify(err))
+	}
+	return hex.DecodeString(text)
 }

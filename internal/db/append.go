@@ -1,0 +1,389 @@
+package db
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// idBits is how many bits of an id count the events of one microsecond.
+const idBits = 10
+
+// appendRequest is one caller of Append waiting for its commit.
+type appendRequest struct {
+	events []*audit.Event
+	result Appended
+	done   chan error
+}
+
+// Append stores events, each of which has been through Event.Normalize, and
+// returns after they are durable. All of them are stored, or on an error none
+// is; the exception is a context that ends first, where the events may or may
+// not be stored: give them again, with their event_id.
+//
+// An event whose kind, event_id and timestamp are stored already is a duplicate
+// and is left out. Callers at the same time share one commit.
+func (s *Store) Append(ctx context.Context, events []*audit.Event) (Appended, error) {
+	if len(events) == 0 {
+		return Appended{}, nil
+	}
+	if s.rw == nil {
+		return Appended{}, fmt.Errorf("append %d events: %w: it was opened for reading", len(events), ErrReadOnly)
+	}
+	req := &appendRequest{events: events, done: make(chan error, 1)}
+	select {
+	case s.appends <- req:
+	case <-ctx.Done():
+		return Appended{}, fmt.Errorf("append %d events: %w", len(events), ctx.Err())
+	case <-s.closing.Done():
+		return Appended{}, fmt.Errorf("append %d events: the database is closed", len(events))
+	}
+	select {
+	case err := <-req.done:
+		return req.result, err
+	case <-ctx.Done():
+		return Appended{}, fmt.Errorf("append %d events: %w; they may have been stored", len(events), ctx.Err())
+	}
+}
+
+// commitEvents bounds the events of one commit, and so how long it holds the
+// lock: a few tens of milliseconds.
+const commitEvents = 2000
+
+// appendLoop gathers the callers that wait and commits for all of them.
+func (s *Store) appendLoop() {
+	for {
+		var group []*appendRequest
+		select {
+		case req := <-s.appends:
+			group = append(group, req)
+		case <-s.closing.Done():
+			return
+		}
+		events := len(group[0].events)
+	gather:
+		for events < commitEvents {
+			select {
+			case req := <-s.appends:
+				group = append(group, req)
+				events += len(req.events)
+			default:
+				break gather
+			}
+		}
+		err := s.write(context.Background(), fmt.Sprintf("append %d events", events), func(tx *writeTx) error {
+			for _, req := range group {
+				var err error
+				if req.result, err = tx.append(req.events); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for _, req := range group {
+			if err != nil {
+				req.result = Appended{}
+			}
+			req.done <- err
+		}
+	}
+}
+
+// append gives each event its id and stores it with its entry in the ledger,
+// leaving out those that are stored already.
+func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
+	var result Appended
+	recordedAt := audit.FormatTime(tx.now)
+	pending := map[audit.Kind]*rowBuffer{}
+	for _, e := range events {
+		tail, err := tx.tail(e.Kind)
+		if err != nil {
+			return result, err
+		}
+		run, err := tail.run(tx, e)
+		if err != nil {
+			return result, err
+		}
+		if e.EventID != "" {
+			twin, err := run.twin(tx, e)
+			if err != nil {
+				return result, err
+			}
+			if twin != noTwin {
+				result.Duplicates++
+				if twin == otherTwin {
+					result.Conflicts++
+				}
+				continue
+			}
+		}
+		id, err := run.next(tx)
+		if err != nil {
+			return result, err
+		}
+		tx.seq++
+		run.added(id, e)
+		buffer := pending[e.Kind]
+		if buffer == nil {
+			buffer = &rowBuffer{table: tables[e.Kind]}
+			pending[e.Kind] = buffer
+		}
+		if err := buffer.add(tx, id, tx.seq, recordedAt, e); err != nil {
+			return result, err
+		}
+		result.Accepted++
+	}
+	for _, kind := range audit.Kinds() {
+		if buffer := pending[kind]; buffer != nil {
+			if err := buffer.flush(tx); err != nil {
+				return result, err
+			}
+		}
+	}
+	for _, kind := range audit.Kinds() {
+		if tail := tx.kinds[kind]; tail != nil {
+			if err := tail.saveSpread(tx); err != nil {
+				return result, err
+			}
+		}
+	}
+	return result, nil
+}
+
+// rowBuffer gathers rows so that one statement inserts many.
+type rowBuffer struct {
+	table        *table
+	rows, ledger []any
+	n            int
+}
+
+const (
+	insertLedger     = "INSERT INTO ledger (seq, entry, kind, id, recorded_at) VALUES (?, 'created', ?, ?, ?)"
+	insertLedgerMore = ", (?, 'created', ?, ?, ?)"
+)
+
+var insertLedgerMany = insertLedger + strings.Repeat(insertLedgerMore, insertRows-1)
+
+func (b *rowBuffer) add(tx *writeTx, id, seq int64, recordedAt string, e *audit.Event) error {
+	b.rows = b.table.arguments(b.rows, id, seq, recordedAt, e)
+	b.ledger = append(b.ledger, seq, string(e.Kind), id, recordedAt)
+	if b.n++; b.n < insertRows {
+		return nil
+	}
+	if _, err := tx.ExecContext(tx.ctx, b.table.insertMany, b.rows...); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(tx.ctx, insertLedgerMany, b.ledger...); err != nil {
+		return err
+	}
+	b.n, b.rows, b.ledger = 0, b.rows[:0], b.ledger[:0]
+	return nil
+}
+
+func (b *rowBuffer) flush(tx *writeTx) error {
+	for i := range b.n {
+		width := len(b.rows) / b.n
+		if _, err := tx.ExecContext(tx.ctx, b.table.insertOne, b.rows[i*width:(i+1)*width]...); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(tx.ctx, insertLedger, b.ledger[i*4:(i+1)*4]...); err != nil {
+			return err
+		}
+	}
+	b.n, b.rows, b.ledger = 0, nil, nil
+	return nil
+}
+
+// kindTail is what an append needs to know of one kind: where it ends, and how
+// far the events of one microsecond have ever run over into the following ones.
+type kindTail struct {
+	kind      audit.Kind
+	last      int64 // the highest id, of a tombstone too
+	spread    int64 // microseconds
+	newSpread bool
+	runs      map[int64]*idRun
+	taken     map[int64]struct{} // ids given in this transaction
+}
+
+func (tx *writeTx) tail(kind audit.Kind) (*kindTail, error) {
+	if t := tx.kinds[kind]; t != nil {
+		return t, nil
+	}
+	t := &kindTail{kind: kind, runs: map[int64]*idRun{}, taken: map[int64]struct{}{}}
+	var stored, buried sql.NullInt64
+	if err := tx.GetContext(tx.ctx, &stored, "SELECT max(id) FROM "+string(kind)); err != nil {
+		return nil, err
+	}
+	if err := tx.GetContext(tx.ctx, &buried, "SELECT max(id) FROM tombstone WHERE kind = ?", kind); err != nil {
+		return nil, err
+	}
+	t.last = max(stored.Int64, buried.Int64)
+	var spread string
+	err := tx.GetContext(tx.ctx, &spread, "SELECT value FROM meta WHERE key = ?", "spread:"+string(kind))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	t.spread, _ = strconv.ParseInt(spread, 10, 64)
+	tx.kinds[kind] = t
+	return t, nil
+}
+
+func (t *kindTail) saveSpread(tx *writeTx) error {
+	if !t.newSpread {
+		return nil
+	}
+	t.newSpread = false
+	_, err := tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+		"spread:"+string(t.kind), strconv.FormatInt(t.spread, 10))
+	return err
+}
+
+// idRun is what stands at one timestamp: its ids, and its events by event_id.
+type idRun struct {
+	tail      *kindTail
+	timestamp string
+	micros    int64
+	free      int64              // no id below it is free for this timestamp
+	loaded    int64              // ids up to here were read
+	taken     map[int64]struct{} // of what was read
+	twins     map[string]*audit.Event
+	stored    map[string]int64 // event_id to the id of a row read, loaded on demand
+	buried    map[[32]byte]struct{}
+}
+
+// run returns the run of an event's timestamp. Where that is newer than
+// everything stored nothing is read, which is the common case.
+func (t *kindTail) run(tx *writeTx, e *audit.Event) (*idRun, error) {
+	micros := e.Time().UnixMicro()
+	if r := t.runs[micros]; r != nil {
+		return r, nil
+	}
+	r := &idRun{tail: t, timestamp: e.Get("timestamp"), micros: micros, free: micros << idBits}
+	t.runs[micros] = r
+	if micros<<idBits > t.last {
+		return r, nil
+	}
+	r.taken, r.stored, r.buried = map[int64]struct{}{}, map[string]int64{}, map[[32]byte]struct{}{}
+	return r, r.load(tx, micros<<idBits, (micros+t.spread)<<idBits|(1<<idBits-1))
+}
+
+// load reads which ids between from and to are taken, and by what.
+func (r *idRun) load(tx *writeTx, from, to int64) error {
+	r.loaded = to
+	kind := r.tail.kind
+	err := eachRow(tx.ctx, tx, "SELECT id, timestamp, event_id FROM "+string(kind)+" WHERE id BETWEEN ? AND ?", []any{from, to},
+		func(row scanner) error {
+			var id int64
+			var timestamp string
+			var eventID sql.NullString
+			if err := row.Scan(&id, &timestamp, &eventID); err != nil {
+				return err
+			}
+			r.taken[id] = struct{}{}
+			if timestamp == r.timestamp {
+				r.free = max(r.free, id+1)
+				if eventID.Valid {
+					r.stored[eventID.String] = id
+				}
+			}
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	return eachRow(tx.ctx, tx, "SELECT id, timestamp, event_id_hash FROM tombstone WHERE kind = ? AND id BETWEEN ? AND ?", []any{kind, from, to},
+		func(row scanner) error {
+			var id int64
+			var timestamp string
+			var hash []byte
+			if err := row.Scan(&id, &timestamp, &hash); err != nil {
+				return err
+			}
+			r.taken[id] = struct{}{}
+			if timestamp == r.timestamp {
+				r.free = max(r.free, id+1)
+				if len(hash) == sha256.Size {
+					r.buried[[32]byte(hash)] = struct{}{}
+				}
+			}
+			return nil
+		})
+}
+
+// What an event that is stored already looks like beside the one given.
+const (
+	noTwin = iota
+	sameTwin
+	otherTwin
+)
+
+// twin looks for the event among those of its timestamp.
+func (r *idRun) twin(tx *writeTx, e *audit.Event) (int, error) {
+	if other := r.twins[e.EventID]; other != nil {
+		return compareTwins(other, e), nil
+	}
+	if id, ok := r.stored[e.EventID]; ok {
+		st, err := tables[e.Kind].scan(tx.QueryRowxContext(tx.ctx, tables[e.Kind].byID, id))
+		if err != nil {
+			return noTwin, err
+		}
+		return compareTwins(st.Event, e), nil
+	}
+	if len(r.buried) > 0 {
+		if _, ok := r.buried[sha256.Sum256([]byte(e.EventID))]; ok {
+			return sameTwin, nil // what it said is gone, and so is every conflict with it
+		}
+	}
+	return noTwin, nil
+}
+
+func compareTwins(a, b *audit.Event) int {
+	for i, f := range a.Kind.Fields() {
+		if !f.Mutable && a.Values()[i] != b.Values()[i] {
+			return otherTwin
+		}
+	}
+	return sameTwin
+}
+
+// next returns the next free id of the run.
+func (r *idRun) next(tx *writeTx) (int64, error) {
+	for id := r.free; ; id++ {
+		if r.taken != nil && id > r.loaded {
+			if err := r.load(tx, r.loaded+1, r.loaded+1<<idBits); err != nil {
+				return 0, err
+			}
+			id = max(id, r.free)
+		}
+		if _, ok := r.taken[id]; ok {
+			continue
+		}
+		if _, ok := r.tail.taken[id]; ok {
+			continue
+		}
+		return id, nil
+	}
+}
+
+// added keeps what the following events have to know of an id just given.
+func (r *idRun) added(id int64, e *audit.Event) {
+	t := r.tail
+	r.free = id + 1
+	t.taken[id] = struct{}{}
+	t.last = max(t.last, id)
+	if over := id>>idBits - r.micros; over > t.spread {
+		t.spread, t.newSpread = over, true
+	}
+	if e.EventID != "" {
+		if r.twins == nil {
+			r.twins = map[string]*audit.Event{}
+		}
+		r.twins[e.EventID] = e
+	}
+}

@@ -1,0 +1,276 @@
+package db
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/query"
+)
+
+// decideEvents is how many events one transaction decides about, so that it
+// does not hold the lock for long.
+const decideEvents = 200
+
+// Record stores an event of the program itself: module and source are its own,
+// and who, from where and in which request are the actor's where the event does
+// not say them.
+func (s *Store) Record(ctx context.Context, actor Actor, e *audit.Event) error {
+	actor.sign(e)
+	if e.Get("timestamp") == "" {
+		e.SetTime(s.now())
+	}
+	if err := e.Normalize(s.now()); err != nil {
+		return fmt.Errorf("record own %s: %w", e.Kind.Singular(), err)
+	}
+	_, err := s.Append(ctx, []*audit.Event{e})
+	return err
+}
+
+// sign fills in who does what the event says.
+func (a Actor) sign(e *audit.Event) {
+	e.Source = Self
+	for _, f := range []struct{ field, value string }{
+		{"module", Self},
+		{"username", a.Name},
+		{"user_id", a.id()},
+		{"ip_address", a.Address},
+		{"user_agent", a.UserAgent},
+		{"request_id", a.RequestID},
+		{"session_key", a.SessionID},
+	} {
+		if e.Has(f.field) && e.Get(f.field) == "" {
+			e.Set(f.field, f.value)
+		}
+	}
+}
+
+func (a Actor) id() string {
+	if a.AccountID == 0 {
+		return ""
+	}
+	return strconv.FormatInt(a.AccountID, 10)
+}
+
+// trace is the audit log of a decision about an event.
+func (tx *writeTx) trace(actor Actor, action string, kind audit.Kind, id int64, changes, metadata map[string]any, reason string) error {
+	e := audit.NewEvent(audit.KindAuditLog)
+	e.SetTime(tx.now)
+	e.Set("action", action)
+	e.Set("content_type", Self+"."+string(kind))
+	e.Set("object_id", strconv.FormatInt(id, 10))
+	e.Set("object_repr", kind.Singular()+" "+strconv.FormatInt(id, 10))
+	e.Set("reason", reason)
+	for field, value := range map[string]map[string]any{"changes": changes, "metadata": metadata} {
+		if len(value) > 0 {
+			text, err := json.Marshal(value)
+			if err != nil {
+				return err
+			}
+			e.Set(field, string(text))
+		}
+	}
+	actor.sign(e)
+	return tx.record(e)
+}
+
+type oldNew struct {
+	Old any `json:"old"`
+	New any `json:"new"`
+}
+
+// Resolve marks system events resolved with a note and returns how many were
+// open before. The error wraps ErrNotFound if one of them is not there, and
+// then none is changed, and ErrConflict if none of them was open.
+func (s *Store) Resolve(ctx context.Context, actor Actor, ids []int64, note string) (int, error) {
+	changed, err := s.resolve(ctx, actor, ids, note)
+	if err == nil && changed == 0 {
+		return 0, fmt.Errorf("resolve %d system events: they are resolved already: %w", len(ids), ErrConflict)
+	}
+	return changed, err
+}
+
+func (s *Store) resolve(ctx context.Context, actor Actor, ids []int64, note string) (int, error) {
+	total := 0
+	for part := range slices.Chunk(ids, decideEvents) {
+		changed := 0
+		err := s.write(ctx, "resolve system events", func(tx *writeTx) error {
+			changed = 0
+			for _, id := range part {
+				ok, err := tx.setResolved(actor, id, true, note)
+				if err != nil {
+					return err
+				}
+				if ok {
+					changed++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return total, err
+		}
+		total += changed
+	}
+	return total, nil
+}
+
+// Reopen marks a resolved system event open again. The error wraps ErrConflict
+// if it is open.
+func (s *Store) Reopen(ctx context.Context, actor Actor, id int64, note string) error {
+	return s.write(ctx, "reopen a system event", func(tx *writeTx) error {
+		ok, err := tx.setResolved(actor, id, false, note)
+		if err == nil && !ok {
+			err = fmt.Errorf("system event %d is open already: %w", id, ErrConflict)
+		}
+		return err
+	})
+}
+
+// setResolved changes the resolution of one event, unless it is so already.
+func (tx *writeTx) setResolved(actor Actor, id int64, resolved bool, note string) (bool, error) {
+	entry, at, by := "resolved", any(audit.FormatTime(tx.now)), actor.Name
+	if !resolved {
+		entry, at, by = "reopened", nil, ""
+	}
+	kept := note
+	if !resolved {
+		kept = ""
+	}
+	result, err := tx.ExecContext(tx.ctx,
+		"UPDATE system_event SET resolved = ?, resolved_at = ?, resolved_by = ?, resolution_note = ? WHERE id = ? AND resolved = ?",
+		resolved, at, by, kept, id, !resolved)
+	if err != nil {
+		return false, err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		if err != nil {
+			return false, err
+		}
+		var there int
+		err := tx.GetContext(tx.ctx, &there, "SELECT 1 FROM system_event WHERE id = ?", id)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = tx.store.missing(tx.ctx, tx, audit.KindSystemEvent, id)
+		}
+		return false, err
+	}
+	if err := tx.decide(entry, audit.KindSystemEvent, id, actor.Name, note); err != nil {
+		return false, err
+	}
+	changes := map[string]any{"resolved": oldNew{!resolved, resolved}}
+	return true, tx.trace(actor, "UPDATE", audit.KindSystemEvent, id, changes, nil, note)
+}
+
+// ResolveSelection resolves what a filter matched when it was looked at: only
+// events recorded up to upTo, and only if there are still confirm of them;
+// otherwise the error wraps ErrConflict and nothing is changed. It returns how
+// many were open before.
+func (s *Store) ResolveSelection(ctx context.Context, actor Actor, f *query.Filter, upTo, confirm int64, note string) (int, error) {
+	if f.Kind != audit.KindSystemEvent {
+		return 0, fmt.Errorf("resolve %s: only system events are resolved: %w", f.Kind.Plural(), ErrNotFound)
+	}
+	sel, err := s.Select(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	var ids []int64
+	err = sel.eachPlace(ctx, func(places []rowPlace) error {
+		for _, p := range places {
+			if p.seq(sel.view) <= upTo {
+				ids = append(ids, p.id(sel.view))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("resolve system events: %w", s.dialect.classify(err))
+	}
+	if int64(len(ids)) != confirm {
+		return 0, fmt.Errorf("resolve %d system events: there are %d now: %w", confirm, len(ids), ErrConflict)
+	}
+	return s.resolve(ctx, actor, ids, note)
+}
+
+// DeleteLimit is how many events one call of Delete takes at most.
+const DeleteLimit = 1000
+
+// Delete deletes events of one kind for good and leaves in the place of each a
+// tombstone, an entry in the ledger, and an audit log of the deletion, all with
+// the reason. All of them are deleted or none is. The error wraps ErrNotFound,
+// ErrDeleted, or ErrProtected for the audit log of a deletion, which stays.
+func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []int64, reason string) (int, error) {
+	if len(ids) > DeleteLimit {
+		return 0, fmt.Errorf("delete %d %s: at most %d at a time: %w", len(ids), kind.Plural(), DeleteLimit, ErrConflict)
+	}
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	reader := newTextReader(kind, query.Field{Class: query.ClassFree})
+	err := s.write(ctx, "delete "+kind.Plural(), func(tx *writeTx) error {
+		mark, err := searchMark(tx.ctx, tx, kind)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := tx.delete(actor, kind, id, reason, reader, mark); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.texts.forget()
+	return len(ids), nil
+}
+
+func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string, reader *textReader, mark int64) error {
+	st, err := tables[kind].scan(tx.QueryRowxContext(tx.ctx, tables[kind].byID, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return tx.store.missing(tx.ctx, tx, kind, id)
+	}
+	if err != nil {
+		return err
+	}
+	if st.isTrace() {
+		return fmt.Errorf("audit log %d says what was deleted and stays: %w", id, ErrProtected)
+	}
+	var hash any
+	if st.EventID != "" {
+		sum := sha256.Sum256([]byte(st.EventID))
+		hash = sum[:]
+	}
+	_, err = tx.ExecContext(tx.ctx, "INSERT INTO tombstone (kind, id, seq, timestamp, event_id_hash, deleted_at, deleted_by, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		kind, id, st.Seq, st.Get("timestamp"), hash, audit.FormatTime(tx.now), actor.Name, reason)
+	if err != nil {
+		return err
+	}
+	if st.Seq <= mark {
+		values := make([]sql.RawBytes, len(reader.columns))
+		for i, f := range reader.columns {
+			values[i] = sql.RawBytes(st.Get(f.Name))
+		}
+		if err := tx.store.dialect.unindexText(tx.ctx, tx.Tx, kind, st.Seq, string(reader.text(nil, values))); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(kind)+" WHERE id = ?", id); err != nil {
+		return err
+	}
+	if err := tx.decide("deleted", kind, id, actor.Name, reason); err != nil {
+		return err
+	}
+	return tx.trace(actor, "DELETE", kind, id, nil, map[string]any{
+		"timestamp": st.Get("timestamp"), "seq": st.Seq, "recorded_at": audit.FormatTime(st.RecordedAt)}, reason)
+}
+
+// isTrace reports whether the event is the program's own record of a deletion.
+func (s *Stored) isTrace() bool {
+	return s.Kind == audit.KindAuditLog && s.Source == Self && s.Get("module") == Self && s.Get("action") == "DELETE" &&
+		slices.ContainsFunc(audit.Kinds(), func(k audit.Kind) bool { return s.Get("content_type") == Self+"."+string(k) })
+}

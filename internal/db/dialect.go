@@ -1,0 +1,35 @@
+package db
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// dialect is all that differs from one engine to another. Everything outside
+// its implementations is SQL that every engine takes, with ? for parameters.
+type dialect interface {
+	// open opens the database at path, creating or upgrading it where o allows,
+	// as one connection that writes and a pool that cannot. Read-only, the
+	// writer is nil.
+	open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error)
+
+	// version names the engine and its version.
+	version(ctx context.Context, db *sqlx.DB) (string, error)
+
+	// classify wraps the sentinel of this package that an engine's error means,
+	// and returns any other error as it is.
+	classify(err error) error
+
+	// candidates returns the ledger's seq of at most limit events of a kind,
+	// newest first, whose searchable text holds every one of the trigrams. Some
+	// of them may not hold the text they were cut from.
+	candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, limit int) ([]int64, error)
+
+	// indexText and unindexText add and take away the searchable text of one
+	// event; to take it away the same text must be given.
+	indexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error
+	unindexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error
+}

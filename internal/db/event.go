@@ -1,0 +1,155 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/query"
+)
+
+// Get returns one event. The error wraps ErrNotFound for an id that never was,
+// and is a *DeletedError for one that was deleted.
+func (s *Store) Get(ctx context.Context, kind audit.Kind, id int64) (*Stored, error) {
+	st, err := tables[kind].scan(s.ro.QueryRowxContext(ctx, tables[kind].byID, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, s.missing(ctx, s.ro, kind, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
+	}
+	return st, nil
+}
+
+// missing says why there is no event of that id.
+func (s *Store) missing(ctx context.Context, q queryer, kind audit.Kind, id int64) error {
+	t, err := scanTombstone(kind, q.QueryRowxContext(ctx,
+		"SELECT id, seq, timestamp, deleted_at, deleted_by, reason FROM tombstone WHERE kind = ? AND id = ?", kind, id))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("%s %d: %w", kind.Singular(), id, ErrNotFound)
+	case err != nil:
+		return fmt.Errorf("read the tombstone of %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
+	}
+	return &DeletedError{t}
+}
+
+// Decisions returns what was decided about an event, oldest first.
+func (s *Store) Decisions(ctx context.Context, kind audit.Kind, id int64) ([]Decision, error) {
+	var all []Decision
+	err := eachRow(ctx, s.ro, "SELECT seq, entry, recorded_at, coalesce(actor, ''), coalesce(note, '') FROM ledger"+
+		" WHERE kind = ? AND id = ? AND entry <> 'created' ORDER BY seq", []any{kind, id}, func(r scanner) error {
+		var d Decision
+		var at string
+		if err := r.Scan(&d.Seq, &d.Entry, &at, &d.Actor, &d.Note); err != nil {
+			return err
+		}
+		d.At, _ = audit.ParseTime(at)
+		all = append(all, d)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the history of %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
+	}
+	return all, nil
+}
+
+// exactly returns the filter of the events that have exactly these values.
+func exactly(kind audit.Kind, pairs ...string) *query.Filter {
+	f := &query.Filter{Kind: kind}
+	for pair := range slices.Chunk(pairs, 2) {
+		f.Terms = append(f.Terms, query.ValueTerm(kind, pair[0], true, false, pair[1]))
+	}
+	return f
+}
+
+// Object returns the filter of the audit logs of one object.
+func Object(contentType, objectID string) *query.Filter {
+	return exactly(audit.KindAuditLog, "type", contentType, "object", objectID)
+}
+
+// Neighbours returns, for what an event shares with others of its kind, the
+// events just before and after it: the same object, user, session and request.
+func (s *Store) Neighbours(ctx context.Context, st *Stored) ([]Neighbours, error) {
+	kind := st.Kind
+	var shared []struct {
+		name   string
+		filter *query.Filter
+	}
+	add := func(name string, pairs ...string) {
+		shared = append(shared, struct {
+			name   string
+			filter *query.Filter
+		}{name, exactly(kind, pairs...)})
+	}
+	if kind == audit.KindAuditLog && st.Get("object_id") != "" {
+		add("object", "type", st.Get("content_type"), "object", st.Get("object_id"))
+	}
+	if user := st.Get("username"); user != "" {
+		add("user", "user", user)
+	} else if id := st.Get("user_id"); id != "" {
+		add("user", "user", id)
+	}
+	if v := st.Get("session_key"); v != "" {
+		add("session", "session", v)
+	}
+	if v := st.Get("request_id"); v != "" {
+		add("request", "request", v)
+	}
+	v, err := s.view(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	var all []Neighbours
+	for _, sh := range shared {
+		sel, err := s.selectIn(ctx, sh.filter, v)
+		if err != nil {
+			return nil, err
+		}
+		n := Neighbours{Shared: sh.name}
+		if n.Count, err = sel.Count(ctx); err != nil {
+			return nil, err
+		}
+		for _, side := range []struct {
+			page Page
+			to   **Stored
+		}{{Page{After: st.ID, Limit: 1}, &n.Earlier}, {Page{Before: st.ID, Limit: 1}, &n.Later}} {
+			list, err := sel.List(ctx, side.page)
+			if err != nil {
+				return nil, err
+			}
+			if len(list.Items) > 0 {
+				*side.to = list.Items[0]
+			}
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// Request returns the events of every kind that one request caused, in the
+// order in which they happened; of each kind at most limit, the newest.
+func (s *Store) Request(ctx context.Context, requestID string, limit int) ([]*Stored, error) {
+	var all []*Stored
+	for _, kind := range audit.Kinds() {
+		sel, err := s.Select(ctx, exactly(kind, "request", requestID))
+		if err != nil {
+			return nil, err
+		}
+		list, err := sel.List(ctx, Page{Limit: limit})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list.Items...)
+	}
+	slices.SortStableFunc(all, func(a, b *Stored) int {
+		if c := a.Time().Compare(b.Time()); c != 0 {
+			return c
+		}
+		return int(a.Seq - b.Seq)
+	})
+	return all, nil
+}

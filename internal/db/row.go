@@ -1,0 +1,191 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// Self is the source of what the program records about itself, and the module
+// of its events.
+const Self = "auditadmin"
+
+// table is how the rows of one kind are written and read. All of its SQL is
+// made once, from the kind's table of fields.
+type table struct {
+	kind       audit.Kind
+	fields     []audit.Field
+	columns    string // of a whole row, in the order that scan reads
+	byID       string
+	insertMany string // insertRows rows at once
+	insertOne  string
+}
+
+// insertRows is how many rows one statement inserts: the driver's cost is per
+// call, and falls off at about this many.
+const insertRows = 20
+
+// tables holds the four tables; read only after it was made.
+var tables = func() map[audit.Kind]*table {
+	all := map[audit.Kind]*table{}
+	for _, kind := range audit.Kinds() {
+		t := &table{kind: kind, fields: kind.Fields()}
+		names := []string{"id", "seq", "recorded_at", "source", "event_id"}
+		for _, f := range t.fields {
+			names = append(names, f.Name)
+		}
+		t.columns = "e." + strings.Join(names, ", e.")
+		t.byID = "SELECT " + t.columns + " FROM " + string(kind) + " e WHERE e.id = ?"
+		row := "(?" + strings.Repeat(", ?", len(names)-1) + ")"
+		t.insertOne = "INSERT INTO " + string(kind) + " (" + strings.Join(names, ", ") + ") VALUES " + row
+		t.insertMany = t.insertOne + strings.Repeat(", "+row, insertRows-1)
+		all[kind] = t
+	}
+	return all
+}()
+
+// arguments appends what the insert statements want for one event.
+func (t *table) arguments(args []any, id, seq int64, recordedAt string, e *audit.Event) []any {
+	args = append(args, id, seq, recordedAt, e.Source, orNull(e.EventID))
+	for i, v := range e.Values() {
+		switch t.fields[i].Type {
+		case audit.Boolean:
+			args = append(args, v == "true")
+		case audit.Integer:
+			if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+				args = append(args, n)
+			} else {
+				args = append(args, nil)
+			}
+		case audit.JSON, audit.Time:
+			args = append(args, orNull(v))
+		default:
+			args = append(args, v)
+		}
+	}
+	return args
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// scanner is one row of a result.
+type scanner interface{ Scan(dest ...any) error }
+
+// scan reads one whole row.
+func (t *table) scan(row scanner) (*Stored, error) {
+	st := &Stored{}
+	var recordedAt, source string
+	var eventID *string
+	texts := make([]nullText, len(t.fields))
+	dest := make([]any, 0, 5+len(texts))
+	dest = append(dest, &st.ID, &st.Seq, &recordedAt, &source, &eventID)
+	for i := range texts {
+		dest = append(dest, &texts[i])
+	}
+	if err := row.Scan(dest...); err != nil {
+		return nil, err
+	}
+	values := make([]string, len(texts))
+	for i, v := range texts {
+		values[i] = string(v)
+		if t.fields[i].Type == audit.Boolean {
+			values[i] = map[bool]string{true: "true", false: ""}[v == "1"]
+		}
+	}
+	st.Event = audit.NewEventWithValues(t.kind, values)
+	st.Source = source
+	if eventID != nil {
+		st.EventID = *eventID
+	}
+	st.RecordedAt, _ = audit.ParseTime(recordedAt)
+	return st, nil
+}
+
+// nullText reads any column as text, and NULL as "".
+type nullText string
+
+// Scan implements sql.Scanner.
+func (n *nullText) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*n = ""
+	case string:
+		*n = nullText(v)
+	case []byte:
+		*n = nullText(v)
+	case int64:
+		*n = nullText(strconv.FormatInt(v, 10))
+	case time.Time: // a hand-made database could declare anything
+		*n = nullText(audit.FormatTime(v))
+	default:
+		*n = nullText(fmt.Sprint(v))
+	}
+	return nil
+}
+
+// queryer is a pool, a connection or a transaction.
+type queryer interface {
+	sqlx.QueryerContext
+	sqlx.ExecerContext
+}
+
+// eachByID calls fn with the rows of the given ids in the order of ids; an id
+// without a row, deleted meanwhile, is left out.
+func (t *table) eachByID(ctx context.Context, q sqlx.QueryerContext, ids []int64, fn func(*Stored) error) error {
+	const chunk = 256
+	for len(ids) > 0 {
+		n := min(chunk, len(ids))
+		part := ids[:n]
+		ids = ids[n:]
+		args := make([]any, n)
+		for i, id := range part {
+			args[i] = id
+		}
+		found := make(map[int64]*Stored, n)
+		err := eachRow(ctx, q, "SELECT "+t.columns+" FROM "+string(t.kind)+" e WHERE e.id IN (?"+strings.Repeat(", ?", n-1)+")", args,
+			func(row scanner) error {
+				st, err := t.scan(row)
+				if err == nil {
+					found[st.ID] = st
+				}
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		for _, id := range part {
+			if st := found[id]; st != nil {
+				if err := fn(st); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// eachRow runs a query and calls fn with each row of its result.
+func eachRow(ctx context.Context, q sqlx.QueryerContext, query string, args []any, fn func(row scanner) error) error {
+	rows, err := q.QueryxContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := fn(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,285 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+const (
+	sqliteApplication = 0x61757469 // PRAGMA application_id of schema.sql: "auti"
+	sqliteSchema      = 1          // PRAGMA user_version of schema.sql
+)
+
+// sqliteDialect is SQLite through mattn/go-sqlite3, built with FTS5.
+type sqliteDialect struct{}
+
+// The settings of both kinds of connection, and why:
+//   - synchronous FULL: the driver's default, NORMAL, loses acknowledged commits
+//     when the power goes.
+//   - immediate transactions: one that reads first and writes later fails at
+//     once when somebody else wrote meanwhile, whatever the busy timeout.
+//   - a busy timeout below any deadline of a request, since the driver waits it
+//     out without looking at the context; write retries by itself.
+//   - secure_delete: what is deleted is overwritten.
+var (
+	sqliteWriter = url.Values{
+		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_txlock": {"immediate"}, "_busy_timeout": {"250"},
+		"_foreign_keys": {"1"}, "_secure_delete": {"1"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"},
+	}
+	sqliteReader = url.Values{
+		"mode": {"ro"}, "_query_only": {"1"}, "_busy_timeout": {"2000"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"},
+	}
+)
+
+func (sqliteDialect) open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	fresh, err := sqliteInspect(abs, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !o.ReadOnly {
+		if writer, err = sqliteOpenWriter(ctx, abs, fresh, o); err != nil {
+			return nil, nil, err
+		}
+	}
+	readers = sqliteConnect(abs, sqliteReader, []string{
+		"PRAGMA cache_size = -16384", // KiB; the operating system's cache does most of the work
+		"PRAGMA temp_store = MEMORY",
+	}, "PRAGMA query_only", "1")
+	readers.SetMaxOpenConns(max(2, runtime.NumCPU())) // more readers than cores only make each other slow
+	readers.SetMaxIdleConns(max(2, runtime.NumCPU()))
+	if err := readers.PingContext(ctx); err != nil {
+		if writer != nil {
+			writer.Close()
+		}
+		readers.Close()
+		return nil, nil, fmt.Errorf("open %s for reading: %w", path, sqliteDialect{}.classify(err))
+	}
+	return writer, readers, nil
+}
+
+// sqliteInspect looks at a file before SQLite touches it, so that a file that
+// is not ours is left exactly as it was. It reports whether there is nothing
+// there yet.
+func sqliteInspect(path string, o Options) (fresh bool, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if o.MustExist || o.ReadOnly {
+			return false, fmt.Errorf("%s does not exist: name a database with --db, or make one with 'auditadmin serve': %w", path, fs.ErrNotExist)
+		}
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("open the database: %w", err)
+	}
+	defer f.Close()
+	header := make([]byte, 100)
+	n, err := io.ReadFull(f, header)
+	if n == 0 && errors.Is(err, io.EOF) {
+		return true, nil // an empty file, or one whose first commit is still in the log
+	}
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, fmt.Errorf("read the database: %w", err)
+	}
+	if n < len(header) || !bytes.HasPrefix(header, []byte("SQLite format 3\x00")) {
+		return false, fmt.Errorf("%s is no SQLite database: %w; choose another file with --db", path, ErrForeign)
+	}
+	if binary.BigEndian.Uint32(header[68:]) != sqliteApplication {
+		return false, fmt.Errorf("%s is a SQLite database of another program: %w; choose another file with --db", path, ErrForeign)
+	}
+	if v := binary.BigEndian.Uint32(header[60:]); v > sqliteSchema {
+		return false, fmt.Errorf("%s has schema version %d and this auditadmin knows up to %d: %w; use a newer auditadmin", path, v, sqliteSchema, ErrNewer)
+	}
+	return false, nil
+}
+
+func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (*sqlx.DB, error) {
+	if fresh {
+		// Before SQLite would, since it makes files that everybody may read.
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("create the database: %w", err)
+		}
+		f.Close()
+	} else if f, err := os.OpenFile(path, os.O_RDWR, 0); err != nil {
+		return nil, fmt.Errorf("%s: %w; give this user write access to the file and its folder (%w)", path, ErrReadOnly, err)
+	} else {
+		f.Close()
+	}
+	writer := sqliteConnect(path, sqliteWriter, []string{
+		"PRAGMA cache_size = -32768",
+		// Rarer checkpoints rewrite a hot page once instead of twenty times.
+		"PRAGMA wal_autocheckpoint = 4000",
+	}, "PRAGMA synchronous", "2")
+	writer.SetMaxOpenConns(1)
+	if err := sqliteCreate(ctx, writer, o.Schema); err != nil {
+		writer.Close()
+		return nil, fmt.Errorf("open %s: %w", path, sqliteDialect{}.classify(err))
+	}
+	return writer, nil
+}
+
+// sqliteCreate makes the schema in a database that has none. Two programs may
+// try at once: the second one finds it made.
+func sqliteCreate(ctx context.Context, writer *sqlx.DB, schema string) error {
+	var application int64
+	if err := writer.GetContext(ctx, &application, "PRAGMA application_id"); err != nil {
+		return err
+	}
+	if application == sqliteApplication {
+		return nil
+	}
+	tx, err := writer.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := tx.GetContext(ctx, &application, "PRAGMA application_id"); err != nil {
+		return err
+	}
+	if application == sqliteApplication {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return fmt.Errorf("create the schema: %w", err)
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES ('mask_key', ?)", hex.EncodeToString(key)); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	_, err = writer.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") // so that the file names itself ours from now on
+	return err
+}
+
+// sqliteConnector opens connections that have their settings, or fail: a
+// setting that silently did not take would cost acknowledged events.
+type sqliteConnector struct {
+	dsn    string
+	driver *sqlite3.SQLiteDriver
+}
+
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c sqliteConnector) Driver() driver.Driver                        { return c.driver }
+
+func sqliteConnect(path string, settings url.Values, pragmas []string, assert, want string) *sqlx.DB {
+	hook := func(conn *sqlite3.SQLiteConn) error {
+		for _, p := range pragmas {
+			if _, err := conn.Exec(p, nil); err != nil {
+				return fmt.Errorf("%s: %w", p, err)
+			}
+		}
+		rows, err := conn.Query(assert, nil)
+		if err != nil {
+			return fmt.Errorf("%s: %w", assert, err)
+		}
+		defer rows.Close()
+		got := make([]driver.Value, 1)
+		if err := rows.Next(got); err != nil {
+			return fmt.Errorf("%s: %w", assert, err)
+		}
+		if s := fmt.Sprint(got[0]); s != want {
+			return fmt.Errorf("%s is %s and must be %s", assert, s, want)
+		}
+		return nil
+	}
+	dsn := url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}
+	pool := sql.OpenDB(sqliteConnector{dsn.String(), &sqlite3.SQLiteDriver{ConnectHook: hook}})
+	return sqlx.NewDb(pool, "sqlite3")
+}
+
+func (sqliteDialect) version(ctx context.Context, db *sqlx.DB) (string, error) {
+	var v string
+	err := db.GetContext(ctx, &v, "SELECT sqlite_version()")
+	return "SQLite " + v, err
+}
+
+func (sqliteDialect) classify(err error) error {
+	var e sqlite3.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code {
+	case sqlite3.ErrBusy, sqlite3.ErrLocked:
+		return fmt.Errorf("%w by another program; try again (%w)", ErrBusy, err)
+	case sqlite3.ErrFull:
+		return fmt.Errorf("%w; make room (%w)", ErrFull, err)
+	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrCantOpen:
+		return fmt.Errorf("%w; check the rights on the file and its folder (%w)", ErrReadOnly, err)
+	case sqlite3.ErrNotADB:
+		return fmt.Errorf("%w (%w)", ErrForeign, err)
+	}
+	return err
+}
+
+// sqliteSearch names the trigram table of a kind.
+var sqliteSearch = map[audit.Kind]struct{ find, insert, remove string }{
+	audit.KindAuditLog: {
+		"SELECT rowid FROM search_audit_log WHERE search_audit_log MATCH ? ORDER BY rowid DESC LIMIT ?",
+		"INSERT INTO search_audit_log (rowid, text) VALUES (?, ?)",
+		"INSERT INTO search_audit_log (search_audit_log, rowid, text) VALUES ('delete', ?, ?)"},
+	audit.KindLoginAttempt: {
+		"SELECT rowid FROM search_login_attempt WHERE search_login_attempt MATCH ? ORDER BY rowid DESC LIMIT ?",
+		"INSERT INTO search_login_attempt (rowid, text) VALUES (?, ?)",
+		"INSERT INTO search_login_attempt (search_login_attempt, rowid, text) VALUES ('delete', ?, ?)"},
+	audit.KindDataExport: {
+		"SELECT rowid FROM search_data_export WHERE search_data_export MATCH ? ORDER BY rowid DESC LIMIT ?",
+		"INSERT INTO search_data_export (rowid, text) VALUES (?, ?)",
+		"INSERT INTO search_data_export (search_data_export, rowid, text) VALUES ('delete', ?, ?)"},
+	audit.KindSystemEvent: {
+		"SELECT rowid FROM search_system_event WHERE search_system_event MATCH ? ORDER BY rowid DESC LIMIT ?",
+		"INSERT INTO search_system_event (rowid, text) VALUES (?, ?)",
+		"INSERT INTO search_system_event (search_system_event, rowid, text) VALUES ('delete', ?, ?)"},
+}
+
+func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, limit int) ([]int64, error) {
+	// Quoting each trigram leaves FTS5 nothing to read as an operator. Text
+	// never holds a NUL, which alone could end a quoted string early.
+	var match strings.Builder
+	for i, t := range trigrams {
+		if i > 0 {
+			match.WriteString(" AND ")
+		}
+		match.WriteString(`"` + strings.ReplaceAll(t, `"`, `""`) + `"`)
+	}
+	var seqs []int64
+	err := sqlx.SelectContext(ctx, db, &seqs, sqliteSearch[kind].find, match.String(), limit)
+	return seqs, err
+}
+
+func (sqliteDialect) indexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error {
+	_, err := tx.ExecContext(ctx, sqliteSearch[kind].insert, seq, text)
+	return err
+}
+
+func (sqliteDialect) unindexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error {
+	_, err := tx.ExecContext(ctx, sqliteSearch[kind].remove, seq, text)
+	return err
+}

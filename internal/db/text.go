@@ -1,0 +1,464 @@
+package db
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/query"
+)
+
+const (
+	// textBudget is up to how many rows one text is looked up exactly. A text
+	// that more rows may hold is called frequent: pages find it by walking, and
+	// counts say how far they looked.
+	textBudget = 5_000
+	// shortBudget is the same for a word of one or two letters, which the
+	// trigrams cannot find: the contract's number.
+	shortBudget = 20_000
+	// separator stands between the parts of a row's searchable text, so that
+	// nothing is found that begins in one field and ends in another.
+	separator = '\x1f'
+)
+
+// needle is a text term made ready: what to look for, and in which parts of a
+// row.
+type needle struct {
+	key    string // names the needle in the cache
+	reader *textReader
+	values []query.Value
+	short  bool // some value has fewer than three letters
+}
+
+func newNeedle(kind audit.Kind, t query.Term) *needle {
+	n := &needle{values: t.Values, reader: newTextReader(kind, t.Field)}
+	n.key = string(kind) + " " + t.Field.Key
+	for _, v := range t.Values {
+		n.short = n.short || utf8.RuneCountInString(v.Folded) < 3
+		n.key += "\x00" + strconv.FormatBool(v.Prefix) + v.Folded
+	}
+	return n
+}
+
+// budget is up to how many rows are read for this needle on one page.
+func (n *needle) budget() int {
+	if n.short {
+		return shortBudget
+	}
+	return textBudget
+}
+
+// in reports whether a row's text, in folded form, holds one of the values.
+func (n *needle) in(text []byte) bool {
+	for _, v := range n.values {
+		switch {
+		case v.Text == "":
+			if len(bytes.Trim(text, string(separator))) == 0 {
+				return true
+			}
+		case v.Prefix:
+			for part := range bytes.SplitSeq(text, []byte{separator}) {
+				if bytes.HasPrefix(part, []byte(v.Folded)) {
+					return true
+				}
+			}
+		case bytes.Contains(text, []byte(v.Folded)):
+			return true
+		}
+	}
+	return false
+}
+
+// textReader makes the searchable text of rows of one kind, of one field or of
+// all that free text looks at.
+type textReader struct {
+	table   *table
+	columns []audit.Field
+	part    string // of changes: "field", "old", "new", or "" for all of it
+	sql     string // of the columns, after e.id
+}
+
+func newTextReader(kind audit.Kind, f query.Field) *textReader {
+	r := &textReader{table: tables[kind]}
+	names := f.Columns
+	if f.Class == query.ClassFree {
+		names = query.Searchable(kind)
+	} else if slices.Equal(names, []string{"changes"}) {
+		r.part = f.Key
+	}
+	for _, name := range names {
+		r.columns = append(r.columns, kind.Fields()[kind.Index(name)])
+		r.sql += ", e." + name
+	}
+	return r
+}
+
+// text writes the folded text of a row into buf, which it returns.
+func (r *textReader) text(buf []byte, values []sql.RawBytes) []byte {
+	buf = buf[:0]
+	for i, f := range r.columns {
+		switch {
+		case f.Name == "changes":
+			for _, c := range audit.ParseChanges(string(values[i])) {
+				if r.part == "" || r.part == "field" {
+					buf = append(append(buf, separator), c.Field...)
+				}
+				if r.part == "" || r.part == "old" {
+					buf = appendJSONText(buf, c.Old)
+				}
+				if r.part == "" || r.part == "new" {
+					buf = appendJSONText(buf, c.New)
+				}
+			}
+		case f.Type == audit.JSON:
+			buf = appendJSONText(buf, string(values[i]))
+		default:
+			buf = append(append(buf, separator), values[i]...)
+		}
+	}
+	return foldInPlace(buf)
+}
+
+// foldInPlace is query.Fold without an allocation for plain ASCII.
+func foldInPlace(b []byte) []byte {
+	for i, c := range b {
+		if c >= utf8.RuneSelf {
+			return append(b[:0], query.Fold(string(b))...)
+		}
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + ('a' - 'A')
+		}
+	}
+	return b
+}
+
+// appendJSONText appends what a person reads in a JSON value: strings as they
+// are meant, numbers and words as they stand, keys; nulls and syntax left out.
+func appendJSONText(buf []byte, raw string) []byte {
+	for i := 0; i < len(raw); {
+		switch c := raw[i]; {
+		case c == '"':
+			end := i + 1
+			escaped := false
+			for end < len(raw) && raw[end] != '"' {
+				if raw[end] == '\\' {
+					escaped = true
+					end++
+				}
+				end++
+			}
+			end = min(end, len(raw))
+			buf = append(buf, separator)
+			if escaped {
+				var s string
+				if json.Unmarshal([]byte(raw[i:min(end+1, len(raw))]), &s) == nil {
+					buf = append(buf, s...)
+				}
+			} else {
+				buf = append(buf, raw[i+1:end]...)
+			}
+			i = end + 1
+		case c == '-' || '0' <= c && c <= '9' || c == 't' || c == 'f':
+			end := i
+			for end < len(raw) && !strings.ContainsRune(",]} \t\r\n", rune(raw[end])) {
+				end++
+			}
+			buf = append(append(buf, separator), raw[i:end]...)
+			i = end
+		case c == 'n':
+			i += len("null")
+		default:
+			i++
+		}
+	}
+	return buf
+}
+
+// trigrams returns the distinct runs of three letters of a folded text.
+func trigrams(folded string) []string {
+	const enough = 64 // more would make the index slower and no more certain
+	runes := []rune(folded)
+	seen := map[string]bool{}
+	var all []string
+	for i := 0; i+3 <= len(runes) && len(all) < enough; i++ {
+		t := string(runes[i : i+3])
+		if !seen[t] {
+			seen[t] = true
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// textHits is what is known of one needle.
+type textHits struct {
+	mu       sync.Mutex
+	head     int64   // complete up to this seq
+	seqs     []int64 // of the rows that hold it, rising
+	frequent bool
+	checked  map[int64]bool // of a frequent needle: what rows that were walked over said
+}
+
+// textCache keeps what was found for the needles asked for last. Rows never
+// change, so it only ever has to look at what is new.
+type textCache struct {
+	mu   sync.Mutex
+	hits map[string]*textHits
+	used []string // least recently first
+}
+
+func newTextCache() *textCache { return &textCache{hits: map[string]*textHits{}} }
+
+func (c *textCache) get(key string) *textHits {
+	const size = 64
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.used, key); i >= 0 {
+		c.used = append(slices.Delete(c.used, i, i+1), key)
+		return c.hits[key]
+	}
+	if len(c.used) == size {
+		delete(c.hits, c.used[0])
+		c.used = slices.Delete(c.used, 0, 1)
+	}
+	h := &textHits{checked: map[int64]bool{}}
+	c.hits[key] = h
+	c.used = append(c.used, key)
+	return h
+}
+
+// forget drops everything known, when the text of a row has gone.
+func (c *textCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hits, c.used = map[string]*textHits{}, nil
+}
+
+// findText returns the rows of each segment of a view that hold the needle, or
+// nil if that would take more rows than the budget.
+func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]bitset, error) {
+	if n.short {
+		return nil, nil
+	}
+	h := s.texts.get(n.key)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.frequent {
+		return nil, nil
+	}
+	if h.head < v.head {
+		if err := s.extend(ctx, kind, v, n, h); errors.Is(err, errBehind) {
+			return nil, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
+		}
+		if h.frequent {
+			return nil, nil
+		}
+	}
+	sets := make([]bitset, len(v.segments))
+	for i, seg := range v.segments {
+		sets[i] = newBitset(seg.len())
+		lo, _ := slices.BinarySearch(h.seqs, seg.seqs[0])
+		for _, seq := range h.seqs[lo:] {
+			if seq > seg.seqs[len(seg.seqs)-1] {
+				break
+			}
+			if row, ok := seg.rowOf(seq); ok {
+				sets[i].set(row)
+			}
+		}
+	}
+	return sets, nil
+}
+
+// errBehind says that the text index is too far behind to be of use just now.
+var errBehind = errors.New("the text index is behind")
+
+// extend looks for a needle in what was recorded since it was looked for last:
+// through the trigrams as far as they go, and beyond them in the rows.
+func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle, h *textHits) error {
+	indexed, err := searchMark(ctx, s.ro, kind)
+	if err != nil {
+		return err
+	}
+	var rows []rowPlace
+	add := func(seq int64) {
+		if p, ok := v.bySeq(seq); ok {
+			rows = append(rows, p)
+		}
+	}
+	if v.rowsAfter(max(indexed, h.head), textBudget) > textBudget {
+		return errBehind
+	}
+	if h.head < indexed {
+		seen := map[int64]bool{}
+		for _, value := range n.values {
+			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), textBudget+1)
+			if err != nil {
+				return err
+			}
+			for _, seq := range seqs {
+				if seq > h.head && seq <= indexed && !seen[seq] {
+					seen[seq] = true
+					add(seq)
+				}
+			}
+			if len(seqs) > textBudget || len(seen) > textBudget {
+				h.frequent = true
+				return nil
+			}
+		}
+	}
+	for _, seg := range v.segments {
+		from, _ := slices.BinarySearch(seg.seqs, max(indexed, h.head)+1)
+		for _, seq := range seg.seqs[from:] {
+			add(seq)
+		}
+	}
+	found, err := s.check(ctx, v, n, rows)
+	if err != nil {
+		return err
+	}
+	for i, ok := range found {
+		if ok {
+			h.seqs = append(h.seqs, rows[i].seq(v))
+		}
+	}
+	slices.Sort(h.seqs)
+	h.head = v.head
+	return nil
+}
+
+// rowPlace is a row of a view.
+type rowPlace struct{ segment, row int }
+
+func (p rowPlace) id(v *view) int64  { return v.segments[p.segment].ids[p.row] }
+func (p rowPlace) seq(v *view) int64 { return v.segments[p.segment].seqs[p.row] }
+
+// bySeq finds a living row by its place in the ledger.
+func (v *view) bySeq(seq int64) (rowPlace, bool) {
+	i, _ := slices.BinarySearchFunc(v.segments, seq, func(s *segment, seq int64) int {
+		switch last := s.seqs[len(s.seqs)-1]; {
+		case last < seq:
+			return -1
+		case last > seq:
+			return 1
+		}
+		return 0
+	})
+	if i == len(v.segments) {
+		return rowPlace{}, false
+	}
+	row, ok := v.segments[i].rowOf(seq)
+	return rowPlace{i, row}, ok && v.segments[i].isAlive(row)
+}
+
+// rowsAfter counts the rows recorded after seq, as far as limit.
+func (v *view) rowsAfter(seq int64, limit int) int {
+	n := 0
+	for i := len(v.segments) - 1; i >= 0 && n <= limit; i-- {
+		seqs := v.segments[i].seqs
+		from, _ := slices.BinarySearch(seqs, seq+1)
+		n += len(seqs) - from
+		if from > 0 {
+			break
+		}
+	}
+	return n
+}
+
+// check reads rows and reports which of them hold the needle, two parts at a
+// time. A row that was deleted meanwhile does not.
+func (s *Store) check(ctx context.Context, v *view, n *needle, rows []rowPlace) ([]bool, error) {
+	found := make([]bool, len(rows))
+	byID := make([]int, len(rows)) // in the order of ids, which is the order on disk
+	for i := range byID {
+		byID[i] = i
+	}
+	slices.SortFunc(byID, func(a, b int) int {
+		if rows[a].id(v) < rows[b].id(v) {
+			return -1
+		}
+		return 1
+	})
+	const workers = 2
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		part := byID[len(byID)*w/workers : len(byID)*(w+1)/workers]
+		if len(part) == 0 {
+			continue
+		}
+		wg.Go(func() { errs[w] = s.checkPart(ctx, v, n, rows, part, found) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func (s *Store) checkPart(ctx context.Context, v *view, n *needle, rows []rowPlace, part []int, found []bool) error {
+	const chunk = 512
+	var buf []byte
+	values := make([]sql.RawBytes, len(n.reader.columns))
+	var id int64
+	dest := []any{&id}
+	for i := range values {
+		dest = append(dest, &values[i])
+	}
+	for len(part) > 0 {
+		some := part[:min(chunk, len(part))]
+		part = part[len(some):]
+		places := make(map[int64]int, len(some))
+		args := make([]any, len(some))
+		for i, at := range some {
+			args[i] = rows[at].id(v)
+			places[rows[at].id(v)] = at
+		}
+		statement := "SELECT e.id" + n.reader.sql + " FROM " + string(n.reader.table.kind) + " e WHERE e.id IN (?" + strings.Repeat(", ?", len(some)-1) + ")"
+		err := eachRow(ctx, s.ro, statement, args, func(row scanner) error {
+			if err := row.Scan(dest...); err != nil {
+				return err
+			}
+			buf = n.reader.text(buf, values)
+			found[places[id]] = n.in(buf)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// searchMark is the seq up to which a kind's trigrams are complete.
+func searchMark(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) (int64, error) {
+	var mark []string
+	if err := sqlx.SelectContext(ctx, q, &mark, "SELECT value FROM meta WHERE key = ?", "search:"+string(kind)); err != nil {
+		return 0, err
+	}
+	if len(mark) == 0 {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(mark[0], 10, 64)
+	if err != nil || n < 0 || n == math.MaxInt64 {
+		return 0, fmt.Errorf("meta search:%s is %q and should be a place in the ledger", kind, mark[0])
+	}
+	return n, nil
+}

@@ -1,0 +1,118 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// writeDeadline bounds how long a write waits for another program's lock where
+// its context has no deadline of its own.
+const writeDeadline = 5 * time.Second
+
+// writeTx is a write transaction with its one instant, which is never before
+// that of the ledger's last entry: recorded_at grows with seq even when the
+// clock steps back.
+type writeTx struct {
+	*sqlx.Tx
+	ctx   context.Context // without cancellation: a commit is not left half done
+	store *Store
+	now   time.Time
+	seq   int64 // the ledger's head, as this transaction leaves it
+	kinds map[audit.Kind]*kindTail
+}
+
+// record stores events that the program itself makes, in the transaction of
+// what they report, so that there is no deed without its trace.
+func (tx *writeTx) record(events ...*audit.Event) error {
+	for _, e := range events {
+		if e.Get("timestamp") == "" {
+			e.SetTime(tx.now)
+		}
+		if e.Source == "" {
+			e.Source = Self
+		}
+		if err := e.Normalize(tx.now); err != nil {
+			return fmt.Errorf("record own %s: %w", e.Kind, err)
+		}
+	}
+	_, err := tx.append(events)
+	return err
+}
+
+// write runs fn in a transaction on the one writing connection and commits. It
+// tries again while another program holds the lock, until the deadline; then
+// the error wraps ErrBusy. fn may run more than once and must have no effect
+// outside its transaction.
+func (s *Store) write(ctx context.Context, op string, fn func(tx *writeTx) error) error {
+	if s.rw == nil {
+		return fmt.Errorf("%s: %w: it was opened for reading", op, ErrReadOnly)
+	}
+	deadline := s.deadline(ctx)
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		err := s.writeOnce(ctx, fn)
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %w", op, s.dialect.classify(err))
+		if !errors.Is(err, ErrBusy) || time.Now().Add(wait).After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", op, ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (s *Store) deadline(ctx context.Context) time.Time {
+	if d, ok := ctx.Deadline(); ok {
+		return d
+	}
+	return time.Now().Add(writeDeadline)
+}
+
+func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error {
+	inner, err := s.rw.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer inner.Rollback()
+	tx := &writeTx{Tx: inner, ctx: context.WithoutCancel(ctx), store: s, kinds: map[audit.Kind]*kindTail{}}
+	var last string
+	err = inner.QueryRowxContext(tx.ctx, "SELECT seq, recorded_at FROM ledger ORDER BY seq DESC LIMIT 1").Scan(&tx.seq, &last)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	tx.now = s.now().UTC().Truncate(time.Microsecond)
+	if t, err := audit.ParseTime(last); err == nil && t.After(tx.now) {
+		tx.now = t
+	}
+	head := tx.seq
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := inner.Commit(); err != nil {
+		return err
+	}
+	if tx.seq != head {
+		s.wakeIndexer()
+	}
+	return nil
+}
+
+// decide adds an entry of the ledger that somebody decided.
+func (tx *writeTx) decide(entry string, kind audit.Kind, id int64, actor, note string) error {
+	tx.seq++
+	_, err := tx.ExecContext(tx.ctx,
+		"INSERT INTO ledger (seq, entry, kind, id, recorded_at, actor, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		tx.seq, entry, kind, id, audit.FormatTime(tx.now), actor, note)
+	return err
+}
