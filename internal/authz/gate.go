@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -56,7 +55,7 @@ func NewGate(store *db.Store, o Options) *Gate {
 	g := &Gate{store: store, policy: o.Policy, passwords: NewPasswords(o.KDF), throttle: newThrottle(store),
 		log: o.Log, onRefusal: o.Refuse}
 	g.sessions = &Sessions{store: store, secure: g.secure}
-	g.blocked, g.refused = newFold(g.record), newFold(g.record)
+	g.blocked, g.refused = newFold(), newFold()
 	if g.log == nil {
 		g.log = slog.Default()
 	}
@@ -92,9 +91,9 @@ func (g *Gate) flush(ctx context.Context, now time.Time) {
 	}
 }
 
-// record stores an event of the gate's own, which is complete.
-func (g *Gate) record(ctx context.Context, e *audit.Event) error {
-	return g.store.Record(context.WithoutCancel(ctx), db.Actor{}, e)
+// record stores an event of the gate's own, also where the caller has gone.
+func (g *Gate) record(ctx context.Context, by db.Actor, e *audit.Event) error {
+	return g.store.Record(context.WithoutCancel(ctx), by, e)
 }
 
 // secure reports whether cookies and headers are those of an https site.
@@ -220,8 +219,8 @@ func (g *Gate) turnAway(w http.ResponseWriter, r *http.Request, rule Rule, who I
 		return
 	}
 	now, actor := g.store.Now(), ActorOf(r)
-	err := g.refused.add(r.Context(), actor.Name+" "+rule.Method+" "+rule.Pattern, now, func(count int) *audit.Event {
-		return refusedRight(actor, rule, path.Clean(r.URL.Path), count, now)
+	err := g.refused.add(r.Context(), actor.Name+" "+rule.Method+" "+rule.Pattern, now, func(ctx context.Context, count int) error {
+		return g.record(ctx, actor, refusedRight(actor.Name, rule, r.URL.Path, count, now))
 	})
 	if err != nil {
 		g.log.ErrorContext(r.Context(), "record a refused right", "error", err)
@@ -231,35 +230,19 @@ func (g *Gate) turnAway(w http.ResponseWriter, r *http.Request, rule Rule, who I
 
 // refusedRight is the event of a right that was refused. It is for information
 // and comes resolved.
-func refusedRight(actor db.Actor, rule Rule, path string, count int, now time.Time) *audit.Event {
+func refusedRight(name string, rule Rule, path string, count int, now time.Time) *audit.Event {
 	e := audit.NewEvent(audit.KindSystemEvent)
 	e.SetTime(now)
 	e.Set("event_type", "SECURITY")
-	e.Set("title", actor.Name+" was refused the right to "+rule.Does)
+	e.Set("title", name+" was refused the right to "+rule.Does)
 	e.Set("description", rule.Sentence()+".")
-	e.Set("module", "auditadmin")
 	e.Set("error_code", strconv.Itoa(http.StatusForbidden))
-	sign(e, actor)
 	e.Set("metadata", jsonText(map[string]any{"method": rule.Method, "path": clean(path, 200), "count": count}))
 	e.Set("resolved", "true")
 	e.Set("resolved_at", audit.FormatTime(now))
 	e.Set("resolved_by", "auditadmin")
 	e.Set("resolution_note", "For information; nothing has to be done")
 	return e
-}
-
-// sign sets the fields of an event that say who and from where.
-func sign(e *audit.Event, by db.Actor) {
-	id := ""
-	if by.AccountID != 0 {
-		id = strconv.FormatInt(by.AccountID, 10)
-	}
-	for field, value := range map[string]string{"username": by.Name, "user_id": id, "ip_address": by.Address,
-		"user_agent": by.UserAgent, "session_key": by.SessionID, "request_id": by.RequestID} {
-		if e.Has(field) {
-			e.Set(field, value)
-		}
-	}
 }
 
 func jsonText(v map[string]any) string {

@@ -70,7 +70,7 @@ func (g *Gate) SignIn(w http.ResponseWriter, r *http.Request, name, password str
 	if err := g.raise(r.Context(), account, password); err != nil {
 		return nil, err
 	}
-	err = g.open(w, r, account, a.event("SUCCESS", ""))
+	err = g.open(w, r, account, a.actor)
 	if errors.Is(err, db.ErrConflict) {
 		return nil, a.failed("the account changed at that moment")
 	}
@@ -107,20 +107,14 @@ func (g *Gate) verify(ctx context.Context, name, password string) (account *db.A
 
 // open opens a session of an account in place of the one the request has, if
 // any: an id from before signing in is worth nothing after it.
-func (g *Gate) open(w http.ResponseWriter, r *http.Request, account *db.Account, trace *audit.Event) error {
-	name := g.sessions.cookieName(r)
-	old, err := g.sessions.Get(r, name)
+func (g *Gate) open(w http.ResponseWriter, r *http.Request, account *db.Account, by db.Actor) error {
+	se, err := g.sessions.Get(r, g.sessions.cookieName(r))
 	if err != nil {
 		return err
 	}
-	if !old.IsNew {
-		if err := g.store.DeleteSession(r.Context(), hashID(old.ID), nil); err != nil && !errors.Is(err, db.ErrNotFound) {
-			return err
-		}
-	}
-	old.IsNew, old.ID = true, ""
-	old.Values = map[any]any{valueAccount: account, valueTrace: trace}
-	return old.Save(r, w)
+	se.IsNew = true
+	se.Values[valueAccount], se.Values[valueActor] = account, by
+	return se.Save(r, w)
 }
 
 // SignOut ends the request's session, takes its cookie back and records that.
@@ -130,16 +124,10 @@ func (g *Gate) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !se.IsNew {
-		account, _ := se.Values[valueAccount].(*db.Account)
-		stored, _ := se.Values[valueSession].(*db.Session)
-		actor := origin(r)
-		actor.Name, actor.AccountID, actor.SessionID = account.Name, account.ID, stored.PublicID
-		trace := audit.NewEvent(audit.KindAuditLog)
-		trace.Set("action", "LOGOUT")
-		trace.Set("module", "auditadmin")
-		sign(trace, actor)
-		se.Values[valueTrace] = trace
+	if account, ok := se.Values[valueAccount].(*db.Account); ok {
+		by := origin(r)
+		by.Name, by.AccountID = account.Name, account.ID
+		se.Values[valueActor] = by
 	}
 	se.Options.MaxAge = -1
 	return se.Save(r, w)
@@ -153,7 +141,10 @@ func (g *Gate) Renew(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || se.IsNew {
 		return err
 	}
-	return se.Save(r, w)
+	if err := se.Save(r, w); !errors.Is(err, db.ErrNotFound) { // somebody may just have ended it
+		return err
+	}
+	return nil
 }
 
 // ChangePassword gives the account that makes the request another password, if
@@ -211,14 +202,13 @@ func (a attempt) event(status, reason string) *audit.Event {
 	e.SetTime(a.now)
 	e.Set("status", status)
 	e.Set("failure_reason", reason)
-	sign(e, a.actor)
 	return e
 }
 
 // failed records an attempt that did not open the account, and returns the one
 // error for all of them.
 func (a attempt) failed(reason string) error {
-	if err := a.gate.record(a.ctx, a.event("FAILED", reason)); err != nil {
+	if err := a.gate.record(a.ctx, a.actor, a.event("FAILED", reason)); err != nil {
 		a.gate.log.ErrorContext(a.ctx, "record a failed sign-in", "error", err)
 	}
 	return ErrSignIn
@@ -227,10 +217,10 @@ func (a attempt) failed(reason string) error {
 // blocked records an attempt that was not made, and returns the error for it.
 // That it cannot be recorded changes nothing for who has to wait.
 func (a attempt) blocked(key, reason string, wait time.Duration) error {
-	err := a.gate.blocked.add(a.ctx, key, a.now, func(count int) *audit.Event {
+	err := a.gate.blocked.add(a.ctx, key, a.now, func(ctx context.Context, count int) error {
 		e := a.event("BLOCKED", reason)
 		e.Set("metadata", jsonText(map[string]any{"count": count}))
-		return e
+		return a.gate.record(ctx, a.actor, e)
 	})
 	if err != nil {
 		a.gate.log.ErrorContext(a.ctx, "record a throttled sign-in", "error", err)

@@ -3,10 +3,9 @@ package authz
 import (
 	"container/list"
 	"context"
+	"errors"
 	"sync"
 	"time"
-
-	"github.com/auditadmin/auditadmin/audit"
 )
 
 // recent is a map that forgets the key not used for longest when it is full:
@@ -46,63 +45,62 @@ func (m *recent[K, V]) get(key K, make func() V) V {
 // foldEvery is the time in which events under one key become one.
 const foldEvery = time.Minute
 
-// fold keeps a flood of refusals from filling the database. The first event
-// under a key is stored at once; those of the following minute are counted, and
-// one event stands for them all. It is safe for concurrent use.
+// fold keeps a flood of refusals from filling the database. The first one under
+// a key is stored at once; those of the following minute are counted, and one
+// event stands for them all. It is safe for concurrent use.
 type fold struct {
-	mu    sync.Mutex
-	keys  *recent[string, *folded]
-	store func(context.Context, *audit.Event) error
+	mu   sync.Mutex
+	keys *recent[string, *folded]
 }
+
+// storing stores one event that stands for count of them.
+type storing func(ctx context.Context, count int) error
 
 type folded struct {
 	since   time.Time // when an event was last stored
 	pending int       // how many happened after it
-	last    func(count int) *audit.Event
+	store   storing   // of the last of them
 }
 
-func newFold(store func(context.Context, *audit.Event) error) *fold {
-	return &fold{keys: newRecent[string, *folded](10_000), store: store}
-}
+func newFold() *fold { return &fold{keys: newRecent[string, *folded](10_000)} }
 
-// add stores the event that make returns for the number of times it stands
-// for, or keeps it for later.
-func (f *fold) add(ctx context.Context, key string, now time.Time, make func(count int) *audit.Event) error {
+// add stores what happened under key now, or keeps it for later.
+func (f *fold) add(ctx context.Context, key string, now time.Time, store storing) error {
 	f.mu.Lock()
 	k := f.keys.get(key, func() *folded { return &folded{} })
 	k.pending++
-	k.last = make
+	k.store = store
 	// A clock that was set back must not silence a key for hours.
 	if since := now.Sub(k.since); since >= 0 && since < foldEvery {
 		f.mu.Unlock()
 		return nil
 	}
-	event := k.take(now)
+	_, count := k.take(now)
 	f.mu.Unlock()
-	return f.store(ctx, event)
+	return store(ctx, count)
 }
 
 // flush stores what was counted and is due by now.
 func (f *fold) flush(ctx context.Context, now time.Time) error {
 	f.mu.Lock()
-	var events []*audit.Event
+	var due []func() error
 	for _, el := range f.keys.items {
 		k := el.Value.(*recentItem[string, *folded]).value
 		if k.pending > 0 && now.Sub(k.since) >= foldEvery {
-			events = append(events, k.take(now))
+			store, count := k.take(now)
+			due = append(due, func() error { return store(ctx, count) })
 		}
 	}
 	f.mu.Unlock()
-	for _, e := range events {
-		if err := f.store(ctx, e); err != nil {
-			return err
-		}
+	var errs error
+	for _, store := range due {
+		errs = errors.Join(errs, store())
 	}
-	return nil
+	return errs
 }
 
-func (k *folded) take(now time.Time) *audit.Event {
-	e := k.last(k.pending)
-	k.since, k.pending, k.last = now, 0, nil
-	return e
+func (k *folded) take(now time.Time) (storing, int) {
+	store, count := k.store, k.pending
+	k.since, k.pending, k.store = now, 0, nil
+	return store, count
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/gorilla/sessions"
 
-	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
 )
 
@@ -40,7 +39,7 @@ type valueKey int
 const (
 	valueSession valueKey = iota // *db.Session
 	valueAccount                 // *db.Account
-	valueTrace                   // *audit.Event of signing in or out
+	valueActor                   // db.Actor who signs in or out
 )
 
 // Sessions is the sessions.Store of the admin: the cookie holds 256 random
@@ -93,13 +92,16 @@ func (s *Sessions) New(r *http.Request, name string) (*sessions.Session, error) 
 	return se, nil
 }
 
-// Save opens a new session of its account, gives one that is open another id,
-// or ends it where Options.MaxAge is negative; and sets the cookie so.
+// Save opens a session of the account in its values, which for a request that
+// had one takes that one's place; gives one that is open another id; or ends it
+// where Options.MaxAge is negative. It sets the cookie accordingly.
 func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, se *sessions.Session) error {
-	trace, _ := se.Values[valueTrace].(*audit.Event)
+	by, _ := se.Values[valueActor].(db.Actor)
+	stored, _ := se.Values[valueSession].(*db.Session)
 	if se.Options.MaxAge < 0 {
-		if !se.IsNew {
-			err := s.store.DeleteSession(r.Context(), hashID(se.ID), trace)
+		if stored != nil {
+			by.SessionID = stored.PublicID
+			err := s.store.DeleteSession(r.Context(), by, hashID(se.ID))
 			if err != nil && !errors.Is(err, db.ErrNotFound) {
 				return err
 			}
@@ -114,9 +116,12 @@ func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, se *sessions.Ses
 		if !ok {
 			return errors.New("save a session: it has no account")
 		}
-		stored := s.start(r, account)
-		trace.Set("session_key", stored.PublicID)
-		if err := s.store.CreateSession(r.Context(), hashID(id), stored, account, sessionsMax, trace); err != nil {
+		var replaces []byte
+		if stored != nil {
+			replaces = hashID(se.ID)
+		}
+		stored = s.start(r, account)
+		if err := s.store.CreateSession(r.Context(), by, hashID(id), replaces, stored, account, sessionsMax); err != nil {
 			return err
 		}
 		se.Values[valueSession] = stored
