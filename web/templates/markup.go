@@ -49,9 +49,9 @@ func facetNames(f Facets) string {
 
 func excludeLabel(v FacetValue) string {
 	if v.Excluded {
-		return "Allow " + v.Label
+		return visible("Allow " + v.Label)
 	}
-	return "Exclude " + v.Label
+	return visible("Exclude " + v.Label)
 }
 
 // article is "a day", "an hour".

@@ -91,6 +91,30 @@ func writeSpan(b *strings.Builder, s Span) {
 // that would change the direction of what follows, move a cursor, or show
 // nothing at all are written as their names.
 func writeVisible(b *strings.Builder, s string) {
+	eachPiece(s, func(text, short, name string) {
+		b.WriteString(templ.EscapeString(text))
+		if short != "" {
+			b.WriteString(`<span class="ctl" title="` + name + `">` + short + "</span>")
+		}
+	})
+}
+
+// visible is writeVisible for an attribute: names stand in brackets.
+func visible(s string) string {
+	var b strings.Builder
+	eachPiece(s, func(text, short, _ string) {
+		b.WriteString(text)
+		if short != "" {
+			b.WriteString("⟨" + short + "⟩")
+		}
+	})
+	return b.String()
+}
+
+// eachPiece cuts a text after each character that cannot be seen. Short is how
+// that character is written and name what it is; both are empty for the rest of
+// the text.
+func eachPiece(s string, yield func(text, short, name string)) {
 	from := 0
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
@@ -103,17 +127,12 @@ func writeVisible(b *strings.Builder, s string) {
 			short, name = invisible(r)
 		}
 		if short != "" {
-			b.WriteString(templ.EscapeString(s[from:i]))
-			b.WriteString(`<span class="ctl" title="`)
-			b.WriteString(name)
-			b.WriteString(`">`)
-			b.WriteString(short)
-			b.WriteString("</span>")
+			yield(s[from:i], short, name)
 			from = i + size
 		}
 		i += size
 	}
-	b.WriteString(templ.EscapeString(s[from:]))
+	yield(s[from:], "", "")
 }
 
 // controls are the names of the first 32 characters.
