@@ -69,27 +69,41 @@ func (sel *Selection) facet(ctx context.Context, f query.Field, top int) (Facet,
 		return Facet{}, err
 	}
 	facet := Facet{Key: f.Key, Exact: m.exact}
-	counts := sel.countValues(m, f)
-	for text, n := range counts {
-		facet.Values = append(facet.Values, FacetValue{text, n})
-	}
-	slices.SortFunc(facet.Values, func(a, b FacetValue) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
-	})
-	if len(facet.Values) > top {
-		facet.More = len(facet.Values) - top
-		facet.Values = facet.Values[:top]
-	}
+	facet.Values, facet.More = mostFrequent(sel.countValues(m, f), top)
 	return facet, nil
+}
+
+// mostFrequent returns the top values, most frequent first, and how many others
+// there are.
+func mostFrequent(values []FacetValue, top int) ([]FacetValue, int) {
+	order := func(a, b FacetValue) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
+	}
+	if len(values) <= 4*top {
+		slices.SortFunc(values, order)
+		more := max(len(values)-top, 0)
+		return values[:len(values)-more], more
+	}
+	// Of thousands only a few are wanted: keep those, in order, and pass over
+	// the rest.
+	best := make([]FacetValue, 0, top+1)
+	for _, v := range values {
+		if len(best) == top && order(v, best[top-1]) > 0 {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(best, v, order)
+		best = slices.Insert(best, at, v)
+		best = best[:min(len(best), top)]
+	}
+	return best, len(values) - len(best)
 }
 
 // stateNames says the codes of resolved as is: does.
 var stateNames = map[string]string{"0": "unresolved", "1": "resolved"}
 
-// countValues counts the values of a field. Where a field has two columns, a
-// user's name and id, the first one that is not empty counts.
-func (sel *Selection) countValues(m *matched, f query.Field) map[string]int64 {
-	total := map[string]int64{}
+// countValues counts the values of a field, in no order. Where a field has two
+// columns, a user's name and id, the first one that is not empty counts.
+func (sel *Selection) countValues(m *matched, f query.Field) []FacetValue {
 	columns := make([]int, len(f.Columns))
 	byCode := make([][]int64, len(f.Columns))
 	for i, field := range f.Columns {
@@ -111,19 +125,29 @@ func (sel *Selection) countValues(m *matched, f query.Field) map[string]int64 {
 			}
 		})
 	}
+	var values []FacetValue
+	at := map[string]int{} // where a text of the first column stands
 	for i, counts := range byCode {
 		texts := sel.kind.dicts[columns[i]].all()
 		for code, n := range counts {
-			if n > 0 {
-				text := texts[code]
-				if f.Class == query.ClassState {
-					text = stateNames[text]
-				}
-				total[text] += n
+			if n == 0 {
+				continue
 			}
+			text := texts[code]
+			if f.Class == query.ClassState {
+				text = stateNames[text]
+			}
+			if len(columns) > 1 {
+				if known, ok := at[text]; ok {
+					values[known].Count += n
+					continue
+				}
+				at[text] = len(values)
+			}
+			values = append(values, FacetValue{text, n})
 		}
 	}
-	return total
+	return values
 }
 
 // Timeline counts the selection's events by steps of civil time in the filter's

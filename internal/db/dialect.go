@@ -23,6 +23,10 @@ type dialect interface {
 	// and returns any other error as it is.
 	classify(err error) error
 
+	// among returns a condition that holds where a column of ids is one of ids,
+	// and its argument. One argument for all of them is cheaper than one each.
+	among(column string, ids []int64) (condition string, argument any)
+
 	// candidates returns the ledger's seq of at most limit events of a kind,
 	// newest first, whose searchable text holds every one of the trigrams. Some
 	// of them may not hold the text they were cut from.

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,18 +143,12 @@ type queryer interface {
 
 // eachByID calls fn with the rows of the given ids in the order of ids; an id
 // without a row, deleted meanwhile, is left out.
-func (t *table) eachByID(ctx context.Context, q sqlx.QueryerContext, ids []int64, fn func(*Stored) error) error {
-	const chunk = 256
-	for len(ids) > 0 {
-		n := min(chunk, len(ids))
-		part := ids[:n]
-		ids = ids[n:]
-		args := make([]any, n)
-		for i, id := range part {
-			args[i] = id
-		}
-		found := make(map[int64]*Stored, n)
-		err := eachRow(ctx, q, "SELECT "+t.columns+" FROM "+string(t.kind)+" e WHERE e.id IN (?"+strings.Repeat(", ?", n-1)+")", args,
+func (s *Store) eachByID(ctx context.Context, kind audit.Kind, ids []int64, fn func(*Stored) error) error {
+	t := tables[kind]
+	for part := range slices.Chunk(ids, 256) {
+		found := make(map[int64]*Stored, len(part))
+		condition, argument := s.dialect.among("e.id", part)
+		err := eachRow(ctx, s.ro, "SELECT "+t.columns+" FROM "+string(kind)+" e WHERE "+condition, []any{argument},
 			func(row scanner) error {
 				st, err := t.scan(row)
 				if err == nil {

@@ -275,7 +275,7 @@ func (sel *Selection) List(ctx context.Context, p Page) (*List, error) {
 	for i, place := range places {
 		ids[i] = place.id(sel.view)
 	}
-	err = tables[sel.filter.Kind].eachByID(ctx, sel.store.ro, ids, func(st *Stored) error {
+	err = sel.store.eachByID(ctx, sel.filter.Kind, ids, func(st *Stored) error {
 		list.Items = append(list.Items, st)
 		return nil
 	})
@@ -459,7 +459,7 @@ func (sel *Selection) Each(ctx context.Context, fn func(*Stored) error) error {
 		for i, p := range places {
 			ids[i] = p.id(sel.view)
 		}
-		return tables[sel.filter.Kind].eachByID(ctx, sel.store.ro, ids, fn)
+		return sel.store.eachByID(ctx, sel.filter.Kind, ids, fn)
 	})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", sel.filter.Kind.Plural(), sel.store.dialect.classify(err))

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -237,6 +238,18 @@ func (sqliteDialect) classify(err error) error {
 		return fmt.Errorf("%w (%w)", ErrForeign, err)
 	}
 	return err
+}
+
+func (sqliteDialect) among(column string, ids []int64) (string, any) {
+	list := make([]byte, 0, 20*len(ids)+2)
+	list = append(list, '[')
+	for i, id := range ids {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = strconv.AppendInt(list, id, 10)
+	}
+	return column + " IN (SELECT value FROM json_each(?))", string(append(list, ']'))
 }
 
 // sqliteSearch names the trigram table of a kind.

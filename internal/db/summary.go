@@ -29,7 +29,11 @@ func (s *Store) Summary(ctx context.Context, days int, user string) (Summary, er
 			return nil, 0, err
 		}
 		field, _ := query.Lookup(kind, key)
-		return sel.countValues(m, field), m.count, nil
+		byValue := map[string]int64{}
+		for _, v := range sel.countValues(m, field) {
+			byValue[v.Value] = v.Count
+		}
+		return byValue, m.count, nil
 	}
 	actions, total, err := counts(audit.KindAuditLog, "action")
 	if err != nil {

@@ -422,17 +422,16 @@ func (s *Store) checkPart(ctx context.Context, v *view, n *needle, rows []rowPla
 	for i := range values {
 		dest = append(dest, &values[i])
 	}
-	for len(part) > 0 {
-		some := part[:min(chunk, len(part))]
-		part = part[len(some):]
+	for some := range slices.Chunk(part, chunk) {
 		places := make(map[int64]int, len(some))
-		args := make([]any, len(some))
+		ids := make([]int64, len(some))
 		for i, at := range some {
-			args[i] = rows[at].id(v)
-			places[rows[at].id(v)] = at
+			ids[i] = rows[at].id(v)
+			places[ids[i]] = at
 		}
-		statement := "SELECT e.id" + n.reader.sql + " FROM " + string(n.reader.table.kind) + " e WHERE e.id IN (?" + strings.Repeat(", ?", len(some)-1) + ")"
-		err := eachRow(ctx, s.ro, statement, args, func(row scanner) error {
+		condition, argument := s.dialect.among("e.id", ids)
+		statement := "SELECT e.id" + n.reader.sql + " FROM " + string(n.reader.table.kind) + " e WHERE " + condition
+		err := eachRow(ctx, s.ro, statement, []any{argument}, func(row scanner) error {
 			if err := row.Scan(dest...); err != nil {
 				return err
 			}
