@@ -6,5 +6,3 @@ import "github.com/auditadmin/auditadmin/audit"
 type Completion struct{}
 
 func Complete(kind audit.Kind, q string, cursor int) Completion { return Completion{} }
-func (f *Filter) Sentence() string                              { return "x" }
-func (f *Filter) EmptySentence() string                         { return "x" }
