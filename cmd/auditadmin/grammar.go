@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// grammar is the command line: one field a subcommand, each in a file of its
+// name. A flag that has an `environment` tag is read from there where it is not
+// given.
+type grammar struct {
+	Serve   serveCommand   `cmd:"" help:"Serve the pages; create or upgrade the database first."`
+	Demo    demoCommand    `cmd:"" help:"Serve a throw-away database with believable events."`
+	User    userCommands   `cmd:"" help:"Manage the accounts that may sign in."`
+	Token   tokenCommands  `cmd:"" help:"Manage the keys of programs."`
+	Import  importCommand  `cmd:"" help:"Read events from files."`
+	Search  searchCommand  `cmd:"" help:"Show the events that match a query."`
+	Export  exportCommand  `cmd:"" help:"Write the events that match a query to stdout."`
+	Summary summaryCommand `cmd:"" help:"Count what happened in the last days."`
+	Version versionCommand `cmd:"" help:"Print version, commit and SQLite version."`
+}
+
+const description = `Browse, search and resolve audit events.
+
+A database is a file; --db names it on every command. Flags beat the environment, which beats the defaults. ` +
+	`The exit code is 0 when it is done, 1 when it failed and 2 when the command line is wrong.`
+
+// options are what the grammar is parsed with.
+func options(p *process, environ []string, helped *bool) []kong.Option {
+	return []kong.Option{
+		kong.Name("auditadmin"),
+		kong.Description(description),
+		kong.Writers(p.stdout, p.stderr),
+		kong.Exit(func(int) { *helped = true }), // kong exits by itself for --help alone
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Resolvers(fromEnvironment(environ)),
+		kong.ValueFormatter(func(v *kong.Value) string {
+			if name := v.Tag.Get("environment"); name != "" {
+				return strings.TrimSuffix(v.Help, ".") + " ($" + name + ")."
+			}
+			return v.Help
+		}),
+	}
+}
+
+// fromEnvironment finds the value of a flag in the environment. An empty
+// variable is no value.
+func fromEnvironment(environ []string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		name := flag.Tag.Get("environment")
+		if name == "" {
+			return nil, nil
+		}
+		for _, pair := range slices.Backward(environ) {
+			if key, value, _ := strings.Cut(pair, "="); key == name && value != "" {
+				return value, nil
+			}
+		}
+		return nil, nil
+	})
+}
+
+// setQueryApart marks a query at the end of the arguments as one, where it
+// begins with a minus and would be taken for a flag: search '-module:auth'.
+func setQueryApart(args []string) []string {
+	if len(args) < 2 || args[0] != "search" && args[0] != "export" || slices.Contains(args, "--") {
+		return args
+	}
+	last := args[len(args)-1]
+	if !strings.HasPrefix(last, "-") || strings.HasPrefix(last, "--") || last == "-" || last == "-h" {
+		return args
+	}
+	return append(slices.Clone(args[:len(args)-1]), "--", last)
+}
+
+// explain says what is wrong with a command line, and where to read on.
+func explain(parser *kong.Kong, err error) error {
+	help := "auditadmin --help"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) {
+		if node := parse.Context.Selected(); node != nil {
+			help = node.FullPath() + " --help"
+			if strings.HasPrefix(err.Error(), "unexpected argument") && (node.Name == "search" || node.Name == "export") {
+				return fmt.Errorf("%w: put the whole query between one pair of quotes, as in '%s'", err, `user:alice "gift card"`)
+			}
+		}
+	}
+	return fmt.Errorf("%w; see %s", err, help)
+}
