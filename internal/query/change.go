@@ -268,7 +268,7 @@ func (t Term) chip(v Value) string {
 	switch {
 	case v.Empty():
 		return "(empty)"
-	case t.Field.Class == ClassFree, t.Field.Class == ClassText:
+	case t.Field.Class == ClassFree, t.Field.Class == ClassText && !v.Prefix:
 		return "“" + v.Text + "”"
 	case t.Field.Key == "last":
 		if n, unit, bad := readSpan(v.Text); bad == nil {

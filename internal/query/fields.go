@@ -21,6 +21,7 @@ type table struct {
 	kind       audit.Kind
 	entries    []entry
 	searchable []string
+	examples   []string // whole queries to begin with
 }
 
 // The fields that several kinds have alike.
@@ -112,7 +113,14 @@ var tables = []table{
 			Doc: "text within a value after the change", Example: "new:refunded"},
 			"with a new value like %s", "without a new value like %s", "without a new value", "with a new value", ""},
 	}, commonEntries),
-		[]string{"username", "user_id", "content_type", "object_id", "object_repr", "changes", "reason", "ip_address", "module", "user_agent"}},
+		[]string{"username", "user_id", "content_type", "object_id", "object_repr", "changes", "reason", "ip_address", "module", "user_agent"},
+		[]string{
+			`user:alice action:DELETE last:30d`,
+			`action:UPDATE,DELETE -module:auth "gift card"`,
+			`type:shop.order object:42`,
+			`field:total new:0.00 on:2026-03`,
+			`ip:10.0.0.0/8 after:2026-03-01 before:2026-04-01`,
+		}},
 
 	{audit.KindLoginAttempt, slices.Concat([]entry{
 		userEntry("by %s", "not by %s", "username"),
@@ -133,7 +141,13 @@ var tables = []table{
 			Doc: "text within the reason of the failure", Example: "reason:password"},
 			"whose reason contains %s", "whose reason does not contain %s", "without a reason", "with a reason", ""},
 	}, commonEntries),
-		[]string{"username", "ip_address", "failure_reason", "country", "city", "user_agent"}},
+		[]string{"username", "ip_address", "failure_reason", "country", "city", "user_agent"},
+		[]string{
+			`status:FAILED,BLOCKED last:24h`,
+			`user:root -ip:10.0.0.0/8`,
+			`status:SUCCESS -country:FR,DE last:7d`,
+			`reason:password agent:curl`,
+		}},
 
 	{audit.KindDataExport, slices.Concat([]entry{
 		userEntry("by %s", "not by %s", "username", "user_id"),
@@ -153,7 +167,12 @@ var tables = []table{
 		sessionEntry,
 		requestEntry,
 	}, commonEntries),
-		[]string{"username", "user_id", "export_type", "file_format", "filters_applied", "file_path", "ip_address"}},
+		[]string{"username", "user_id", "export_type", "file_format", "filters_applied", "file_path", "ip_address"},
+		[]string{
+			`rows:>1000 last:30d`,
+			`format:csv user:alice size:>=1MB`,
+			`export:orders -ip:10.0.0.0/8`,
+		}},
 
 	{audit.KindSystemEvent, slices.Concat([]entry{
 		{Field{Key: "event", Label: "Event", Columns: []string{"event_type"}, Facet: true,
@@ -180,7 +199,13 @@ var tables = []table{
 			Doc: "text within the title", Example: "title:deadlock"},
 			"whose title contains %s", "whose title does not contain %s", "without a title", "with a title", ""},
 	}, commonEntries),
-		[]string{"title", "description", "module", "function_name", "error_code", "stack_trace", "username", "user_id", "ip_address"}},
+		[]string{"title", "description", "module", "function_name", "error_code", "stack_trace", "username", "user_id", "ip_address"},
+		[]string{
+			`is:unresolved event:ERROR`,
+			`event:SECURITY last:7d`,
+			`is:unresolved module:checkout title:deadlock`,
+			`is:resolved resolved-by:ines on:2026-03`,
+		}},
 }
 
 // freeEntry is free text. It is not in the tables: nobody types its key.

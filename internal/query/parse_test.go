@@ -114,7 +114,7 @@ func TestParse(t *testing.T) {
 		{al, `user:al*,bob`, `user=[al]*[bob]`, ``},
 		{al, `type:"shop order"*`, `type=[shop order]*`, ``},
 		{al, `gift* * a*b "gift*" -gi*`, `=[gift] =[*] =[a*b] =[gift*] not =[gi]`, `gift * a*b "gift*" -gi`},
-		{al, `repr:Order*`, `repr=[Order]`, `repr:Order`},
+		{al, `repr:Order* old:a** new:a*b`, `repr=[Order]* old=[a*]* new=[a*b]`, `repr:Order* old:"a*"* new:"a*b"`},
 		{la, `status:F* status:failed`, `status=[F]* status=[failed]`, ``},
 
 		// Addresses.

@@ -9,6 +9,11 @@ import (
 	"unicode/utf8"
 )
 
+// allStarts reports whether each value of the term is a start.
+func (t Term) allStarts() bool {
+	return !slices.ContainsFunc(t.Values, func(v Value) bool { return !v.Prefix })
+}
+
 func hasEmpty(t Term) bool { return slices.ContainsFunc(t.Values, Value.Empty) }
 
 // phrase says one term that no other way of saying it fits.
@@ -26,6 +31,9 @@ func (f *Filter) phrase(t Term) string {
 		if strings.HasPrefix(form, "outside") || strings.HasPrefix(form, "except") {
 			conjunction = "and"
 		}
+	}
+	if t.Field.Class == ClassText && t.allStarts() {
+		form = strings.NewReplacer("contains", "begins with", "contain", "begin with", "like", "beginning with").Replace(form)
 	}
 	// What is empty has words of its own.
 	if hasEmpty(t) {
@@ -56,7 +64,7 @@ func (f *Filter) values(t Term, conjunction string) string {
 	for _, v := range t.Values {
 		switch {
 		case t.Field.Class == ClassFree, t.Field.Class == ClassText:
-			names = append(names, "“"+show(v)+"”")
+			names = append(names, quotation(t, v))
 		case t.Field.Class == ClassNumber:
 			names = append(names, amount(t.Field, v))
 		case nouns[v.Folded].many != "" && (t.Field.Key == "action" || t.Field.Key == "event") && !v.Prefix:
@@ -66,6 +74,15 @@ func (f *Filter) values(t Term, conjunction string) string {
 		}
 	}
 	return list(fewer(names), conjunction)
+}
+
+// quotation writes a text in the quotes of a sentence. Where all values are
+// starts, the phrase says so.
+func quotation(t Term, v Value) string {
+	if v.Prefix && t.allStarts() {
+		v.Prefix = false
+	}
+	return "“" + show(v) + "”"
 }
 
 // maxShown is how many characters of a value a sentence shows.

@@ -47,6 +47,8 @@ func (r reader) value(f Field, p part) (Value, *badValue) {
 		bad = r.plain(f, p, &v)
 	case ClassAddress:
 		bad = readAddress(p, &v)
+	case ClassText:
+		v.Prefix = p.star
 	case ClassNumber:
 		bad = readNumber(f, &v)
 	case ClassTime:
