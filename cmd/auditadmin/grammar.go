@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/auditadmin/auditadmin/internal/format"
 )
 
 // grammar is the command line: one field a subcommand, each in a file of its
@@ -38,6 +40,7 @@ func options(p *process, environ []string, helped *bool) []kong.Option {
 		kong.Exit(func(int) { *helped = true }), // kong exits by itself for --help alone
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Resolvers(fromEnvironment(environ)),
+		kong.Vars{"formats": strings.Join(format.Readable(), ",")},
 		kong.ValueFormatter(func(v *kong.Value) string {
 			if name := v.Tag.Get("environment"); name != "" {
 				return strings.TrimSuffix(v.Help, ".") + " ($" + name + ")."
@@ -84,8 +87,13 @@ func explain(parser *kong.Kong, err error) error {
 	if errors.As(err, &parse) {
 		if node := parse.Context.Selected(); node != nil {
 			help = node.FullPath() + " --help"
-			if strings.HasPrefix(err.Error(), "unexpected argument") && (node.Name == "search" || node.Name == "export") {
-				return fmt.Errorf("%w: put the whole query between one pair of quotes, as in '%s'", err, `user:alice "gift card"`)
+			if node.Name == "search" || node.Name == "export" {
+				switch {
+				case strings.HasPrefix(err.Error(), "unexpected argument"):
+					return fmt.Errorf("%w: put the whole query between one pair of quotes, as in '%s'", err, `user:alice "gift card"`)
+				case strings.HasPrefix(err.Error(), "unknown flag"):
+					return fmt.Errorf("%w; a query that begins with a minus comes last; see %s", err, help)
+				}
 			}
 		}
 	}

@@ -333,7 +333,7 @@ func attributes(g *generator) any {
 	return map[string]any{
 		"colour":     pick(g, "black", "sage", "cream", "ochre", "cobalt"),
 		"dimensions": map[string]any{"width_cm": 10 + g.IntN(40), "height_cm": 4 + g.IntN(30)},
-		"materials":  []any{pick(g, materials...), "cork"},
+		"materials":  []any{pick(g, wares...).material, pick(g, "cork", "brass", "beech")},
 		"care":       []any{"hand wash", "dry at once"},
 	}
 }

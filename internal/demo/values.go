@@ -181,18 +181,28 @@ func move(g *generator, old any) any {
 	return with(old, "street", fmt.Sprintf("%s %d", pick(g, streets...), 1+g.IntN(180)))
 }
 
+// product is the name of something that the shop sells.
 func product(g *generator) any {
-	return pick(g, materials...) + " " + pick(g, wares...)
+	line := pick(g, wares...)
+	return line.material + " " + pick(g, line.things...)
 }
 
-var materials = []string{
-	"Cast-iron", "Copper", "Enamel", "Olive-wood", "Stoneware", "Walnut", "Linen", "Carbon-steel", "Glass", "Beech", "Marble", "Porcelain", "Oak", "Brass",
-}
-
-var wares = []string{
-	"casserole 24 cm", "casserole 28 cm", "skillet 26 cm", "saucepan 1.5 l", "chopping board", "salad bowl", "espresso cups (set of 4)", "pepper mill",
-	"tea towel", "crêpe pan", "jam jars (6)", "rolling pin", "mortar and pestle", "butter dish", "bread box", "carafe 1 l", "serving tray", "apron",
-	"gratin dish", "measuring cups", "knife block", "colander", "pizza stone", "fermentation crock 5 l",
+var wares = []struct {
+	material string
+	things   []string
+}{
+	{"Cast-iron", []string{"casserole 24 cm", "casserole 28 cm", "skillet 26 cm", "gratin dish", "crêpe pan", "waffle iron", "trivet"}},
+	{"Copper", []string{"saucepan 1.5 l", "sauté pan 24 cm", "jam pan 8 l", "measuring cups", "kettle 1.2 l"}},
+	{"Carbon-steel", []string{"wok 32 cm", "frying pan 28 cm", "crêpe pan", "baking sheet", "bread knife"}},
+	{"Enamel", []string{"bread box", "colander", "mug", "pie dish 22 cm", "milk pan 1 l"}},
+	{"Stoneware", []string{"espresso cups (set of 4)", "butter dish", "gratin dish", "fermentation crock 5 l", "salad bowl", "pizza stone"}},
+	{"Porcelain", []string{"teapot 0.8 l", "soup plates (set of 6)", "espresso cups (set of 4)", "serving platter"}},
+	{"Olive-wood", []string{"salad servers", "chopping board", "pestle", "spatula", "honey dipper"}},
+	{"Walnut", []string{"chopping board", "pepper mill", "serving tray", "knife block"}},
+	{"Beech", []string{"rolling pin", "cooking spoons (set of 5)", "salad bowl", "stool"}},
+	{"Glass", []string{"carafe 1 l", "jam jars (set of 6)", "storage jar 2 l", "tumblers (set of 4)"}},
+	{"Linen", []string{"apron", "tea towels (set of 3)", "tablecloth 150 × 250 cm", "bread bag"}},
+	{"Marble", []string{"mortar and pestle", "cheese board", "pastry slab"}},
 }
 
 var streets = []string{
