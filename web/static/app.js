@@ -110,7 +110,7 @@ function selection() {
     const n = boxes.filter((b) => b.checked).length;
     all.checked = n === boxes.length;
     all.indeterminate = n > 0 && n < boxes.length;
-    said.textContent = n ? `${n} of ${boxes.length} rows selected;` : "Choose rows below,";
+    said.textContent = n ? `${n} of ${boxes.length} rows selected:` : "Choose rows,";
   };
   said.setAttribute("aria-live", "polite");
   all.addEventListener("change", () => {

@@ -163,12 +163,6 @@ func Event(p EventPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			for _, d := range p.Details {
-				templ_7745c5c3_Err = details(d).Render(ctx, templ_7745c5c3_Buffer)
-				if templ_7745c5c3_Err != nil {
-					return templ_7745c5c3_Err
-				}
-			}
 			if p.Before != nil {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<section class=\"part\"><h2>Changed just before</h2>")
 				if templ_7745c5c3_Err != nil {
@@ -185,6 +179,12 @@ func Event(p EventPage) templ.Component {
 			}
 			if p.Resolution != nil {
 				templ_7745c5c3_Err = resolution(*p.Resolution).Render(ctx, templ_7745c5c3_Buffer)
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
+			}
+			for _, d := range p.Details {
+				templ_7745c5c3_Err = details(d).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -125,3 +125,36 @@ func diffWidth(d Diff) int {
 	}
 	return 3
 }
+
+// blank reports whether there is nothing to show.
+func blank(spans []Span) bool {
+	for _, s := range spans {
+		if s.Text != "" || s.Class == Masked || s.Class == Cut {
+			return false
+		}
+	}
+	return true
+}
+
+// countNoun is what is counted, and how far: "events; counted back to 9 March".
+func countNoun(c Count) string {
+	if c.Note == "" {
+		return c.Noun
+	}
+	return c.Noun + "; " + c.Note
+}
+
+// cellTitle says the whole text of a cell that may be cut short on the page.
+func cellTitle(c Cell) string {
+	if c.Title != "" {
+		return visible(c.Title)
+	}
+	var all strings.Builder
+	for _, s := range c.Spans {
+		all.WriteString(s.Text)
+	}
+	if s := all.String(); len(s) > 24 && len(c.Spans) == 1 {
+		return visible(strings.ToValidUTF8(s[:min(len(s), 500)], ""))
+	}
+	return ""
+}

@@ -209,7 +209,7 @@ func listStories() []story {
 	nothing.Headline = "Nothing: no deletion by alice, outside billing and catalog, in the last 7 days, mentions “gift card”"
 	nothing.When, nothing.Export, nothing.SelectHref = nil, nil, ""
 	nothing.Empty = &templates.Empty{
-		Lead: []templates.Span{word("The filter "), {Text: "-module:billing,catalog", Class: templates.Code}, word(" takes away the last 5 events. ")},
+		Lead: []templates.Span{word("The filter "), {Text: "-module:billing,catalog", Class: templates.Code}, word(" takes away the last 5 events.")},
 		Link: &templates.Link{Text: "Show those 5", Href: "?q=5"},
 		Steps: []templates.SieveStep{
 			{Text: "Everything recorded", Left: 48201377, LeftText: "48,201,377"},

@@ -6,7 +6,7 @@ import (
 
 func historyStories() []story {
 	step := func(icon templates.Icon, clock, who string, spans ...templates.Span) templates.StoryStep {
-		return templates.StoryStep{Icon: icon, Time: at(clock), Who: templates.Link{Text: who, Href: "user.html"}, Spans: append([]templates.Span{word(" ")}, spans...), AsOf: &templates.Link{Text: "state here", Href: "?at=1"}}
+		return templates.StoryStep{Icon: icon, Time: at(clock), Who: templates.Link{Text: who, Href: "user.html"}, Spans: spans, AsOf: &templates.Link{Text: "state here", Href: "?at=1"}}
 	}
 	del := func(s string) templates.Span { return templates.Span{Text: s, Class: templates.Del} }
 	ins := func(s string) templates.Span { return templates.Span{Text: s, Class: templates.Ins} }
