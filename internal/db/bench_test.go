@@ -68,3 +68,18 @@ func BenchmarkOpen(b *testing.B) {
 		again.Close()
 	}
 }
+
+// BenchmarkAppend stores real row changes in batches of a thousand, each one
+// durable on return, while the text index follows.
+//
+//	go test -tags sqlite_fts5 -run - -bench Append ./internal/db
+func BenchmarkAppend(b *testing.B) {
+	for b.Loop() {
+		start := time.Now()
+		s := openTest(b)
+		history(b, s, "history-sp500", "history-simple-icons", "history-endoflife")
+		n := countAll(b, s, audit.KindAuditLog, "")
+		b.ReportMetric(float64(n)/time.Since(start).Seconds(), "events/s")
+		s.Close()
+	}
+}

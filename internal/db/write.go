@@ -55,18 +55,23 @@ func (s *Store) write(ctx context.Context, op string, fn func(tx *writeTx) error
 		return fmt.Errorf("%s: %w: it was opened for reading", op, ErrReadOnly)
 	}
 	deadline := s.deadline(ctx)
+	var busy error // why the last try failed, where it was the lock
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		err := s.writeOnce(ctx, fn)
 		if err == nil {
 			return nil
 		}
+		if busy != nil && ctx.Err() != nil {
+			return busy
+		}
 		err = fmt.Errorf("%s: %w", op, s.dialect.classify(err))
 		if !errors.Is(err, ErrBusy) || time.Now().Add(wait).After(deadline) {
 			return err
 		}
+		busy = err
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", op, ctx.Err())
+			return busy
 		case <-time.After(wait):
 		}
 	}

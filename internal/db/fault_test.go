@@ -1,0 +1,115 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/query"
+)
+
+// TestLockedByAnother holds the write lock as another program would: reading
+// goes on, writing says so in time, and loses nothing.
+func TestLockedByAnother(t *testing.T) {
+	s := openTest(t)
+	mustAppend(t, s, event(t, "event_id", "before"))
+	other, err := sqlx.Open("sqlite3", s.Path()+"?_txlock=exclusive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	tx, err := other.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	defer cancel()
+	if err := s.write(ctx, "test", func(*writeTx) error { return nil }); !errors.Is(err, ErrBusy) {
+		t.Errorf("write while locked: %v, want ErrBusy", err)
+	}
+	if got := countAll(t, s, audit.KindAuditLog, ""); got != 1 {
+		t.Errorf("%d events while locked, want 1", got)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustAppend(t, s, event(t, "event_id", "after")); got.Accepted != 1 {
+		t.Errorf("after the lock: %+v, want 1 accepted", got)
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	s := openTest(t)
+	mustAppend(t, s, event(t))
+	ro, err := Open(t.Context(), s.Path(), Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ro.Close()
+	if got := countAll(t, ro, audit.KindAuditLog, ""); got != 1 {
+		t.Errorf("%d events, want 1", got)
+	}
+	if _, err := ro.Append(t.Context(), nil); err != nil {
+		t.Errorf("appending nothing: %v", err)
+	}
+	if _, err := ro.Append(t.Context(), []*audit.Event{event(t)}); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("append: %v, want ErrReadOnly", err)
+	}
+	if _, err := ro.Delete(t.Context(), Actor{}, audit.KindAuditLog, []int64{1}, "x"); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("delete: %v, want ErrReadOnly", err)
+	}
+}
+
+func TestFilesAreForTheirOwnerAlone(t *testing.T) {
+	s := openTest(t)
+	mustAppend(t, s, event(t))
+	files, err := filepath.Glob(s.Path() + "*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files of the database: %v", err)
+	}
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("%s has mode %o, want 600", filepath.Base(name), got)
+		}
+	}
+}
+
+// TestStrangeText stores what people should never write and finds it again.
+func TestStrangeText(t *testing.T) {
+	s := openTest(t)
+	strange := []string{
+		`"); DROP TABLE audit_log; --`, `a" OR "b`, `100%_match*`, "line\nbreak\ttab", "NUL \x00 inside", "\u202egnp.exe", "e\u0301t\u00e9 E\u0301T\u00c9",
+		"ﬁligree ẞ ǅ İ ı", strings.Repeat("long ", 200_000), "🦊🦊🦊", `{"json": "in text"}`, "\\u0000 \\n", "NEAR(a b) ^c: AND OR NOT",
+	}
+	for _, text := range strange {
+		mustAppend(t, s, event(t, "reason", text, "object_repr", text[:min(len(text), 100)]))
+	}
+	for range 2 { // from the rows first, then from the index
+		for _, text := range strange {
+			needle := strings.ReplaceAll(text[:min(len(text), 60)], "\x00", "\u2400")
+			for _, q := range []string{query.Quote(needle), "reason:" + query.Quote(needle), "repr:" + query.Quote(strings.ToUpper(needle))} {
+				if strings.Contains(q, "repr:") && strings.ContainsAny(needle, "ﬁẞǅİı") {
+					continue // upper case of these is more than a change of case
+				}
+				if got := countAll(t, s, audit.KindAuditLog, q); got != 1 {
+					t.Errorf("%.80q finds %d events, want 1", q, got)
+				}
+			}
+		}
+		if err := s.Index(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.texts.forget()
+	}
+}
