@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// object builds a JSON object with its members in the order in which they come.
+// jsonObject builds a JSON object with its members in the order in which they come.
 // The zero value is empty.
-type object struct {
+type jsonObject struct {
 	text []byte
 }
 
 // raw adds a member whose value is JSON already. An empty value is left out.
-func (o *object) raw(key, value string) {
+func (o *jsonObject) raw(key, value string) {
 	if value == "" {
 		return
 	}
@@ -28,14 +28,14 @@ func (o *object) raw(key, value string) {
 }
 
 // str adds a text. An empty one is left out.
-func (o *object) str(key, value string) {
+func (o *jsonObject) str(key, value string) {
 	if value != "" {
 		o.raw(key, quote(value))
 	}
 }
 
 // String returns the object, and "" if it has no members.
-func (o *object) String() string {
+func (o *jsonObject) String() string {
 	if o.text == nil {
 		return ""
 	}
@@ -57,38 +57,84 @@ type member struct{ key, value string }
 // members returns the members of a JSON object in their order, and whether text
 // is an object at all.
 func members(text string) ([]member, bool) {
-	d := json.NewDecoder(strings.NewReader(text))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	text = strings.Trim(text, space)
+	if !isJSON(text, '{') {
 		return nil, false
 	}
 	var all []member
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, false
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, false
-		}
-		all = append(all, member{key.(string), string(value)})
+	for at := next(text, 1); text[at] != '}'; {
+		end := valueEnd(text, at)
+		key := plain(text[at:end])
+		at = next(text, end)
+		end = valueEnd(text, at)
+		all = append(all, member{key, text[at:end]})
+		at = next(text, end)
 	}
-	_, err := d.Token()
-	return all, err == nil
+	return all, true
 }
 
 // elements returns the elements of a JSON array as they were written, and
 // whether text is an array at all.
 func elements(text string) ([]string, bool) {
-	var all []json.RawMessage
-	if !strings.HasPrefix(strings.TrimSpace(text), "[") || json.Unmarshal([]byte(text), &all) != nil {
+	text = strings.Trim(text, space)
+	if !isJSON(text, '[') {
 		return nil, false
 	}
-	texts := make([]string, len(all))
-	for i, raw := range all {
-		texts[i] = string(raw)
+	var all []string
+	for at := next(text, 1); text[at] != ']'; {
+		end := valueEnd(text, at)
+		all = append(all, text[at:end])
+		at = next(text, end)
 	}
-	return texts, true
+	return all, true
+}
+
+// isJSON reports whether text is valid JSON that begins with open.
+func isJSON(text string, open byte) bool {
+	return text != "" && text[0] == open && json.Valid([]byte(text))
+}
+
+const space = " \t\r\n"
+
+// next returns where, in valid JSON, the next value or closing bracket begins
+// at i or behind it.
+func next(text string, i int) int {
+	for strings.IndexByte(space+",:", text[i]) >= 0 {
+		i++
+	}
+	return i
+}
+
+// valueEnd returns the end of the value that begins at i in valid JSON.
+func valueEnd(text string, i int) int {
+	deep := 0
+	for ; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			for i++; text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			if deep == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			deep++
+		case '}', ']':
+			if deep--; deep == 0 {
+				return i + 1
+			}
+			if deep < 0 { // the end of what a number stands in
+				return i
+			}
+		case ',', ' ', '\t', '\r', '\n', ':':
+			if deep == 0 {
+				return i
+			}
+		}
+	}
+	return i
 }
 
 // plain returns a JSON string without its quotes, "" for null, and any other

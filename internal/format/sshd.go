@@ -185,7 +185,7 @@ func attempt(status string, found groups) *audit.Event {
 func finish(e *audit.Event, l syslogLine, found groups, connection string, at time.Time) {
 	e.SetTime(at)
 	e.Set("session_key", connection)
-	var meta object
+	var meta jsonObject
 	meta.str("host", l.host)
 	meta.str("program", l.program)
 	meta.str("pid", l.pid)

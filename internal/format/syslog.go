@@ -35,7 +35,7 @@ var (
 	classicTime = regexp.MustCompile(`^(?:(\d{4}) )?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +(\d{1,2}) (?:(\d{4}) )?(\d\d:\d\d:\d\d)(\.\d{1,9})? `)
 	isoTime     = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)([.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)? `)
 	// host, perhaps twice, then program[pid]:
-	tag = regexp.MustCompile(`^(\S+) +(?:\S+ +)?([^\s:\[\]]+)(?:\[(\d+)\])?: ?`)
+	tag = regexp.MustCompile(`^(\S+) +(?:[^\s:\[\]]+ +)?([^\s:\[\]]+)(?:\[(\d+)\])?: ?`)
 	// host app procid msgid structured-data, as RFC 5424 has it
 	tag5424 = regexp.MustCompile(`^(\S+) (\S+) (\S+) \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?`)
 )

@@ -24,7 +24,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // addMetadata adds a member, given as JSON, to the metadata of an event.
 func addMetadata(e *audit.Event, key, value string) {
 	all, _ := members(e.Get("metadata"))
-	var o object
+	var o jsonObject
 	for _, m := range all {
 		o.raw(m.key, m.value)
 	}

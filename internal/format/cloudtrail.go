@@ -1,0 +1,342 @@
+package format
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// readCloudTrail reads the records of AWS CloudTrail: delivered files, which
+// hold one {"Records":[…]}, or one record a line.
+//
+// A record is an audit log. Its action is the name of the event as a word:
+// GetSecretValue is GET_SECRET_VALUE; and GET_SECRET_VALUE_FAILED where AWS
+// refused it or it went wrong, so that what was tried is not taken for what was
+// done. The reason has the name as AWS writes it, and the error. The parameters
+// of a call that changed something are the new values of its changes. All that
+// has no field of its own is kept in the metadata.
+//
+// A sign-in to the console is a login attempt.
+func readCloudTrail(ctx context.Context, in *Input, _ Options, emit func(Record) error) error {
+	head, err := in.reader.Peek(4096)
+	if err != nil && err != io.EOF && err != bufio.ErrBufferFull && len(head) == 0 {
+		return cut(err)
+	}
+	if loose := spread(head); loose || delivered(head) {
+		return eachObject(in.reader, loose, func(line, number int64, text []byte, err error) error {
+			r := Record{Line: line, Row: fmt.Sprintf("record %d", number), Err: err}
+			if err == nil {
+				r.Events, r.Err = trailEvents(string(text))
+			}
+			return emit(r)
+		})
+	}
+	return eachLine(in.reader, func(number int64, line []byte, err error) error {
+		if err == nil && delivered(line) { // a delivered file in one of the lines
+			return eachObject(bufio.NewReader(bytes.NewReader(line)), false, func(_, at int64, text []byte, err error) error {
+				r := Record{Line: number, Row: fmt.Sprintf("record %d", at), Err: err}
+				if err == nil {
+					r.Events, r.Err = trailEvents(string(text))
+				}
+				return emit(r)
+			})
+		}
+		r := Record{Line: number, Err: err}
+		if err == nil {
+			r.Events, r.Err = trailEvents(string(line))
+		}
+		return emit(r)
+	})
+}
+
+// delivered reports whether a text begins like a delivered file, or like an
+// array of records.
+func delivered(head []byte) bool {
+	head = bytes.TrimSpace(head)
+	if bytes.HasPrefix(head, []byte("[")) {
+		return true
+	}
+	rest, ok := bytes.CutPrefix(head, []byte("{"))
+	return ok && bytes.HasPrefix(bytes.TrimSpace(rest), []byte(`"Records"`))
+}
+
+// spread reports whether a text begins like a record over several lines.
+func spread(head []byte) bool {
+	first, rest, ok := bytes.Cut(bytes.TrimLeft(head, " \t\r\n"), []byte("\n"))
+	return ok && string(bytes.TrimSpace(first)) == "{" && !bytes.HasPrefix(bytes.TrimSpace(rest), []byte(`"Records"`))
+}
+
+// eachObject calls fn with every object that stands in an array of r, however
+// the arrays are wrapped, or with loose that stands in nothing, with its line and
+// its number. An object has at most maxLine bytes; a longer one is passed over
+// and is an error. Memory holds one.
+func eachObject(r *bufio.Reader, loose bool, fn func(line, number int64, text []byte, err error) error) error {
+	var (
+		open           []byte // the brackets around the place, as far as they matter
+		deep           int    // brackets within the object
+		inside, quoted bool   // of an object; of a string
+		escaped, long  bool
+		text           []byte
+		line, start    int64 = 1, 0
+		number         int64
+	)
+	for {
+		c, err := r.ReadByte()
+		if err == io.EOF {
+			if inside || len(open) > 0 {
+				return fmt.Errorf("it is cut off behind record %d; what came before was read", number)
+			}
+			return nil
+		}
+		if err != nil {
+			return cut(err)
+		}
+		if c == '\n' {
+			line++
+		}
+		if inside {
+			if long = long || len(text) >= maxLine; !long {
+				text = append(text, c)
+			}
+		}
+		switch {
+		case quoted:
+			switch {
+			case escaped:
+				escaped = false
+			case c == '\\':
+				escaped = true
+			case c == '"':
+				quoted = false
+			}
+		case c == '"':
+			quoted = true
+		case inside && (c == '{' || c == '['):
+			deep++
+		case inside && (c == '}' || c == ']'):
+			if deep--; deep > 0 {
+				continue
+			}
+			inside = false
+			number++
+			var err error
+			if long {
+				err = fmt.Errorf("the record is too long: more than %d MiB", maxLine>>20)
+			}
+			if err := fn(start, number, text, err); err != nil {
+				return err
+			}
+			long = false
+		case c == '{' && (len(open) == 0 && loose || len(open) > 0 && open[len(open)-1] == '['):
+			inside, deep, start, text = true, 1, line, append(text[:0], c)
+		case c == '{' || c == '[':
+			if open = append(open, c); len(open) > 8 {
+				return errors.New("it is not a file of CloudTrail: nothing but brackets")
+			}
+		case (c == '}' || c == ']') && len(open) > 0:
+			open = open[:len(open)-1]
+		}
+	}
+}
+
+// trailRecord is one record: its members as they were written.
+type trailRecord []member
+
+func (r trailRecord) text(path ...string) string { return plain(r.raw(path...)) }
+
+// raw follows a path of members and returns what stands there, or "".
+func (r trailRecord) raw(path ...string) string {
+	all := []member(r)
+	for i, key := range path {
+		value := find(all, key)
+		if i == len(path)-1 || value == "" {
+			return value
+		}
+		all, _ = members(value)
+	}
+	return ""
+}
+
+// trailEvents makes the event of one record.
+func trailEvents(text string) ([]*audit.Event, error) {
+	all, ok := members(text)
+	if !ok {
+		return nil, errors.New("not a JSON object")
+	}
+	r := trailRecord(all)
+	for i, m := range all {
+		if find(all[:i], m.key) != "" {
+			return nil, fmt.Errorf("the key %q is repeated", shorten(m.key, 40))
+		}
+	}
+	for _, name := range []string{"eventTime", "eventName", "eventSource"} {
+		if r.text(name) == "" {
+			return nil, fmt.Errorf("not a record of CloudTrail: %s is missing", name)
+		}
+	}
+	at, err := trailTime(r.text("eventTime"))
+	if err != nil {
+		return nil, err
+	}
+	e := audit.NewEvent(audit.KindAuditLog)
+	if r.text("eventName") == "ConsoleLogin" && r.text("eventSource") == "signin.amazonaws.com" {
+		if e, err = consoleLogin(r); err != nil {
+			return nil, err
+		}
+	} else {
+		trailLog(e, r)
+	}
+	e.EventID = r.text("eventID")
+	e.Set("timestamp", at)
+	e.Set("ip_address", r.text("sourceIPAddress"))
+	e.Set("user_agent", r.text("userAgent"))
+	e.Set("request_id", r.text("requestID"))
+	e.Set("session_key", r.text("userIdentity", "accessKeyId"))
+	return []*audit.Event{e}, nil
+}
+
+// trailTime reads a time of CloudTrail, which is UTC also where an export on
+// the way has dropped the zone.
+func trailTime(text string) (string, error) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return audit.FormatTime(t), nil
+		}
+	}
+	return "", fmt.Errorf("eventTime %q is no time such as 2026-03-01T12:00:00Z", shorten(text, 40))
+}
+
+// consoleLogin reads a sign-in to the console. That it failed is no errorCode
+// there but an answer.
+func consoleLogin(r trailRecord) (*audit.Event, error) {
+	e := audit.NewEvent(audit.KindLoginAttempt)
+	_, user := trailUser(r)
+	e.Set("username", user)
+	failure := r.text("errorMessage")
+	switch answer := r.text("responseElements", "ConsoleLogin"); {
+	case answer == "Success" && failure == "":
+		e.Set("status", "SUCCESS")
+	case answer == "Failure" || failure != "" || r.text("errorCode") != "":
+		e.Set("status", "FAILED")
+		if failure == "" {
+			failure = r.text("errorCode")
+		}
+		e.Set("failure_reason", failure)
+	default:
+		return nil, errors.New("responseElements does not say whether the sign-in succeeded")
+	}
+	e.Set("metadata", r.rest("responseElements", "errorMessage"))
+	return e, nil
+}
+
+// trailLog reads any other record.
+func trailLog(e *audit.Event, r trailRecord) {
+	name, code := r.text("eventName"), r.text("errorCode")
+	failed := code != "" || r.text("errorMessage") != ""
+	id, user := trailUser(r)
+	e.Set("user_id", id)
+	e.Set("username", user)
+	e.Set("module", trailService(r))
+	kind, object := trailObject(r)
+	e.Set("content_type", kind)
+	e.Set("object_id", object)
+	e.Set("object_repr", object)
+
+	action, reason := eventWord(name), name
+	if failed {
+		const suffix = "_FAILED"
+		action = action[:min(len(action), maxWord-len(suffix))] + suffix
+		for _, part := range []string{code, r.text("errorMessage")} {
+			if part != "" {
+				reason += ": " + part
+			}
+		}
+	}
+	e.Set("action", action)
+	e.Set("reason", reason)
+
+	moved := []string{"errorMessage"}
+	if !failed && r.text("readOnly") == "false" && !strings.HasPrefix(name, "Delete") {
+		if parameters, ok := members(r.raw("requestParameters")); ok && len(parameters) > 0 {
+			var changes jsonObject
+			for _, p := range parameters {
+				changes.raw(p.key, `{"new":`+p.value+`}`)
+			}
+			e.Set("changes", changes.String())
+			moved = append(moved, "requestParameters")
+		}
+	}
+	e.Set("metadata", r.rest(moved...))
+}
+
+// rest returns what has no field of its own, as metadata.
+func (r trailRecord) rest(moved ...string) string {
+	var meta jsonObject
+next:
+	for _, m := range r {
+		switch m.key {
+		case "eventTime", "eventID", "requestID", "userAgent", "sourceIPAddress":
+			continue
+		}
+		for _, key := range moved {
+			if m.key == key {
+				continue next
+			}
+		}
+		if m.value != "null" {
+			meta.raw(m.key, m.value)
+		}
+	}
+	return meta.String()
+}
+
+// trailService is the service that was called: "s3".
+func trailService(r trailRecord) string {
+	return strings.TrimSuffix(r.text("eventSource"), ".amazonaws.com")
+}
+
+// trailUser returns who acted: an id, which is the ARN where there is one, and a
+// name, which for a role is "role/session".
+func trailUser(r trailRecord) (id, name string) {
+	parts, _ := members(r.raw("userIdentity"))
+	identity := trailRecord(parts).text
+	id = firstOf(identity("arn"), identity("principalId"), identity("accountId"))
+	switch identity("type") {
+	case "Root":
+		return id, firstOf(identity("userName"), "root")
+	case "AssumedRole":
+		_, session, _ := strings.Cut(identity("principalId"), ":")
+		role := identity("sessionContext", "sessionIssuer", "userName")
+		if arn := identity("arn"); role == "" || session == "" { // arn:aws:sts::account:assumed-role/role/session
+			_, tail, _ := strings.Cut(arn, ":assumed-role/")
+			role, session, _ = strings.Cut(firstOf(tail, identity("principalId")), "/")
+		}
+		return id, strings.TrimSuffix(role+"/"+session, "/")
+	case "AWSService":
+		return firstOf(id, identity("invokedBy")), identity("invokedBy")
+	case "FederatedUser":
+		_, tail, _ := strings.Cut(identity("arn"), ":federated-user/")
+		return id, firstOf(identity("userName"), tail, id)
+	case "IdentityCenterUser":
+		return firstOf(identity("onBehalfOf", "userId"), id), firstOf(identity("userName"), identity("onBehalfOf", "userId"), id)
+	case "AWSAccount":
+		return id, firstOf(identity("accountId"), id)
+	}
+	return id, firstOf(identity("userName"), identity("invokedBy"), identity("principalId"), id)
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
