@@ -113,24 +113,24 @@ func TestPasswordsWaitTheirTurn(t *testing.T) {
 
 func TestCheckPassword(t *testing.T) {
 	for password, problem := range map[string]string{
-		"a lamp over the harbour":     "",
-		"PURPLE LAMPS sing at 4":      "",
-		strings.Repeat("horse é ", 9): "", // 81 bytes
+		"a lamp over the harbour":                              "",
+		"PURPLE LAMPS sing at 4":                               "",
+		strings.Repeat("horse é ", 9):                          "", // 81 bytes
 		strings.Repeat("0123456789abcdefghijklmnoprstuvz", 32): "", // 1,024 bytes
 		strings.Repeat("abcdefg-", 128) + "x":                  "1025 bytes",
-		"short":                     "5 characters",
-		"fourteen chars":            "14 characters",
-		"éééééééééééééé":            "14 characters",
-		"aaaaaaaaaaaaaaaaaaaa":      "first guesses",
-		"ababababababababab":        "first guesses",
-		"passwordpassword":          "first guesses",
-		"Password12345678!":         "first guesses",
-		"123456789012345":           "first guesses",
-		"qwertyuiopasdfghjkl":       "first guesses",
-		"ines.roth-ines.roth-1":     "first guesses",
-		"correcthorsebatterystaple": "first guesses",
-		"auditadmin-administrator":  "first guesses",
-		"a lamp over \xff the sea":  "UTF-8",
+		"short":                                                "5 characters",
+		"fourteen chars":                                       "14 characters",
+		"éééééééééééééé":                                       "14 characters",
+		"aaaaaaaaaaaaaaaaaaaa":                                 "first guesses",
+		"ababababababababab":                                   "first guesses",
+		"passwordpassword":                                     "first guesses",
+		"Password12345678!":                                    "first guesses",
+		"123456789012345":                                      "first guesses",
+		"qwertyuiopasdfghjkl":                                  "first guesses",
+		"ines.roth-ines.roth-1":                                "first guesses",
+		"correcthorsebatterystaple":                            "first guesses",
+		"auditadmin-administrator":                             "first guesses",
+		"a lamp over \xff the sea":                             "UTF-8",
 	} {
 		err := CheckPassword("Ines.Roth", password)
 		if problem == "" && err != nil || problem != "" && (!errors.Is(err, ErrPassword) || !strings.Contains(err.Error(), problem)) {

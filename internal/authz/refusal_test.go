@@ -1,0 +1,281 @@
+package authz
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/auditadmin/auditadmin/internal/db"
+)
+
+func TestStrangersAreSentToSignIn(t *testing.T) {
+	h := newHouse(t, setup{})
+	for _, c := range []struct {
+		method, target string
+		option         func(*http.Request)
+		code           int
+		location       string
+	}{
+		{"GET", "/audit-logs?q=action:DELETE&tz=Europe/Paris", with("Accept", "text/html"), 303, "/login?next=%2Faudit-logs%3Fq%3Daction%3ADELETE%26tz%3DEurope%2FParis"},
+		{"HEAD", "/accounts", with("Accept", "*/*"), 303, "/login?next=%2Faccounts"},
+		{"POST", "/system-events/7/resolve", with("Referer", "http://example.com/system-events/7?x=1"), 303, "/login?next=%2Fsystem-events%2F7%3Fx%3D1"},
+		{"POST", "/system-events/7/resolve", with("Referer", "http://evil.example/x"), 303, "/login?next=%2F"},
+		{"POST", "/system-events/7/resolve", with("Accept", "application/json"), 401, ""},
+		{"GET", "/audit-logs", with("Accept", "application/json"), 401, ""},
+		{"GET", "/audit-logs.csv", with("Accept", "text/html"), 401, ""},
+		{"POST", "/api/v1/events", with("Accept", "*/*"), 401, ""},
+	} {
+		w := h.do(request(c.method, c.target, c.option))
+		if w.Code != c.code || w.Header().Get("Location") != c.location {
+			t.Errorf("%s %s: got %d to %q, want %d to %q", c.method, c.target, w.Code, w.Header().Get("Location"), c.code, c.location)
+		}
+		if c.code == 401 && !strings.HasPrefix(w.Body.String(), `{"error":"`) {
+			t.Errorf("%s %s: got %q, want an error in JSON", c.method, c.target, w.Body)
+		}
+	}
+}
+
+func TestSafeNext(t *testing.T) {
+	for next, want := range map[string]string{
+		"/audit-logs?q=a#b": "/audit-logs?q=a#b", "/": "/", "/objects?type=x&id=//y": "/objects?type=x&id=//y",
+		"": "/", "audit-logs": "/", "//evil.example": "/", "/\\evil.example": "/", "https://evil.example/": "/",
+		"javascript:alert(1)": "/", "/x\r\nSet-Cookie: a=b": "/", "/\t/evil.example": "/", "/login?next=/login": "/", "/logout": "/",
+		"/" + strings.Repeat("x", 5000): "/", "/%zz": "/", "\\\\evil.example": "/", " /x": "/",
+	} {
+		if got := SafeNext(next); got != want {
+			t.Errorf("SafeNext(%.40q): got %q, want %q", next, got, want)
+		}
+	}
+}
+
+func TestRefusedRightsAreRecordedAndFolded(t *testing.T) {
+	h := newHouse(t, setup{})
+	ines := h.account("ines", db.RoleViewer)
+	c := h.enter("ines")
+	for range 500 {
+		h.wantStatus(403, "POST", "/audit-logs/7/delete", cookie(c))
+	}
+	h.wantStatus(403, "GET", "/accounts", cookie(c))
+	h.wantRows("SELECT title || ' ' || (metadata ->> 'count') FROM system_event ORDER BY seq",
+		"ines was refused the right to delete audit logs 1",
+		"ines was refused the right to manage accounts, sessions and tokens 1")
+	h.sleep(time.Minute)
+	h.gate.flush(t.Context(), h.clock())
+	h.gate.flush(t.Context(), h.clock()) // nothing is left for a second time
+	h.wantRows("SELECT event_type || ' ' || resolved || ' ' || (metadata ->> 'count') || ' ' || (metadata ->> 'path') || ' ' || username || ' ' || user_id || ' ' || ip_address || ' ' || module FROM system_event ORDER BY seq LIMIT -1 OFFSET 2",
+		fmt.Sprintf("SECURITY 1 499 /audit-logs/7/delete ines %d 192.0.2.7 auditadmin", ines.ID))
+}
+
+func TestRunStoresTheRestWhenItEnds(t *testing.T) {
+	h := newHouse(t, setup{})
+	h.account("ines", db.RoleViewer)
+	c := h.enter("ines")
+	for range 3 {
+		h.wantStatus(403, "GET", "/accounts", cookie(c))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.gate.Run(ctx)
+	h.wantRows("SELECT metadata ->> 'count' FROM system_event ORDER BY seq", "1", "2")
+}
+
+// TestT3_CrossOrigin: a page of another site changes nothing.
+func TestT3_CrossOrigin(t *testing.T) {
+	const plain, public = "", "https://audit.example"
+	for _, c := range []struct {
+		public, target string // of the request, whose host the browser asked
+		tls            bool
+		origin, site   string
+		allowed        bool
+	}{
+		// plain http on loopback and on the LAN, where no Sec-Fetch-Site is sent
+		{plain, "http://127.0.0.1:8080", false, "http://127.0.0.1:8080", "same-origin", true},
+		{plain, "http://localhost:8080", false, "http://localhost:8080", "same-origin", true},
+		{plain, "http://192.168.1.5:8080", false, "http://192.168.1.5:8080", "", true},
+		{plain, "http://[fd00::5]:8080", false, "http://[fd00::5]:8080", "", true},
+		{plain, "http://192.168.1.5:8080", false, "", "", true}, // no browser
+		{plain, "http://192.168.1.5:8080", false, "", "none", true},
+		{plain, "http://192.168.1.5:8080", false, "http://192.168.1.5:9999", "", false}, // another port
+		{plain, "http://192.168.1.5:8080", false, "http://evil.example", "", false},
+		{plain, "http://192.168.1.5:8080", false, "https://192.168.1.5:8080", "", false}, // another scheme
+		{plain, "http://192.168.1.5:8080", false, "null", "", false},
+		{plain, "http://127.0.0.1:8080", false, "http://localhost:8080", "cross-site", false},
+		{plain, "http://127.0.0.1:8080", false, "http://127.0.0.1:9999", "same-site", false},
+		{plain, "http://127.0.0.1:8080", false, "null", "cross-site", false},
+		{plain, "http://127.0.0.1:8080", false, "http://127.0.0.1:8080", "cross-site", false},
+		// TLS of our own
+		{plain, "https://audit.example", true, "https://audit.example", "same-origin", true},
+		{plain, "https://audit.example", true, "http://audit.example", "", false}, // http for https
+		{plain, "https://audit.example", true, "http://audit.example", "cross-site", false},
+		// TLS of a proxy that does not say so: the browser's word is enough
+		{plain, "http://audit.example", false, "https://audit.example", "same-origin", true},
+		// a public URL
+		{public, "http://audit.example", false, "https://audit.example", "same-origin", true},
+		{public, "http://127.0.0.1:8080", false, "https://audit.example", "same-origin", true}, // the proxy changed the host
+		{public, "http://127.0.0.1:8080", false, "https://audit.example", "", true},
+		{public, "http://audit.example", false, "", "none", true},
+		{public, "http://audit.example", false, "http://audit.example", "", false},
+		{public, "http://audit.example", false, "http://audit.example", "same-origin", false},
+		{public, "http://127.0.0.1:8080", false, "http://127.0.0.1:8080", "same-origin", false},
+		{public, "http://audit.example", false, "https://audit.example:8443", "same-site", false},
+		{public, "http://audit.example", false, "https://audit.example", "cross-site", false},
+		{public, "http://audit.example", false, "null", "", false},
+		{public, "http://audit.example", false, "", "cross-site", false},
+	} {
+		h := newHouse(t, setup{public: c.public})
+		for _, rule := range Rules() {
+			target := c.target + strings.NewReplacer("{id}", "7", "*", "x").Replace(rule.Pattern)
+			r := request(rule.Method, target)
+			if c.tls {
+				r.TLS = &tls.ConnectionState{}
+			}
+			if c.origin != "" {
+				r.Header.Set("Origin", c.origin)
+			}
+			if c.site != "" {
+				r.Header.Set("Sec-Fetch-Site", c.site)
+			}
+			w := h.do(r)
+			refused := w.Code == 403 && strings.Contains(w.Body.String(), "was not carried out")
+			if want := !c.allowed && rule.Method == "POST"; refused != want {
+				t.Errorf("%s %s with origin %q, site %q, public URL %q: refused %v (%d), want %v", rule.Method, target, c.origin, c.site, c.public, refused, w.Code, want)
+			}
+		}
+	}
+}
+
+func TestT2_Headers(t *testing.T) {
+	const forever = "max-age=31536000; includeSubDomains"
+	proxy := []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}
+	secure := func(r *http.Request) { r.TLS = &tls.ConnectionState{} }
+	for _, c := range []struct {
+		setup  setup
+		option func(*http.Request)
+		hsts   string
+	}{
+		{setup{}, func(*http.Request) {}, ""},
+		{setup{}, secure, forever},
+		{setup{public: "https://audit.example"}, func(*http.Request) {}, forever},
+		{setup{public: "http://audit.example"}, func(*http.Request) {}, ""},
+		{setup{}, with("X-Forwarded-Proto", "https"), ""},
+		{setup{trusted: proxy}, with("X-Forwarded-Proto", "https"), forever},
+	} {
+		h := newHouse(t, c.setup)
+		targets := []string{"GET /nowhere", "DELETE /login"}
+		for _, rule := range Rules() {
+			targets = append(targets, rule.Method+" "+strings.NewReplacer("{id}", "7", "*", "x").Replace(rule.Pattern))
+		}
+		codes := map[int]bool{}
+		for _, target := range targets {
+			method, path, _ := strings.Cut(target, " ")
+			for _, site := range []string{"same-origin", "cross-site"} {
+				w := h.do(request(method, path, c.option, with("Sec-Fetch-Site", site)))
+				codes[w.Code] = true
+				for name, want := range map[string]string{
+					"Content-Security-Policy":      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+					"X-Content-Type-Options":       "nosniff",
+					"Referrer-Policy":              "same-origin",
+					"Cross-Origin-Opener-Policy":   "same-origin",
+					"Cross-Origin-Resource-Policy": "same-origin",
+					"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+					"Cache-Control":                "no-store",
+					"Strict-Transport-Security":    c.hsts,
+				} {
+					if got := w.Header().Get(name); got != want {
+						t.Errorf("%s (%d): %s: got %q, want %q", target, w.Code, name, got, want)
+					}
+				}
+			}
+		}
+		for _, code := range []int{200, 303, 401, 403, 404, 405} {
+			if !codes[code] {
+				t.Errorf("no answer of status %d was looked at", code)
+			}
+		}
+	}
+}
+
+// TestT17_ClientAddr: who is not trusted is believed nothing.
+func TestT17_ClientAddr(t *testing.T) {
+	prefixes := func(texts ...string) (all []netip.Prefix) {
+		for _, s := range texts {
+			all = append(all, netip.MustParsePrefix(s))
+		}
+		return all
+	}
+	none, one := prefixes(), prefixes("10.0.0.1/32", "fd00::/8")
+	for _, c := range []struct {
+		trusted []netip.Prefix
+		peer    string
+		headers []string // name, value, …
+		want    string
+		https   bool
+		local   bool
+	}{
+		{none, "192.0.2.7:1", nil, "192.0.2.7", false, false},
+		{none, "192.0.2.7:1", []string{"X-Forwarded-For", "203.0.113.9", "X-Forwarded-Proto", "https"}, "192.0.2.7", false, false},
+		{none, "192.0.2.7:1", []string{"X-Real-IP", "203.0.113.9", "True-Client-IP", "203.0.113.9", "Forwarded", "for=203.0.113.9"}, "192.0.2.7", false, false},
+		{none, "[::ffff:192.0.2.7]:1", nil, "192.0.2.7", false, false},
+		{none, "[fe80::1%eth0]:1", nil, "fe80::1", false, false},
+		{none, "127.0.0.1:1", nil, "127.0.0.1", false, true},
+		{none, "[::1]:1", nil, "::1", false, true},
+		{none, "127.0.0.1:1", []string{"X-Forwarded-For", "203.0.113.9"}, "127.0.0.1", false, false}, // a proxy nobody told us of
+		{none, "127.0.0.1:1", []string{"Forwarded", "for=203.0.113.9"}, "127.0.0.1", false, false},
+		{none, "@", nil, "", false, false},
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "203.0.113.9"}, "203.0.113.9", false, false},
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "203.0.113.9", "X-Forwarded-Proto", "HTTPS"}, "203.0.113.9", true, false},
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "203.0.113.9", "X-Forwarded-Proto", "https, http"}, "203.0.113.9", false, false},
+		{one, "10.0.0.2:1", []string{"X-Forwarded-For", "203.0.113.9", "X-Forwarded-Proto", "https"}, "10.0.0.2", false, false}, // around the proxy
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "127.0.0.1, 203.0.113.9"}, "203.0.113.9", false, false},                 // forged on the left
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "203.0.113.9, fd00::2"}, "203.0.113.9", false, false},                   // two proxies
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "1.2.3.4", "X-Forwarded-For", "203.0.113.9"}, "203.0.113.9", false, false},
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "::ffff:203.0.113.9"}, "203.0.113.9", false, false},
+		{one, "[::ffff:10.0.0.1]:1", []string{"X-Forwarded-For", "203.0.113.9"}, "203.0.113.9", false, false},
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "203.0.113.9, fd00::2%eth0"}, "203.0.113.9", false, false},
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "203.0.113.9, unknown"}, "", false, false}, // garbage: nothing left of it counts
+		{one, "10.0.0.1:1", []string{"X-Forwarded-For", "<script>"}, "", false, false},
+		{one, "10.0.0.1:1", nil, "10.0.0.1", false, false}, // the proxy asks for itself
+		{prefixes("127.0.0.0/8"), "127.0.0.1:1", []string{"X-Forwarded-For", "203.0.113.9"}, "203.0.113.9", false, false},
+		{prefixes("127.0.0.0/8"), "127.0.0.1:1", nil, "127.0.0.1", false, true},
+	} {
+		var got Client
+		handler := ClientAddr(c.trusted)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = ClientFrom(r.Context()) }))
+		r := request("GET", "/", from(c.peer))
+		for i := 0; i < len(c.headers); i += 2 {
+			r.Header.Add(c.headers[i], c.headers[i+1])
+		}
+		handler.ServeHTTP(nil, r)
+		if got.Address() != c.want || got.HTTPS != c.https || got.Local != c.local {
+			t.Errorf("peer %s with %q, trusting %v: got %+v, want %q https=%v local=%v", c.peer, c.headers, c.trusted, got, c.want, c.https, c.local)
+		}
+	}
+}
+
+func TestMetricsForTheMachineItself(t *testing.T) {
+	h := newHouse(t, setup{})
+	h.wantStatus(200, "GET", "/metrics", from("127.0.0.1:1"))
+	h.wantStatus(401, "GET", "/metrics", from("127.0.0.1:1"), with("X-Forwarded-For", "203.0.113.9"))
+	h.wantStatus(401, "GET", "/metrics", from("192.0.2.7:1"))
+	h.wantStatus(401, "GET", "/audit-logs.json", from("127.0.0.1:1")) // nothing else is
+}
+
+func TestPublicRoutesAnswerWithoutADatabase(t *testing.T) {
+	h := newHouse(t, setup{})
+	h.account("ines", db.RoleViewer)
+	c := h.enter("ines")
+	if err := h.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"/healthz", "/readyz", "/static/x", "/login"} {
+		h.wantStatus(200, "GET", target, cookie(c))
+	}
+	w := h.do(request("GET", "/audit-logs.json", cookie(c)))
+	if w.Code != 503 || w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "sql") {
+		t.Errorf("without a database: got %d %q, want 503 that says nothing internal", w.Code, w.Body)
+	}
+}
