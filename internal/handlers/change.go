@@ -1,0 +1,102 @@
+package handlers
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// change is one changed field, with its values as a sentence says them.
+type change struct {
+	field    string
+	old, new plainValue
+}
+
+// plainValue is a JSON value as a text.
+type plainValue struct {
+	text    string // of a string its text, of anything else its JSON
+	missing bool   // null, or not there
+	masked  bool   // a secret; text is its mark, or ""
+	nested  bool   // a list or an object
+}
+
+// short reports whether both values fit into a sentence.
+func (c change) short() bool {
+	return c.old.short() && c.new.short()
+}
+
+func (v plainValue) short() bool {
+	return !v.nested && len(v.text) <= 2*quoteLimit && !strings.ContainsAny(v.text, "\n\r")
+}
+
+// changesOf reads the changes of an audit log in the order in which they stand.
+// What does not have the shape of changes gives none: the page of the event
+// shows it as it is.
+func changesOf(raw string) []change {
+	if raw == "" {
+		return nil
+	}
+	var changed []change
+	for _, c := range audit.ParseChanges(raw) {
+		changed = append(changed, change{field: c.Field, old: plainOf(c.Old), new: plainOf(c.New)})
+	}
+	return changed
+}
+
+// plainOf reads one JSON value.
+func plainOf(raw string) plainValue {
+	raw = strings.TrimSpace(raw)
+	switch {
+	case raw == "" || raw == "null":
+		return plainValue{missing: true}
+	case raw[0] == '{' || raw[0] == '[':
+		return plainValue{text: raw, nested: true}
+	case raw[0] != '"':
+		return plainValue{text: raw}
+	}
+	var s string
+	if json.Unmarshal([]byte(raw), &s) != nil {
+		return plainValue{text: raw}
+	}
+	if audit.IsMask(s) {
+		return plainValue{text: audit.MaskFingerprint(s), masked: true}
+	}
+	return plainValue{text: s}
+}
+
+// member is one name and its raw JSON value.
+type member struct{ name, raw string }
+
+// membersOf reads the top level of a JSON object, such as an event's metadata,
+// in its order; anything else has no members.
+func membersOf(text string) []member {
+	d := json.NewDecoder(strings.NewReader(text))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil
+	}
+	var members []member
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return nil
+		}
+		key, _ := name.(string)
+		members = append(members, member{name: key, raw: string(raw)})
+	}
+	return members
+}
+
+// completed reports whether an export ended well, as far as it says so.
+func completed(e *audit.Event) bool {
+	for _, m := range membersOf(e.Get("metadata")) {
+		if m.name == "completed" {
+			return m.raw != "false"
+		}
+	}
+	return true
+}

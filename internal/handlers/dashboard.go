@@ -1,0 +1,349 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/web/templates"
+)
+
+// periods are the stretches of time the overview can show.
+var periods = []int{7, 30, 90}
+
+const defaultPeriod = 30
+
+// sums are the numbers of the summary, in the contract's order: what each
+// counts, and the query that lists what was counted.
+var sums = []struct {
+	label string
+	kind  audit.Kind
+	query string
+	of    func(db.Summary) int64
+	alarm bool // above zero it calls for somebody
+}{
+	{"Total actions", audit.KindAuditLog, "", func(s db.Summary) int64 { return s.TotalActions }, false},
+	{"Creates", audit.KindAuditLog, "action:CREATE", func(s db.Summary) int64 { return s.Creates }, false},
+	{"Updates", audit.KindAuditLog, "action:UPDATE", func(s db.Summary) int64 { return s.Updates }, false},
+	{"Deletes", audit.KindAuditLog, "action:DELETE", func(s db.Summary) int64 { return s.Deletes }, false},
+	{"Views", audit.KindAuditLog, "action:VIEW", func(s db.Summary) int64 { return s.Views }, false},
+	{"Logins", audit.KindLoginAttempt, "status:SUCCESS", func(s db.Summary) int64 { return s.Logins }, false},
+	{"Failed logins", audit.KindLoginAttempt, "status:FAILED", func(s db.Summary) int64 { return s.FailedLogins }, false},
+	{"System errors", audit.KindSystemEvent, "event:ERROR", func(s db.Summary) int64 { return s.SystemErrors }, true},
+	{"Unresolved events", audit.KindSystemEvent, "is:unresolved", func(s db.Summary) int64 { return s.UnresolvedEvents }, true},
+}
+
+// overview is what the parts of the overview have in common: its stretch of
+// time, and whose deeds it is about.
+type overview struct {
+	*visit
+	days int
+	user string
+}
+
+// dashboard is the overview of the last days.
+func (s *Server) dashboard(v *visit) (templ.Component, error) {
+	o := overview{visit: v, days: defaultPeriod, user: strings.TrimSpace(v.params.Get("user"))}
+	if text := v.params.Get("days"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 3650 {
+			return nil, refuse(http.StatusBadRequest, "days=%s is not a number of days from 1 to 3650", short(text))
+		}
+		o.days = n
+	}
+	page, err := o.page()
+	if err != nil {
+		return nil, err
+	}
+	return templates.Dashboard(page), nil
+}
+
+func (o overview) page() (templates.DashboardPage, error) {
+	today := o.now.In(o.zone)
+	from := today.AddDate(0, 0, -o.days)
+	page := templates.DashboardPage{
+		Kicker:   "Overview, everybody",
+		Headline: "The last " + plural(int64(o.days), "day") + ", " + from.Format("2 January") + " to " + today.Format("2 January 2006"),
+		Period:   templates.Period{Action: "/", User: o.user, Keep: o.keep("days", "user")},
+	}
+	if o.user != "" {
+		page.Kicker = "Overview, " + o.user
+	}
+	listed := false
+	for _, n := range periods {
+		page.Period.Days = append(page.Period.Days, templates.Choice{Value: strconv.Itoa(n), Label: plural(int64(n), "day"), Current: n == o.days})
+		listed = listed || n == o.days
+	}
+	if !listed {
+		page.Period.Days = append(page.Period.Days, templates.Choice{Value: strconv.Itoa(o.days), Label: plural(int64(o.days), "day"), Current: true})
+	}
+	for _, part := range []func(*templates.DashboardPage) error{o.sums, o.activity, o.attention, o.exports, o.failing, o.recorder} {
+		if err := part(&page); err != nil {
+			return page, err
+		}
+	}
+	page.Layout = o.layout("Overview")
+	page.Search = o.searchBox(audit.KindAuditLog, "", false)
+	return page, nil
+}
+
+// query is a query of the overview: within its time, about its user.
+func (o overview) query(q string) string {
+	user := ""
+	if o.user != "" {
+		user = "user:" + query.Quote(o.user)
+	}
+	return joined(" ", q, user, "last:"+strconv.Itoa(o.days)+"d")
+}
+
+// pick is what a query of the overview matches.
+func (o overview) pick(kind audit.Kind, q string) (*query.Filter, *db.Selection, error) {
+	f, err := o.parse(kind, o.query(q))
+	if err != nil {
+		return nil, nil, err
+	}
+	sel, err := o.server.Store.Select(o.Context(), f)
+	return f, sel, err
+}
+
+func (o overview) sums(page *templates.DashboardPage) error {
+	summary, err := o.server.Store.Summary(o.Context(), o.days, o.user)
+	if err != nil {
+		return err
+	}
+	for _, sum := range sums {
+		n := sum.of(summary)
+		m := templates.Sum{Label: sum.label, Text: number(n), Href: o.listQuery(sum.kind, o.query(sum.query)), Alarm: sum.alarm && n > 0}
+		page.Sums = append(page.Sums, m)
+	}
+	return nil
+}
+
+func (o overview) activity(page *templates.DashboardPage) error {
+	f, sel, err := o.pick(audit.KindAuditLog, "")
+	if err != nil {
+		return err
+	}
+	count, err := sel.Count(o.Context())
+	if err != nil {
+		return err
+	}
+	by := bars(o.now.AddDate(0, 0, -o.days), o.now)
+	line, err := sel.Timeline(o.Context(), by)
+	if err != nil {
+		return err
+	}
+	page.Activity = templates.Activity{Title: "What people did", Count: o.count(count, "action"),
+		Histogram: o.histogram(line, by, "actions", func(from, to time.Time) string { return o.list(f.During(from, to)) })}
+	return nil
+}
+
+// What calls for a person: so many unresolved events at once, and so many
+// failures from one address.
+const (
+	attentionRows = 6
+	burstFrom     = 10
+)
+
+func (o overview) attention(page *templates.DashboardPage) error {
+	const urgent = "event:ERROR,SECURITY is:unresolved"
+	_, sel, err := o.pick(audit.KindSystemEvent, urgent)
+	if err != nil {
+		return err
+	}
+	rows, err := sel.List(o.Context(), db.Page{Limit: attentionRows})
+	if err != nil {
+		return err
+	}
+	for _, st := range rows.Items {
+		page.Attention = append(page.Attention, templates.Attention{Badge: *badge(st.Event), Spans: teller{}.what(st.Event, true),
+			Href: eventPath(st.Kind, st.ID), Note: joined(", ", st.Get("module"), who(st.Event)), Time: o.clock(st.Time(), "2 Jan 15:04")})
+	}
+	if rows.Next != 0 {
+		count, err := sel.Count(o.Context())
+		if err != nil {
+			return err
+		}
+		page.More = &templates.Link{Text: number(count.Value-int64(len(rows.Items))) + " more unresolved errors and security events", Href: o.listQuery(audit.KindSystemEvent, o.query(urgent))}
+	}
+	for _, look := range []func(*templates.DashboardPage) error{o.bursts, o.lateArrivals} {
+		if err := look(page); err != nil {
+			return err
+		}
+	}
+	page.Quiet = "Nothing: no unresolved errors, no bursts of failed logins, nothing that came in late."
+	return nil
+}
+
+// bursts are the addresses that failed to sign in most.
+func (o overview) bursts(page *templates.DashboardPage) error {
+	const failed = "status:FAILED,BLOCKED"
+	f, sel, err := o.pick(audit.KindLoginAttempt, failed)
+	if err != nil {
+		return err
+	}
+	facet, err := sel.Facet(o.Context(), "ip", 3)
+	if err != nil {
+		return err
+	}
+	for _, value := range facet.Values {
+		if value.Count < burstFrom || value.Value == "" {
+			continue
+		}
+		from := f.Include("ip", value.Value)
+		latest, err := o.newest(from)
+		if err != nil {
+			return err
+		}
+		a := templates.Attention{Badge: *badgeNamed("FAILED"), Href: o.list(from),
+			Spans: []templates.Span{strong(plural(value.Count, "failed login")), plain(" from " + value.Value)}}
+		if latest != nil {
+			a.Note, a.Time = "last as "+somebody(latest.Event), o.clock(latest.Time(), "2 Jan 15:04")
+		}
+		page.Attention = append(page.Attention, a)
+	}
+	return nil
+}
+
+// newest is the newest event that a filter matches, and nil if there is none.
+func (v *visit) newest(f *query.Filter) (*db.Stored, error) {
+	sel, err := v.server.Store.Select(v.Context(), f)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := sel.List(v.Context(), db.Page{Limit: 1})
+	if err != nil || len(rows.Items) == 0 {
+		return nil, err
+	}
+	return rows.Items[0], nil
+}
+
+// lateArrivals are the events that were recorded lately and had happened long
+// before: an import, or somebody who writes the past.
+func (o overview) lateArrivals(page *templates.DashboardPage) error {
+	since := start(o.now.In(o.zone).AddDate(0, 0, -7), db.ByDay)
+	for _, kind := range audit.Kinds() {
+		q := "recorded:" + since.Format(time.DateOnly) + " before:" + since.AddDate(0, 0, -1).Format(time.DateOnly) + " -source:" + db.Self
+		if o.user != "" {
+			q += " user:" + query.Quote(o.user)
+		}
+		f, err := o.parse(kind, q)
+		if err != nil {
+			return err
+		}
+		sel, err := o.server.Store.Select(o.Context(), f)
+		if err != nil {
+			return err
+		}
+		count, err := sel.Count(o.Context())
+		if err != nil {
+			return err
+		}
+		if count.Value == 0 {
+			continue
+		}
+		rows, err := sel.List(o.Context(), db.Page{Limit: 1})
+		if err != nil {
+			return err
+		}
+		a := templates.Attention{Badge: templates.Badge{Text: "late", Icon: templates.IconInfo}, Href: o.list(f),
+			Spans: []templates.Span{strong(countText(count) + " " + noun(count.Value, kind.Singular())), plain(" recorded in the last 7 days had happened before them")},
+			Note:  "an import, or a recorder that was cut off"}
+		if len(rows.Items) > 0 {
+			a.Time = o.clock(rows.Items[0].RecordedAt, "2 Jan 15:04")
+		}
+		page.Attention = append(page.Attention, a)
+	}
+	return nil
+}
+
+// largeExport is how many rows an export has to have to be marked.
+const largeExport = 1000
+
+func (o overview) exports(page *templates.DashboardPage) error {
+	_, sel, err := o.pick(audit.KindDataExport, "")
+	if err != nil {
+		return err
+	}
+	rows, err := sel.List(o.Context(), db.Page{Limit: 5})
+	if err != nil {
+		return err
+	}
+	page.Exports = templates.Side{Title: "Recent exports", None: "Nobody exported anything.",
+		More: &templates.Link{Text: "All exports", Href: o.listQuery(audit.KindDataExport, o.query(""))}}
+	for _, st := range rows.Items {
+		n, err := strconv.ParseInt(st.Get("record_count"), 10, 64)
+		row := templates.SideRow{Name: templates.Link{Text: cut(st.Get("export_type"), quoteLimit), Href: eventPath(st.Kind, st.ID)},
+			Note: joined(", ", who(st.Event), st.Time().In(o.zone).Format("2 Jan 15:04"))}
+		if err == nil {
+			row.Value, row.Alarm = plural(n, "row"), n >= largeExport
+		}
+		page.Exports.Rows = append(page.Exports.Rows, row)
+	}
+	return nil
+}
+
+func (o overview) failing(page *templates.DashboardPage) error {
+	f, sel, err := o.pick(audit.KindLoginAttempt, "status:FAILED")
+	if err != nil {
+		return err
+	}
+	facet, err := sel.Facet(o.Context(), "user", 5)
+	if err != nil {
+		return err
+	}
+	page.Failing = templates.Side{Title: "Failing to sign in", None: "Nobody failed to sign in."}
+	for _, value := range facet.Values {
+		name := value.Value
+		if name == "" {
+			name = "no name"
+		}
+		page.Failing.Rows = append(page.Failing.Rows, templates.SideRow{Name: templates.Link{Text: cut(name, quoteLimit), Href: o.list(f.Include("user", value.Value))},
+			Value: plural(value.Count, "failure"), Alarm: value.Count >= burstFrom})
+	}
+	if facet.More > 0 {
+		page.Failing.More = &templates.Link{Text: plural(int64(facet.More), "more name"), Href: o.list(f)}
+	}
+	return nil
+}
+
+// recorder says how much there is, and how fresh it is.
+func (o overview) recorder(page *templates.DashboardPage) error {
+	page.Recorder = templates.Side{Title: "What is recorded"}
+	total := int64(0)
+	for _, look := range views {
+		f, err := o.parse(look.kind, "")
+		if err != nil {
+			return err
+		}
+		sel, err := o.server.Store.Select(o.Context(), f)
+		if err != nil {
+			return err
+		}
+		count, err := sel.Count(o.Context())
+		if err != nil {
+			return err
+		}
+		latest, err := sel.List(o.Context(), db.Page{Limit: 1})
+		if err != nil {
+			return err
+		}
+		row := templates.SideRow{Name: templates.Link{Text: look.title(), Href: "/" + look.kind.Path()}, Value: countText(count), Note: "none yet"}
+		if len(latest.Items) > 0 {
+			row.Note = "newest " + ago(latest.Items[0].Time(), o.now)
+		}
+		total += count.Value
+		page.Recorder.Rows = append(page.Recorder.Rows, row)
+	}
+	if total == 0 {
+		page.Empty = []templates.Span{plain("Nothing was recorded yet. Bring in what you have with "), {Text: "auditadmin import", Class: templates.Code},
+			plain(", or see it at work with "), {Text: "auditadmin demo", Class: templates.Code}, plain(".")}
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package handlers
+
+import (
+	"time"
+
+	"github.com/auditadmin/auditadmin/internal/db"
+)
+
+// steps are the levels of the date hierarchy from coarse to fine.
+var steps = []db.Step{db.ByYear, db.ByMonth, db.ByDay, db.ByHour}
+
+// start returns the beginning of the year, month, day or hour that holds t, in
+// the zone of t.
+func start(t time.Time, by db.Step) time.Time {
+	y, m, d := t.Date()
+	switch by {
+	case db.ByYear:
+		return time.Date(y, 1, 1, 0, 0, 0, 0, t.Location())
+	case db.ByMonth:
+		return time.Date(y, m, 1, 0, 0, 0, 0, t.Location())
+	case db.ByDay:
+		return time.Date(y, m, d, 0, 0, 0, 0, t.Location())
+	default:
+		// Not by time.Date: an hour that a clock went through twice has two
+		// beginnings, and only the instant tells them apart.
+		return t.Add(-time.Duration(t.Minute())*time.Minute - time.Duration(t.Second())*time.Second - time.Duration(t.Nanosecond()))
+	}
+}
+
+// following returns the beginning of the year, month, day or hour after the one
+// that begins at t.
+func following(t time.Time, by db.Step) time.Time {
+	y, m, d := t.Date()
+	switch by {
+	case db.ByYear:
+		return time.Date(y+1, 1, 1, 0, 0, 0, 0, t.Location())
+	case db.ByMonth:
+		return time.Date(y, m+1, 1, 0, 0, 0, 0, t.Location())
+	case db.ByDay:
+		return time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
+	default:
+		return t.Add(time.Hour)
+	}
+}
+
+// enclosing returns the levels whose one year, month, day or hour holds all of
+// lo to hi, coarse first, and whether the last of them is exactly that range.
+func enclosing(lo, hi time.Time) (levels []db.Step, exact bool) {
+	last := hi.Add(-time.Microsecond)
+	for _, by := range steps {
+		if !start(lo, by).Equal(start(last, by)) {
+			break
+		}
+		levels = append(levels, by)
+		if start(lo, by).Equal(lo) && following(lo, by).Equal(hi) {
+			return levels, true
+		}
+	}
+	return levels, false
+}
+
+// bars returns the level at which a range of time makes a readable chart: the
+// one below a whole year, month or day, and otherwise the finest that stays
+// under about a hundred bars. It is "" for an hour and what is shorter.
+func bars(lo, hi time.Time) db.Step {
+	levels, exact := enclosing(lo, hi)
+	if exact && len(levels) > 0 {
+		if len(levels) == len(steps) {
+			return ""
+		}
+		return steps[len(levels)]
+	}
+	const day = 24 * time.Hour
+	switch length := hi.Sub(lo); {
+	case length <= time.Hour:
+		return ""
+	case length <= 3*day:
+		return db.ByHour
+	case length <= 100*day:
+		return db.ByDay
+	case length <= 8*366*day:
+		return db.ByMonth
+	default:
+		return db.ByYear
+	}
+}
+
+// dayName is a day as a divider between rows names it.
+func dayName(t time.Time) string { return t.Format("Monday 2 January 2006") }
+
+// oddDay says what is unusual about the length of a day, and "" for the usual
+// one of 24 hours.
+func oddDay(t time.Time) string {
+	from := start(t, db.ByDay)
+	switch length := following(from, db.ByDay).Sub(from); {
+	case length < 24*time.Hour:
+		return plural(int64(length/time.Hour), "hour") + ", clocks went forward"
+	case length > 24*time.Hour:
+		return plural(int64(length/time.Hour), "hour") + ", clocks went back"
+	}
+	return ""
+}
+
+// stepName is one year, month, day or hour as a crumb or the label of a bar
+// names it, where what it lies in is named before it.
+func stepName(t time.Time, by db.Step) string {
+	switch by {
+	case db.ByYear:
+		return t.Format("2006")
+	case db.ByMonth:
+		return t.Format("January")
+	case db.ByDay:
+		return t.Format("Mon 2")
+	default:
+		return t.Format("15:04")
+	}
+}
+
+// stepFullName is the same for who sees it alone.
+func stepFullName(t time.Time, by db.Step) string {
+	switch by {
+	case db.ByYear:
+		return t.Format("2006")
+	case db.ByMonth:
+		return t.Format("January 2006")
+	case db.ByDay:
+		return t.Format("Mon 2 January 2006")
+	default:
+		return t.Format("Mon 2 January 2006, 15:04")
+	}
+}

@@ -1,0 +1,98 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/query"
+)
+
+// refusal is an error that a person or a program caused and can mend: its text
+// is shown as it is.
+type refusal struct {
+	status int
+	say    string
+}
+
+func (e *refusal) Error() string { return e.say }
+
+// refuse makes a refusal. Its text is a sentence without a period.
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status: status, say: fmt.Sprintf(format, args...)}
+}
+
+// failure is what an error looks like from outside.
+type failure struct {
+	status int
+	title  string
+	say    string // what happened and what to do, for people
+}
+
+// failures is the one table from error to answer. The first entry that the
+// error wraps decides; anything else is our fault, a 500 that says nothing of
+// its cause. An empty say means that the error's own text was made to be shown.
+var failures = []struct {
+	err error
+	failure
+}{
+	{db.ErrDeleted, failure{http.StatusGone, "This event was deleted", ""}},
+	{db.ErrNotFound, failure{http.StatusNotFound, "There is nothing here", "Nothing with that address was ever recorded here, or it has moved"}},
+	{db.ErrConflict, failure{http.StatusConflict, "Somebody was faster", "What this page showed has changed meanwhile, so nothing was done; look at it again and decide anew"}},
+	{db.ErrExists, failure{http.StatusConflict, "That name is taken", "There is an account of that name already; upper and lower case are the same"}},
+	{db.ErrLastOne, failure{http.StatusConflict, "The last superuser stays", "This is the last superuser who can sign in; make another one first"}},
+	{db.ErrProtected, failure{http.StatusForbidden, "This event cannot be deleted", "It is the trace of a deletion, and such a trace stays"}},
+	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
+	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading still works"}},
+	{db.ErrReadOnly, failure{http.StatusServiceUnavailable, "The database cannot be written", "It is opened for reading alone; who runs the server has to change that"}},
+	{context.DeadlineExceeded, failure{http.StatusServiceUnavailable, "This took too long", "The question was stopped before it was answered; narrow it, for example by a date, and ask again"}},
+}
+
+// titles are the headings of the refusals that handlers make themselves.
+var titles = map[int]string{
+	http.StatusBadRequest:            "That cannot be read",
+	http.StatusForbidden:             "That is not allowed",
+	http.StatusNotFound:              "There is nothing here",
+	http.StatusMethodNotAllowed:      "That is not how this works",
+	http.StatusRequestEntityTooLarge: "That is too much",
+	http.StatusUnprocessableEntity:   "Something is missing",
+}
+
+// judge says what an error looks like from outside.
+func judge(err error) failure {
+	var syntax *query.SyntaxError
+	if errors.As(err, &syntax) {
+		return failure{http.StatusBadRequest, "That query cannot be read", syntax.Error()}
+	}
+	var own *refusal
+	if errors.As(err, &own) {
+		return failure{own.status, titles[own.status], own.say}
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return failure{http.StatusRequestEntityTooLarge, titles[http.StatusRequestEntityTooLarge],
+			"A form may have " + size(large.Limit) + " at most"}
+	}
+	for _, f := range failures {
+		if errors.Is(err, f.err) {
+			if f.say == "" {
+				f.say = ownText(err)
+			}
+			return f.failure
+		}
+	}
+	return failure{http.StatusInternalServerError, "Something broke here",
+		"This is a fault of the program, not yours; it was recorded"}
+}
+
+// ownText is the text of the error that was made for people, without the
+// operations it was wrapped in on its way.
+func ownText(err error) string {
+	var deleted *db.DeletedError
+	if errors.As(err, &deleted) {
+		return deleted.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,189 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/web/templates"
+)
+
+// queryTime is how long a question to the database may take: longer than any
+// honest one, and short enough that a row of them does not stand in the way.
+const queryTime = 10 * time.Second
+
+// formLimit bounds the body of a form: a note, or the ids of a page of rows.
+const formLimit = 64 << 10
+
+// page makes a handler of a function that returns what to show. The page is
+// made whole before its first byte is sent, so that what breaks on the way
+// becomes an error page and never half a page.
+func (s *Server) page(show func(*visit) (templ.Component, error)) http.HandlerFunc {
+	return s.answer(func(w http.ResponseWriter, v *visit) error {
+		component, err := show(v)
+		if err != nil {
+			return err
+		}
+		return render(w, v, http.StatusOK, component)
+	})
+}
+
+// data makes a handler of a function that returns what to write as JSON.
+func (s *Server) data(get func(*visit) (any, error)) http.HandlerFunc {
+	return s.answer(func(w http.ResponseWriter, v *visit) error {
+		value, err := get(v)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, value)
+	})
+}
+
+// action makes a handler of a function that does something and returns what was
+// done and where to go on. The answer is a redirection, so that a reload does
+// not do it again.
+func (s *Server) action(do func(*visit) (done, string, error)) http.HandlerFunc {
+	return s.answer(func(w http.ResponseWriter, v *visit) error {
+		if err := readForm(w, v); err != nil {
+			return err
+		}
+		did, next, err := do(v)
+		if err != nil {
+			return err
+		}
+		s.leaveFlash(w, v.Request, did)
+		http.Redirect(w, v.Request, next, http.StatusSeeOther)
+		return nil
+	})
+}
+
+// answer makes a handler of a function that writes its own answer, or returns
+// an error before it has written anything.
+func (s *Server) answer(handle func(http.ResponseWriter, *visit) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), queryTime)
+		defer cancel()
+		v, err := s.visit(w, r.WithContext(ctx))
+		if err == nil {
+			err = handle(w, v)
+		}
+		if err != nil {
+			s.fail(w, v, err)
+		}
+	}
+}
+
+// render makes a page and sends it.
+func render(w http.ResponseWriter, v *visit, status int, component templ.Component) error {
+	var page bytes.Buffer
+	// What was asked is known by now: the time for asking does not count here,
+	// or a question that took too long could not even be answered with that.
+	if err := component.Render(context.WithoutCancel(v.Context()), &page); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	if v.Method != http.MethodHead {
+		// Who asked is gone where this fails; there is nobody to tell.
+		_, _ = page.WriteTo(w)
+	}
+	return nil
+}
+
+// writeJSON sends a value as JSON. Markup stays as it is: the answer is not a
+// page, and says so.
+func writeJSON(w http.ResponseWriter, status int, value any) error {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = body.WriteTo(w)
+	return nil
+}
+
+// fail answers with an error: as a page, or as JSON to who asked for data. What
+// is our fault is logged with its whole chain, and the answer holds only the id
+// under which to find it.
+func (s *Server) fail(w http.ResponseWriter, v *visit, err error) {
+	var f *formError
+	if errors.As(err, &f) && !isTwin(v.URL.Path) {
+		if err = render(w, v, f.status, f.page); err == nil {
+			return
+		}
+	}
+	seen := judge(err)
+	switch {
+	case errors.Is(err, context.Canceled) && v.Request.Context().Err() != nil:
+		return // who asked is gone
+	case seen.status >= 500:
+		s.Log.ErrorContext(v.Context(), "request failed", "request_id", v.requestID(), "method", v.Method, "path", v.URL.Path,
+			"status", seen.status, "error", err)
+	}
+	if seen.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "2")
+	}
+	if isTwin(v.URL.Path) {
+		_ = writeJSON(w, seen.status, errorBody(err, seen, v.requestID()))
+		return
+	}
+	if err := render(w, v, seen.status, templates.Error(v.errorPage(err, seen))); err != nil {
+		s.Log.ErrorContext(v.Context(), "error page failed", "request_id", v.requestID(), "error", err)
+		http.Error(w, seen.title, seen.status)
+	}
+}
+
+// formError is a form that has to be shown again, with what was typed.
+type formError struct {
+	status int
+	page   templ.Component
+}
+
+func (e *formError) Error() string { return "the form is not complete" }
+
+// errorBody is an error in JSON.
+func errorBody(err error, seen failure, requestID string) map[string]any {
+	body := map[string]any{"error": sentenceCase(seen.say)}
+	var syntax *query.SyntaxError
+	if errors.As(err, &syntax) {
+		body["position"] = position(syntax)
+		if syntax.Suggestion != "" {
+			body["suggestion"] = syntax.Suggestion
+		}
+	}
+	if seen.status >= 500 {
+		body["request_id"] = requestID
+	}
+	return body
+}
+
+// layout is what surrounds every page. It is made last, so that the time it
+// states is nearly all of the time the page took.
+func (v *visit) layout(title string) templates.Layout {
+	l := templates.Layout{
+		Title:    title,
+		Assets:   v.server.assets,
+		Theme:    v.theme,
+		Version:  v.server.version,
+		HelpHref: "/query-help",
+		Made:     span(time.Since(v.began)),
+	}
+	if !v.who.SignedIn() {
+		return l
+	}
+	l.Nav = v.navigation()
+	l.Zone = v.zoneMenu()
+	l.Account = v.accountMenu()
+	l.Flash = v.flash
+	l.Printed = "Times in " + v.zone.String() + ". Printed by " + v.who.Name() + " on " + v.now.In(v.zone).Format("2 January 2006, 15:04:05") + " (" + offset(v.now.In(v.zone)) + ")."
+	return l
+}

@@ -1,0 +1,288 @@
+package handlers
+
+import (
+	"strings"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/web/templates"
+)
+
+// A verb is how pages say and draw an action.
+type verb struct {
+	did   string // "viewed": what follows is the object
+	alone string // where there is no object; "" says the same
+	icon  templates.Icon
+	tone  templates.Tone
+}
+
+// verbs are the actions that pages know how to say; any other is said in its
+// own words.
+var verbs = map[string]verb{
+	"CREATE":            {"created", "", templates.IconCreate, templates.Now},
+	"UPDATE":            {"changed", "", templates.IconUpdate, templates.Neutral},
+	"DELETE":            {"deleted", "", templates.IconDelete, templates.Was},
+	"VIEW":              {"viewed", "", templates.IconView, templates.Neutral},
+	"LOGIN":             {"signed in to", "signed in", templates.IconLogin, templates.Neutral},
+	"LOGOUT":            {"signed out of", "signed out", templates.IconLogout, templates.Neutral},
+	"LOGIN_FAILED":      {"failed to sign in to", "failed to sign in", templates.IconBad, templates.Alarm},
+	"EXPORT":            {"exported", "", templates.IconExport, templates.Neutral},
+	"IMPORT":            {"imported", "", templates.IconImport, templates.Neutral},
+	"PASSWORD_CHANGE":   {"changed the password of", "changed the password", templates.IconKey, templates.Neutral},
+	"PERMISSION_CHANGE": {"changed the rights of", "changed rights", templates.IconKey, templates.Neutral},
+	"RESOLVE":           {"resolved", "", templates.IconTick, templates.Sure},
+	"REOPEN":            {"reopened", "", templates.IconAgain, templates.Neutral},
+}
+
+// verbOf returns how to say an action.
+func verbOf(action string) verb {
+	if v, known := verbs[action]; known {
+		return v
+	}
+	return verb{did: strings.ToLower(strings.ReplaceAll(action, "_", " ")) + ":", icon: templates.IconOther}
+}
+
+// badges are the shapes and words of statuses and types of events.
+var badges = map[string]templates.Badge{
+	"SUCCESS":     {Text: "success", Tone: templates.Sure, Icon: templates.IconTick},
+	"FAILED":      {Text: "failed", Tone: templates.Alarm, Icon: templates.IconBad},
+	"BLOCKED":     {Text: "blocked", Tone: templates.Alarm, Icon: templates.IconBlocked},
+	"ERROR":       {Text: "error", Tone: templates.Alarm, Icon: templates.IconBad},
+	"WARNING":     {Text: "warning", Tone: templates.Was, Icon: templates.IconWarning},
+	"INFO":        {Text: "info", Icon: templates.IconInfo},
+	"SECURITY":    {Text: "security", Tone: templates.Alarm, Icon: templates.IconSecurity},
+	"PERFORMANCE": {Text: "performance", Tone: templates.Was, Icon: templates.IconSlow},
+}
+
+// badge is the action, the status or the type of an event.
+func badge(e *audit.Event) *templates.Badge {
+	switch e.Kind {
+	case audit.KindAuditLog:
+		v := verbOf(e.Get("action"))
+		return &templates.Badge{Text: strings.ToLower(e.Get("action")), Tone: v.tone, Icon: v.icon}
+	case audit.KindLoginAttempt:
+		return badgeNamed(e.Get("status"))
+	case audit.KindSystemEvent:
+		return badgeNamed(e.Get("event_type"))
+	}
+	return &templates.Badge{Text: "export", Icon: templates.IconExport}
+}
+
+func badgeNamed(name string) *templates.Badge {
+	b, known := badges[name]
+	if !known {
+		b = templates.Badge{Text: strings.ToLower(name), Icon: templates.IconOther}
+	}
+	return &b
+}
+
+// who is the name an event says did it: the user's name, else his id, else "".
+func who(e *audit.Event) string {
+	if name := e.Get("username"); name != "" {
+		return name
+	}
+	return e.Get("user_id")
+}
+
+// somebody is the same for a sentence, which needs a subject.
+func somebody(e *audit.Event) string {
+	if name := who(e); name != "" {
+		return name
+	}
+	return "someone"
+}
+
+// objectName is what an event calls the object it is about, and "" for none.
+func objectName(e *audit.Event) string {
+	if repr := e.Get("object_repr"); repr != "" {
+		return repr
+	}
+	return strings.TrimSpace(e.Get("content_type") + " " + e.Get("object_id"))
+}
+
+// teller says events in sentences, and marks in them what the reader searched.
+type teller struct {
+	needles []string // folded
+}
+
+// Lengths of what a sentence quotes: a table row has one line or two.
+const (
+	quoteLimit = 48
+	nameLimit  = 80
+	titleLimit = 160
+)
+
+// text turns a text into spans of one class, with the hits in it marked.
+func (t teller) text(s string, class templates.Class, limit int) []templates.Span {
+	var spans []templates.Span
+	for _, p := range mark(excerpt(s, t.needles, limit), t.needles) {
+		c := class
+		if p.hit {
+			c = templates.Mark
+		}
+		spans = append(spans, templates.Span{Text: p.text, Class: c})
+	}
+	return spans
+}
+
+func plain(s string) templates.Span { return templates.Span{Text: s} }
+
+func strong(s string) templates.Span { return templates.Span{Text: s, Class: templates.Strong} }
+
+func quiet(s string) templates.Span { return templates.Span{Text: s, Class: templates.Quiet} }
+
+// what says what happened without saying who did it: a row has a column for
+// that. The object is named too where named is set; a story of one object, and
+// a list with its own column for it, leave it out.
+func (t teller) what(e *audit.Event, named bool) []templates.Span {
+	switch e.Kind {
+	case audit.KindAuditLog:
+		return t.action(e, named)
+	case audit.KindLoginAttempt:
+		return t.attempt(e)
+	case audit.KindDataExport:
+		return t.export(e)
+	}
+	return t.text(e.Get("title"), templates.Plain, titleLimit)
+}
+
+// headline is the whole sentence, with its subject.
+func (t teller) headline(e *audit.Event) []templates.Span {
+	if e.Kind == audit.KindSystemEvent {
+		return t.what(e, true)
+	}
+	name := somebody(e)
+	if e.Kind == audit.KindLoginAttempt && e.Get("username") == "" {
+		name = "a client without a name"
+	}
+	return append(append(t.text(name, templates.Strong, nameLimit), plain(" ")), t.what(e, true)...)
+}
+
+// sentence is the headline as one text, for the title of a window.
+func sentence(e *audit.Event) string {
+	var b strings.Builder
+	for _, s := range (teller{}).headline(e) {
+		switch s.Class {
+		case templates.Arrow:
+			b.WriteString(" → ")
+		case templates.Masked:
+			b.WriteString("***" + s.Text)
+		default:
+			b.WriteString(s.Text)
+		}
+	}
+	return sentenceCase(b.String())
+}
+
+func (t teller) action(e *audit.Event, named bool) []templates.Span {
+	v := verbOf(e.Get("action"))
+	object := objectName(e)
+	changed := changesOf(e.Get("changes"))
+	switch {
+	case e.Get("action") == "UPDATE" && len(changed) > 0:
+		spans := append([]templates.Span{plain("changed ")}, t.change(changed)...)
+		if named && object != "" {
+			spans = append(spans, plain(" on "))
+			spans = append(spans, t.text(object, templates.Plain, nameLimit)...)
+		}
+		return spans
+	case named && object != "":
+		return append([]templates.Span{plain(v.did + " ")}, t.text(object, templates.Plain, nameLimit)...)
+	case object != "":
+		spans := []templates.Span{plain(strings.TrimSuffix(v.did, ":"))}
+		if len(changed) > 0 {
+			spans = append(spans, quiet(" with "+plural(int64(len(changed)), "field")))
+		}
+		return spans
+	case v.alone != "":
+		return []templates.Span{plain(v.alone)}
+	}
+	return []templates.Span{plain(strings.TrimSuffix(v.did, ":"))}
+}
+
+// change says one changed field with its values, and how many more there are.
+func (t teller) change(changed []change) []templates.Span {
+	c := changed[t.telling(changed)]
+	spans := t.text(c.field, templates.Strong, quoteLimit)
+	if c.short() {
+		spans = append(spans, plain(" "))
+		spans = append(spans, t.value(c.old, templates.Del)...)
+		spans = append(spans, templates.Span{Class: templates.Arrow})
+		spans = append(spans, t.value(c.new, templates.Ins)...)
+	}
+	if more := len(changed) - 1; more > 0 {
+		spans = append(spans, quiet(" and "+number(int64(more))+" more"))
+	}
+	return spans
+}
+
+// telling chooses the field that says most: one that the reader searched for,
+// else the first whose values fit into a line, else the first.
+func (t teller) telling(changed []change) int {
+	if len(t.needles) > 0 {
+		for i, c := range changed {
+			for _, text := range []string{c.field, c.old.text, c.new.text} {
+				if len(text) <= markLimit && hasHit(text, t.needles) {
+					return i
+				}
+			}
+		}
+	}
+	for i, c := range changed {
+		if c.short() {
+			return i
+		}
+	}
+	return 0
+}
+
+func (t teller) value(v plainValue, class templates.Class) []templates.Span {
+	switch {
+	case v.masked:
+		return []templates.Span{{Text: v.text, Class: templates.Masked}}
+	case v.missing:
+		return []templates.Span{quiet("nothing")}
+	case v.text == "":
+		return []templates.Span{quiet("empty")}
+	}
+	return t.text(v.text, class, quoteLimit)
+}
+
+func (t teller) attempt(e *audit.Event) []templates.Span {
+	switch e.Get("status") {
+	case "SUCCESS":
+		return []templates.Span{plain("signed in")}
+	case "BLOCKED":
+		return t.because("was blocked", e.Get("failure_reason"))
+	}
+	return t.because("failed to sign in", e.Get("failure_reason"))
+}
+
+func (t teller) because(did, why string) []templates.Span {
+	spans := []templates.Span{plain(did)}
+	if why != "" {
+		spans = append(spans, plain(": "))
+		spans = append(spans, t.text(why, templates.Plain, titleLimit)...)
+	}
+	return spans
+}
+
+func (t teller) export(e *audit.Event) []templates.Span {
+	spans := append([]templates.Span{plain("exported ")}, t.text(e.Get("export_type"), templates.Strong, nameLimit)...)
+	if format := e.Get("file_format"); format != "" {
+		spans = append(spans, plain(" as "))
+		spans = append(spans, t.text(format, templates.Plain, quoteLimit)...)
+	}
+	if !completed(e) {
+		spans = append(spans, templates.Span{Text: ", broken off", Class: templates.Strong})
+	}
+	return spans
+}
+
+// near says an event to who sees the one beside it.
+func (t teller) near(st *db.Stored, shared string) []templates.Span {
+	if shared == "user" {
+		return t.what(st.Event, true)
+	}
+	return append([]templates.Span{plain(somebody(st.Event) + " ")}, t.what(st.Event, shared != "object")...)
+}

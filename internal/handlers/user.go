@@ -1,0 +1,172 @@
+package handlers
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/web/templates"
+)
+
+// userRows is how many events of each kind stand on the page of a user.
+const userRows = 8
+
+// person collects what the kinds know of one user.
+type person struct {
+	*visit
+	name        string
+	first, last time.Time
+	total       int64
+	lines       []*db.Timeline // by month
+	addresses   map[string]int64
+}
+
+// showUser is everything about one user, across the four kinds.
+func (s *Server) showUser(v *visit) (templ.Component, error) {
+	name := v.params.Get("name")
+	if name == "" {
+		return nil, refuse(http.StatusBadRequest, "name= is missing: whose page is it to be?")
+	}
+	p := &person{visit: v, name: name, addresses: map[string]int64{}}
+	page := templates.UserPage{Headline: name}
+	for i := range views {
+		section, err := p.section(&views[i])
+		if err != nil {
+			return nil, err
+		}
+		page.Sections = append(page.Sections, section)
+		page.Sums = append(page.Sums, templates.Sum{Label: views[i].title(), Text: section.Count.Text, Href: section.Href})
+	}
+	if p.total == 0 {
+		page.Lead = "Nothing was recorded of a user of that name or id."
+	} else {
+		page.Lead = plural(p.total, "event") + " from " + p.first.In(v.zone).Format("2 January 2006") + " to " + p.last.In(v.zone).Format("2 January 2006") + ", the last " + ago(p.last, v.now) + "."
+		page.Activity = p.histogramOf()
+	}
+	page.Facts = p.facts()
+	page.Layout = v.layout("User " + cut(name, nameLimit))
+	page.Search = v.searchBox(audit.KindAuditLog, "", false)
+	return templates.User(page), nil
+}
+
+// section is what there is of one kind.
+func (p *person) section(look *view) (templates.UserSection, error) {
+	kind := look.kind
+	f := p.by(kind, "user", p.name)
+	section := templates.UserSection{Title: look.title(), Href: p.list(f), None: "None."}
+	ctx := p.Context()
+	sel, err := p.server.Store.Select(ctx, f)
+	if err != nil {
+		return section, err
+	}
+	count, err := sel.Count(ctx)
+	if err != nil {
+		return section, err
+	}
+	section.Count = p.count(count, "event")
+	if count.Value == 0 {
+		section.Href = ""
+		return section, nil
+	}
+	p.total += count.Value
+	rows, err := sel.List(ctx, db.Page{Limit: userRows})
+	if err != nil {
+		return section, err
+	}
+	oldest, err := sel.List(ctx, db.Page{Before: 1, Limit: 1})
+	if err != nil {
+		return section, err
+	}
+	for _, st := range append(rows.Items, oldest.Items...) {
+		if at := st.Time(); p.first.IsZero() || at.Before(p.first) {
+			p.first = at
+		}
+		if at := st.Time(); at.After(p.last) {
+			p.last = at
+		}
+	}
+	line, err := sel.Timeline(ctx, db.ByMonth)
+	if err != nil {
+		return section, err
+	}
+	p.lines = append(p.lines, line)
+	facet, err := sel.Facet(ctx, "ip", moreFacetValues)
+	if err != nil {
+		return section, err
+	}
+	for _, value := range facet.Values {
+		if value.Value != "" {
+			p.addresses[value.Value] += value.Count
+		}
+	}
+	t := p.table(f)
+	t.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { return c.Role == templates.RoleWho })
+	section.Table = t.model(look.title()+" of "+p.name+", newest first", t.days(rows.Items, nil))
+	return section, nil
+}
+
+// histogramOf joins the months of all kinds.
+func (p *person) histogramOf() *templates.Histogram {
+	counts := map[int64]int64{}
+	joint := &db.Timeline{Exact: true}
+	for _, line := range p.lines {
+		joint.Exact = joint.Exact && line.Exact
+		for _, bucket := range line.Buckets {
+			counts[bucket.Start.Unix()] += bucket.Count
+		}
+	}
+	last := start(p.last.In(p.zone), db.ByMonth)
+	for at := start(p.first.In(p.zone), db.ByMonth); !at.After(last); at = following(at, db.ByMonth) {
+		joint.Buckets = append(joint.Buckets, db.Bucket{Start: at, Count: counts[at.Unix()]})
+	}
+	f := p.by(audit.KindAuditLog, "user", p.name)
+	return p.histogram(joint, db.ByMonth, "events of all kinds", func(from, to time.Time) string { return p.list(f.During(from, to)) })
+}
+
+// userAddresses is how many addresses stand beside the page of a user.
+const userAddresses = 10
+
+func (p *person) facts() []templates.Fact {
+	if p.total == 0 {
+		return nil
+	}
+	first, last := p.clock(p.first, dayAndTime), p.clock(p.last, dayAndTime)
+	facts := []templates.Fact{
+		{Label: "First seen", Lines: []templates.FactLine{{Time: &first}}},
+		{Label: "Last seen", Lines: []templates.FactLine{{Time: &last}}},
+	}
+	type used struct {
+		address string
+		count   int64
+	}
+	var all []used
+	for a, n := range p.addresses {
+		all = append(all, used{a, n})
+	}
+	slices.SortFunc(all, func(a, b used) int {
+		if a.count != b.count {
+			return int(b.count - a.count)
+		}
+		if a.address < b.address {
+			return -1
+		}
+		return 1
+	})
+	if len(all) == 0 {
+		return facts
+	}
+	where := templates.Fact{Label: "Addresses"}
+	for i, a := range all {
+		if i == userAddresses {
+			where.Lines = append(where.Lines, templates.FactLine{Spans: []templates.Span{quiet("and " + number(int64(len(all)-i)) + " more")}})
+			break
+		}
+		where.Lines = append(where.Lines, templates.FactLine{Spans: []templates.Span{
+			{Text: a.address, Href: p.listOf(audit.KindAuditLog, "ip", a.address)}, quiet(" " + plural(a.count, "event"))}, Mono: true})
+	}
+	return append(facts, where)
+}

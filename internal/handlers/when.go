@@ -1,0 +1,194 @@
+package handlers
+
+import (
+	"time"
+
+	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/web/templates"
+)
+
+// when is the date hierarchy above a list: where the filter stands in time, and
+// how much there was in each step below it.
+func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templates.When, error) {
+	lo, hi, bounded := f.Bounds()
+	from, to := time.UnixMicro(lo).In(v.zone), time.UnixMicro(hi).In(v.zone)
+	m := &templates.When{Crumbs: v.crumbs(f, from, to, bounded), Count: v.count(count, "event")}
+	var by db.Step
+	if bounded {
+		m.PreviousHref, m.NextHref = v.besides(f, from, to)
+		if by = bars(from, earlier(to, v.now)); by == "" {
+			return m, nil
+		}
+	} else {
+		by = db.ByYear
+	}
+	line, err := sel.Timeline(v.Context(), by)
+	if err != nil {
+		return nil, err
+	}
+	if !bounded && len(line.Buckets) > 0 {
+		// All of time: as fine as it still makes a readable chart.
+		first := line.Buckets[0].Start
+		last := following(line.Buckets[len(line.Buckets)-1].Start.In(v.zone), by)
+		finer := bars(first.In(v.zone), earlier(last, v.now.In(v.zone)))
+		if len(line.Buckets) == 1 {
+			finer = db.ByMonth
+		}
+		if finer != "" && finer != by {
+			if line, err = sel.Timeline(v.Context(), finer); err != nil {
+				return nil, err
+			}
+			by = finer
+		}
+	}
+	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.list(f.During(from, to)) })
+	return m, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// crumbs are the steps from all of time to the range of the filter.
+func (v *visit) crumbs(f *query.Filter, from, to time.Time, bounded bool) []templates.Link {
+	crumbs := []templates.Link{{Text: "All", Href: v.list(f.During(time.Time{}, time.Time{})), Current: !bounded}}
+	if !bounded {
+		return crumbs
+	}
+	levels, exact := enclosing(from, to)
+	for _, by := range levels {
+		begin := start(from, by)
+		crumbs = append(crumbs, templates.Link{Text: stepName(begin, by), Href: v.list(f.During(begin, following(begin, by)))})
+	}
+	if !exact {
+		crumbs = append(crumbs, templates.Link{Text: v.rangeName(from, to, len(levels))})
+	}
+	crumbs[len(crumbs)-1].Current = true
+	return crumbs
+}
+
+// rangeName names a range that is no whole year, month, day or hour. The levels
+// above it are named before it.
+func (v *visit) rangeName(from, to time.Time, levels int) string {
+	layout := "2 Jan 2006"
+	switch {
+	case levels >= 3:
+		layout = "15:04"
+	case levels >= 1:
+		layout = "2 Jan"
+	}
+	if levels < 3 && (!start(from, db.ByDay).Equal(from) || !start(to, db.ByDay).Equal(to)) && to.Sub(from) < 3*24*time.Hour {
+		layout += " 15:04"
+	}
+	switch {
+	case from.Year() < 1971:
+		return "before " + to.Format(layout)
+	case to.After(v.now):
+		return "since " + from.Format(layout)
+	}
+	return from.Format(layout) + " to " + to.Add(-time.Microsecond).Format(layout)
+}
+
+// besides are the addresses of the year, month, day or hour before and after
+// the one that the filter stands at.
+func (v *visit) besides(f *query.Filter, from, to time.Time) (previous, next string) {
+	levels, exact := enclosing(from, to)
+	if !exact || len(levels) == 0 {
+		return "", ""
+	}
+	by := levels[len(levels)-1]
+	before := start(from.Add(-time.Microsecond), by)
+	previous = v.list(f.During(before, from))
+	if to.Before(v.now) {
+		next = v.list(f.During(to, following(to, by)))
+	}
+	return previous, next
+}
+
+// stepNouns are the levels as a chart says them.
+var stepNouns = map[db.Step]string{db.ByYear: "year", db.ByMonth: "month", db.ByDay: "day", db.ByHour: "hour"}
+
+// histogram draws a timeline; href is where the bar of a step leads.
+func (v *visit) histogram(line *db.Timeline, by db.Step, what string, href func(from, to time.Time) string) *templates.Histogram {
+	if len(line.Buckets) == 0 {
+		return nil
+	}
+	m := &templates.Histogram{Step: stepNouns[by]}
+	most := int64(0)
+	var tick time.Time
+	for i, bucket := range line.Buckets {
+		from := bucket.Start.In(v.zone)
+		to := following(from, by)
+		bar := templates.Bar{
+			Label:     stepFullName(from, by),
+			Count:     bucket.Count,
+			CountText: plural(bucket.Count, "event"),
+			Href:      href(from, to),
+			Current:   !v.now.Before(from) && v.now.Before(to),
+		}
+		if !line.Exact && to.Before(line.LookedTo) {
+			bar.Unknown, bar.CountText = true, "not counted"
+		}
+		bar.Tick = tickName(from, tick, by, i, len(line.Buckets))
+		if bar.Tick != "" {
+			tick = from
+		}
+		most = max(most, bucket.Count)
+		m.Bars = append(m.Bars, bar)
+	}
+	m.Max = number(most) + " " + a(by)
+	m.Label = sentenceCase(what) + " " + a(by)
+	if !line.Exact {
+		m.Why = "the text is too frequent to look at everything"
+		if !line.LookedTo.IsZero() {
+			m.Why += "; counted back to " + v.day(line.LookedTo)
+		}
+	}
+	return m
+}
+
+// a is "a day", "an hour".
+func a(by db.Step) string {
+	if by == db.ByHour {
+		return "an hour"
+	}
+	return "a " + stepNouns[by]
+}
+
+// tickName is what the axis says below a bar, and "" below most: about six
+// names, each at a place where people expect one.
+func tickName(t, last time.Time, by db.Step, i, n int) string {
+	switch by {
+	case db.ByYear:
+		if n > 12 && t.Year()%5 != 0 && i != 0 {
+			return ""
+		}
+		return t.Format("2006")
+	case db.ByMonth:
+		if t.Month() == time.January || i == 0 {
+			return t.Format("Jan 2006")
+		}
+		if n <= 24 && (t.Month()-1)%3 == 0 {
+			return t.Format("Jan")
+		}
+	case db.ByDay:
+		if i == 0 || n > 40 && t.Day() == 1 {
+			return t.Format("2 Jan")
+		}
+		if n <= 40 && i%7 == 0 {
+			return t.Format("2 Jan")
+		}
+	default:
+		if i == 0 || t.Hour() == 0 && n > 24 {
+			return t.Format("2 Jan 15:04")
+		}
+		if n <= 24 && t.Hour()%6 == 0 && t.Sub(last) >= 3*time.Hour {
+			return t.Format("15:04")
+		}
+	}
+	return ""
+}

@@ -1,0 +1,132 @@
+package handlers
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// number writes a count with commas: 48,201.
+func number(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, s = "-", s[1:]
+	}
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return sign + s
+}
+
+// plural writes a count with its noun: "1 event", "3 events".
+func plural(n int64, noun string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "y"):
+		noun = strings.TrimSuffix(noun, "y") + "ies"
+	case strings.HasSuffix(noun, "s"):
+		noun += "es"
+	default:
+		noun += "s"
+	}
+	return number(n) + " " + noun
+}
+
+// size writes a number of bytes for people: "1.2 MB". The units are powers of
+// 1000, as in the query language.
+func size(n int64) string {
+	if n < 1000 {
+		return plural(n, "byte")
+	}
+	value, unit := float64(n), ""
+	for _, unit = range []string{"kB", "MB", "GB", "TB"} {
+		value /= 1000
+		if value < 999.95 {
+			break
+		}
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + unit
+}
+
+// span writes a length of time in its largest unit, rounded down: "3 days".
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return plural(int64(d/time.Second), "second")
+	case d < time.Hour:
+		return plural(int64(d/time.Minute), "minute")
+	case d < day:
+		return plural(int64(d/time.Hour), "hour")
+	case d < 60*day:
+		return plural(int64(d/day), "day")
+	case d < 2*365*day:
+		return plural(int64(d/(30*day)), "month")
+	default:
+		return plural(int64(d/(365*day)), "year")
+	}
+}
+
+// ago writes how long before now something was.
+func ago(t, now time.Time) string {
+	switch d := now.Sub(t); {
+	case d < -time.Second:
+		return "in " + span(-d)
+	case d < time.Second:
+		return "just now"
+	default:
+		return span(d) + " ago"
+	}
+}
+
+// lateFrom is how long after it happened an event has to be recorded for a page
+// to mark it: programs that record in batches are not late.
+const lateFrom = 5 * time.Minute
+
+// late says how late an event was recorded, and "" where that is not worth a
+// word.
+func late(d time.Duration) string {
+	if d < lateFrom {
+		return ""
+	}
+	return span(d) + " late"
+}
+
+// cut shortens a text to about limit characters for a place with little room.
+// Line breaks become spaces.
+func cut(s string, limit int) string {
+	// A megabyte is not walked through for the sake of its first line.
+	if max := limit * utf8.UTFMax; len(s) > max {
+		s = strings.ToValidUTF8(s[:max], "") + "…"
+	}
+	s = strings.Join(strings.Fields(s), " ")
+	if utf8.RuneCountInString(s) <= limit {
+		return s
+	}
+	runes := []rune(s)
+	return strings.TrimRight(string(runes[:limit-1]), " …") + "…"
+}
+
+// andMore joins a first thing and how many others there are.
+func andMore(first string, more int) string {
+	if more <= 0 {
+		return first
+	}
+	return first + " and " + number(int64(more)) + " more"
+}
+
+// sentenceCase makes the first letter upper case.
+func sentenceCase(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return s
+	}
+	return strings.ToUpper(string(r)) + s[n:]
+}
