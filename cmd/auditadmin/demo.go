@@ -65,8 +65,9 @@ func (c *demoCommand) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(p.stdout, "\n  Open      %s\n%s\n  Stop it with Ctrl-C.\n\n", place.url(), accounts)
-		return place.serve(p, store)
+		return place.serve(p, store, func() {
+			fmt.Fprintf(p.stdout, "\n  Open      %s\n%s\n  Stop it with Ctrl-C.\n\n", place.url(), accounts)
+		})
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,8 +23,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"sql":   runSQL,
-			"lines": compareLines,
+			"sql":    runSQL,
+			"lines":  compareLines,
+			"server": runServer,
+			"taken":  takePort,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
@@ -43,6 +46,15 @@ func runSQL(ts *testscript.TestScript, _ bool, args []string) {
 	defer store.Close()
 	_, err = store.Exec(args[1])
 	ts.Check(err)
+}
+
+// takePort listens on a free port until the script ends, and leaves its address
+// in a variable: taken VARIABLE.
+func takePort(ts *testscript.TestScript, _ bool, args []string) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { taken.Close() })
+	ts.Setenv(args[0], taken.Addr().String())
 }
 
 // compareLines checks that two files hold the same lines, in any order, after

@@ -56,14 +56,15 @@ func (c *serveCommand) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		p.say("auditadmin serves %s at %s", store.Path(), place.url())
-		if len(accounts) == 0 {
-			p.say("nobody can sign in yet; create the first account with: auditadmin user create NAME --role superuser --db %s", quoted(store.Path()))
-		}
-		if place.insecure() {
-			p.say("warning: passwords travel in plain http here; give --tls-cert and --tls-key, or serve behind a proxy with https and name it with --public-url")
-		}
-		return place.serve(p, store)
+		return place.serve(p, store, func() {
+			p.say("auditadmin serves %s at %s", store.Path(), place.url())
+			if len(accounts) == 0 {
+				p.say("nobody can sign in yet; create the first account with: auditadmin user create NAME --role superuser --db %s", quoted(store.Path()))
+			}
+			if place.insecure() {
+				p.say("warning: passwords travel in plain http here; give --tls-cert and --tls-key, or serve behind a proxy with https and name it with --public-url")
+			}
+		})
 	})
 }
 
@@ -121,7 +122,11 @@ func (s *place) url() string {
 	if s.tls != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + s.Addr().String()
+	host, port, err := net.SplitHostPort(s.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		host = "localhost" // listening everywhere, this among the addresses
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
 // insecure reports whether passwords may travel in plain http beyond this machine.
@@ -131,8 +136,8 @@ func (s *place) insecure() bool {
 }
 
 // serve answers requests over a store until the process is interrupted, and
-// then lets what is on its way arrive.
-func (s *place) serve(p *process, store *db.Store) error {
+// then lets what is on its way arrive. It calls ready when somebody may ask.
+func (s *place) serve(p *process, store *db.Store, ready func()) error {
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
 	site, err := handlers.New(p.ctx, handlers.Config{
 		Store: store, Version: version, PublicURL: s.public, TrustedProxies: s.proxies, Insecure: s.insecure(), Now: p.now, Log: log,
@@ -165,6 +170,7 @@ func (s *place) serve(p *process, store *db.Store) error {
 		}
 		served <- server.Serve(s.Listener)
 	}()
+	ready()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
