@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auditadmin/auditadmin/internal/need"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -204,10 +205,9 @@ var histories = []string{"history-endoflife", "history-simple-icons", "history-s
 // eachHistoryLine calls fn with every line of the history, or skips the test.
 func eachHistoryLine(t testing.TB, name string, fn func(line []byte)) {
 	t.Helper()
-	path := "../../shared/data/" + name + "/events.ndjson.gz"
-	file, err := os.Open(path)
+	file, err := os.Open(need.Shared(t, "data/"+name+"/events.ndjson.gz"))
 	if err != nil {
-		t.Skipf("the real data is not there: %v", err)
+		t.Fatal(err)
 	}
 	defer file.Close()
 	zr, err := gzip.NewReader(file)
@@ -262,7 +262,7 @@ func TestRealHistories(t *testing.T) {
 				objects[e.Get("content_type")+"|"+e.Get("object_id")] = true
 			})
 			got.Actors, got.Objects = len(actors), len(objects)
-			facts, err := os.ReadFile("../../shared/data/" + name + "/events.facts.json")
+			facts, err := os.ReadFile(need.Shared(t, "data/"+name+"/events.facts.json"))
 			if err != nil {
 				t.Fatal(err)
 			}
