@@ -228,11 +228,14 @@ func (v *visit) newest(f *query.Filter) (*db.Stored, error) {
 // before: an import, or somebody who writes the past.
 func (o overview) lateArrivals(page *templates.DashboardPage) error {
 	since := start(o.now.In(o.zone).AddDate(0, 0, -7), db.ByDay)
+	q := "recorded:" + since.Format(time.DateOnly) + " before:" + since.AddDate(0, 0, -1).Format(time.DateOnly)
+	if o.user != "" {
+		q += " user:" + query.Quote(o.user)
+	}
+	var what []string
+	var newest *db.Stored
+	a := templates.Attention{Badge: templates.Badge{Text: "late", Icon: templates.IconInfo}, Note: "an import, or a recorder that was cut off"}
 	for _, kind := range audit.Kinds() {
-		q := "recorded:" + since.Format(time.DateOnly) + " before:" + since.AddDate(0, 0, -1).Format(time.DateOnly) + " -source:" + db.Self
-		if o.user != "" {
-			q += " user:" + query.Quote(o.user)
-		}
 		f, err := o.parse(kind, q)
 		if err != nil {
 			return err
@@ -245,21 +248,26 @@ func (o overview) lateArrivals(page *templates.DashboardPage) error {
 		if err != nil {
 			return err
 		}
-		if count.Value == 0 {
-			continue
-		}
 		rows, err := sel.List(o.Context(), db.Page{Limit: 1})
 		if err != nil {
 			return err
 		}
-		a := templates.Attention{Badge: templates.Badge{Text: "late", Icon: templates.IconInfo}, Href: o.list(f),
-			Spans: []templates.Span{strong(countText(count) + " " + noun(count.Value, kind.Singular())), plain(" recorded in the last 7 days had happened before them")},
-			Note:  "an import, or a recorder that was cut off"}
-		if len(rows.Items) > 0 {
-			a.Time = o.clock(rows.Items[0].RecordedAt, "2 Jan 15:04")
+		if len(rows.Items) == 0 {
+			continue
 		}
-		page.Attention = append(page.Attention, a)
+		if what = append(what, countText(count)+" "+noun(count.Value, kind.Singular())); len(what) == 1 {
+			a.Href = o.list(f)
+		}
+		if st := rows.Items[0]; newest == nil || st.RecordedAt.After(newest.RecordedAt) {
+			newest = st
+		}
 	}
+	if newest == nil {
+		return nil
+	}
+	a.Spans = []templates.Span{strong(strings.Join(what, ", ")), plain(" were recorded in the last 7 days and had happened before them")}
+	a.Time = o.clock(newest.RecordedAt, "2 Jan 15:04")
+	page.Attention = append(page.Attention, a)
 	return nil
 }
 

@@ -61,7 +61,7 @@ func enclosing(lo, hi time.Time) (levels []db.Step, exact bool) {
 
 // bars returns the level at which a range of time makes a readable chart: the
 // one below a whole year, month or day, and otherwise the finest that stays
-// under about a hundred bars. It is "" for an hour and what is shorter.
+// under about 125 bars. It is "" for an hour and what is shorter.
 func bars(lo, hi time.Time) db.Step {
 	levels, exact := enclosing(lo, hi)
 	if exact && len(levels) > 0 {
@@ -76,7 +76,7 @@ func bars(lo, hi time.Time) db.Step {
 		return ""
 	case length <= 3*day:
 		return db.ByHour
-	case length <= 100*day:
+	case length <= 125*day:
 		return db.ByDay
 	case length <= 8*366*day:
 		return db.ByMonth

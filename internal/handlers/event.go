@@ -14,6 +14,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/diff"
 	"github.com/auditadmin/auditadmin/internal/format"
 	"github.com/auditadmin/auditadmin/web/templates"
 )
@@ -59,12 +60,13 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 	local := st.Time().In(v.zone)
 	look := viewOf(st.Kind)
 	day := start(local, db.ByDay)
+	changes := diff.New(st.Get("changes"))
 	page := templates.EventPage{
 		ID:       cursorText(st.ID),
 		Headline: upperFirst(teller{}.headline(st.Event)),
 		Byline:   joined(", ", local.Format("2 January 2006, 15:04:05")+" ("+offset(local)+")", st.Get("ip_address")),
 		Badges:   v.badgesOf(st),
-		Diff:     v.diff(st),
+		Diff:     changesDiff(changes, st.Get("action")),
 		Trace:    trace(st.Get("stack_trace")),
 		Raw:      rawOf(st),
 		JSONHref: eventPath(st.Kind, st.ID) + ".json",
@@ -84,6 +86,9 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 		if f := fact(v, st); f != nil {
 			page.Facts = append(page.Facts, *f)
 		}
+	}
+	if d := unchangedDetail(changes); d != nil {
+		page.Details = append(page.Details, *d)
 	}
 	for _, detail := range look.details {
 		if d := detail(v, st); d != nil {

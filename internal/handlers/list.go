@@ -8,7 +8,6 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/auditadmin/auditadmin/audit"
-	"github.com/auditadmin/auditadmin/internal/authz"
 	"github.com/auditadmin/auditadmin/internal/db"
 	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/web/templates"
@@ -72,7 +71,7 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 		if page.Empty, err = v.empty(sel, f); err != nil {
 			return page, err
 		}
-		page.Headline = nothing(f)
+		page.Headline = f.EmptySentence()
 	} else {
 		s.selectMode(v, f, &page, t, count)
 		page.Table = t.model(look.title()+", newest first", t.days(rows.Items, rows.Tombstones))
@@ -92,14 +91,6 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 	page.Layout = v.layout(look.title() + ": " + f.Sentence())
 	page.Search = v.searchBox(f.Kind, f.String(), false)
 	return page, nil
-}
-
-// nothing is the headline of an empty list.
-func nothing(f *query.Filter) string {
-	if len(f.Terms) == 0 {
-		return "No " + f.Kind.Plural() + " yet"
-	}
-	return "No " + f.Kind.Plural() + " match all of this"
 }
 
 // pastTheEnd says why a page without rows is not an empty list.
@@ -341,12 +332,7 @@ func (v *visit) sieve(f *query.Filter, sieve *db.Sieve) *templates.Empty {
 			continue
 		}
 		term := f.Terms[step.Term]
-		key, value := term.Label()
-		text := key + " " + value
-		if term.Not {
-			text = key + " not " + value
-		}
-		row := templates.SieveStep{Text: text, Term: term.String(), Left: step.Left.Value, LeftText: countText(step.Left)}
+		row := templates.SieveStep{Text: f.Phrase(step.Term), Term: term.String(), Left: step.Left.Value, LeftText: countText(step.Left)}
 		if step.Without.Value > 0 {
 			row.DropHref = v.list(f.Without(step.Term))
 			row.DropText = plural(step.Without.Value, "event") + " without it"
@@ -401,5 +387,3 @@ func (v *visit) may(method, pattern string) bool {
 	rule, known := v.server.policy.Rule(method, pattern)
 	return known && v.who.May(rule)
 }
-
-var _ = authz.Viewer

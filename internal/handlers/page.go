@@ -175,7 +175,7 @@ func (v *visit) layout(title string) templates.Layout {
 		Theme:    v.theme,
 		Version:  v.server.version,
 		HelpHref: "/query-help",
-		Made:     span(time.Since(v.began)),
+		Made:     made(time.Since(v.began)),
 	}
 	if !v.who.SignedIn() {
 		return l
@@ -186,4 +186,12 @@ func (v *visit) layout(title string) templates.Layout {
 	l.Flash = v.flash
 	l.Printed = "Times in " + v.zone.String() + ". Printed by " + v.who.Name() + " on " + v.now.In(v.zone).Format("2 January 2006, 15:04:05") + " (" + offset(v.now.In(v.zone)) + ")."
 	return l
+}
+
+// made is how long a page took, in whole milliseconds.
+func made(d time.Duration) string {
+	if d < time.Millisecond {
+		return "less than 1 ms"
+	}
+	return span(d.Round(time.Millisecond))
 }

@@ -42,6 +42,14 @@ func verbOf(action string) verb {
 	return verb{did: strings.ToLower(strings.ReplaceAll(action, "_", " ")) + ":", icon: templates.IconOther}
 }
 
+// plainly says the action where no object follows.
+func (v verb) plainly() string {
+	if v.alone != "" {
+		return v.alone
+	}
+	return strings.TrimSuffix(v.did, ":")
+}
+
 // badges are the shapes and words of statuses and types of events.
 var badges = map[string]templates.Badge{
 	"SUCCESS":     {Text: "success", Tone: templates.Sure, Icon: templates.IconTick},
@@ -189,15 +197,13 @@ func (t teller) action(e *audit.Event, named bool) []templates.Span {
 	case named && object != "":
 		return append([]templates.Span{plain(v.did + " ")}, t.text(object, templates.Plain, nameLimit)...)
 	case object != "":
-		spans := []templates.Span{plain(strings.TrimSuffix(v.did, ":"))}
+		spans := []templates.Span{plain(v.plainly())}
 		if len(changed) > 0 {
 			spans = append(spans, quiet(" with "+plural(int64(len(changed)), "field")))
 		}
 		return spans
-	case v.alone != "":
-		return []templates.Span{plain(v.alone)}
 	}
-	return []templates.Span{plain(strings.TrimSuffix(v.did, ":"))}
+	return []templates.Span{plain(v.plainly())}
 }
 
 // change says one changed field with its values, and how many more there are.

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"slices"
 	"time"
 
 	"github.com/auditadmin/auditadmin/internal/db"
@@ -27,20 +28,18 @@ func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templ
 	if err != nil {
 		return nil, err
 	}
-	if !bounded && len(line.Buckets) > 0 {
-		// All of time: as fine as it still makes a readable chart.
-		first := line.Buckets[0].Start
-		last := following(line.Buckets[len(line.Buckets)-1].Start.In(v.zone), by)
-		finer := bars(first.In(v.zone), earlier(last, v.now.In(v.zone)))
-		if len(line.Buckets) == 1 {
-			finer = db.ByMonth
+	// All of time: from the years on, finer as long as it makes a readable chart.
+	for !bounded && len(line.Buckets) > 0 {
+		from := line.Buckets[0].Start.In(v.zone)
+		to := following(line.Buckets[len(line.Buckets)-1].Start.In(v.zone), by)
+		finer := bars(from, earlier(to, v.now.In(v.zone)))
+		if finer == "" || slices.Index(steps, finer) <= slices.Index(steps, by) {
+			break
 		}
-		if finer != "" && finer != by {
-			if line, err = sel.Timeline(v.Context(), finer); err != nil {
-				return nil, err
-			}
-			by = finer
+		if line, err = sel.Timeline(v.Context(), finer); err != nil {
+			return nil, err
 		}
+		by = finer
 	}
 	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.list(f.During(from, to)) })
 	return m, nil
@@ -172,7 +171,7 @@ func tickName(t, last time.Time, by db.Step, i, n int) string {
 		if t.Month() == time.January || i == 0 {
 			return t.Format("Jan 2006")
 		}
-		if n <= 24 && (t.Month()-1)%3 == 0 {
+		if n <= 12 || n <= 24 && (t.Month()-1)%3 == 0 {
 			return t.Format("Jan")
 		}
 	case db.ByDay:
