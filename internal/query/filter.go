@@ -21,7 +21,7 @@ const (
 	ClassValue   Class = iota // the whole value of an event's field, without regard to case; `*` at the end means "starts with"
 	ClassAddress              // an address or a network
 	ClassNumber               // a number, a comparison (>1000, >=1MB), or a range
-	ClassText                 // a substring within one field
+	ClassText                 // a substring within one field; with `*` at the end, its start
 	ClassTime                 // a range of the timestamp, or of the time of recording
 	ClassState                // a state of the event: is:unresolved
 	ClassID                   // the event's own id
@@ -32,7 +32,7 @@ const (
 type Field struct {
 	Key     string   // as typed before the colon; "" for free text
 	Label   string   // as a column heading or a facet's title: "User"
-	Class   Class    //
+	Class   Class    // how its values are read and matched
 	Columns []string // the event's fields it looks at
 	Facet   bool     // whether its values are counted beside the list
 	Doc     string   // one line for the help page and docs/query.md
@@ -40,7 +40,8 @@ type Field struct {
 }
 
 // Filter is a parsed query for one kind. The zero Terms match every event.
-// A Filter is never changed after it was made; With and Without return new ones.
+// A Filter is never changed after it was made; Include, Without and the like
+// return new ones.
 type Filter struct {
 	Kind  audit.Kind
 	Terms []Term // all of them must hold
@@ -63,16 +64,18 @@ type Term struct {
 
 // Value is one alternative of a term.
 type Value struct {
-	Text   string // as written, without quotes and the trailing *
+	Text   string // as written, without quotes and the trailing *; of an address, its canonical form
 	Folded string // Fold(Text)
-	Prefix bool   // "starts with"
+	Prefix bool   // "starts with"; of ClassValue and ClassText alone
 	Exact  bool   // the very bytes of Text; only the program makes these
-	Quoted bool   // was written in quotes
+	Quoted bool   // is written in quotes
 
 	Net netip.Prefix // ClassAddress; the whole address for a single one, invalid for key:""
 
-	// Lo and Hi bound a number (both inclusive), a time in microseconds since
-	// 1970 (Hi exclusive), or hold an id (Lo).
+	// Lo and Hi bound a number (both inclusive; of key:"" no number is within), a
+	// time in microseconds since 1970 (Hi exclusive; where clocks left a time out,
+	// none is within), or hold an id (Lo). An open end is math.MinInt64 or
+	// math.MaxInt64.
 	Lo, Hi int64
 }
 

@@ -223,7 +223,7 @@ func (s *speech) sayTime() {
 		if day := start.Format("2 January 2006"); day == last.Format("2 January 2006") {
 			text = "on " + day + " from " + clock(start) + " to " + clockEnd(end)
 		}
-		s.say(rankTime, text, false, i, j)
+		s.say(rankTime, text, strings.HasPrefix(text, "from "), i, j)
 		return
 	}
 	first, form := start, "2 January 2006"
@@ -237,7 +237,7 @@ func (s *speech) sayTime() {
 		s.say(rankTime, "on "+last.Format("2 January 2006"), false, i, j)
 		return
 	}
-	s.say(rankTime, "from "+first.Format(form)+" to "+last.Format("2 January 2006"), false, i, j)
+	s.say(rankTime, "from "+first.Format(form)+" to "+last.Format("2 January 2006"), true, i, j)
 }
 
 // sayText joins what is mentioned and what is not.
