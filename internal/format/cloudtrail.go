@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -166,7 +167,13 @@ func (r trailRecord) raw(path ...string) string {
 
 // trailEvents makes the event of one record.
 func trailEvents(text string) ([]*audit.Event, error) {
-	all, ok := members(text)
+	// Without blanks, which tools on the way put in and take out: the same record
+	// is the same event.
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(text)); err != nil {
+		return nil, fmt.Errorf("not valid JSON: %w", err)
+	}
+	all, ok := members(compact.String())
 	if !ok {
 		return nil, errors.New("not a JSON object")
 	}

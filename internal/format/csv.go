@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
@@ -90,7 +89,7 @@ func appendCell(dst []byte, v string) []byte {
 
 // Guard puts an apostrophe before a text that a spreadsheet would run as a
 // formula: one that begins, behind any blanks and invisible characters, with =,
-// +, -, @ or their full-width forms, or that begins with a tab or a line break.
+// +, -, @, one of their full-width forms, a tab or a line break.
 // A text that already has apostrophes before such a beginning gets one more, so
 // that Unguard gives every text back as it was.
 func Guard(v string) string {
@@ -116,18 +115,12 @@ func dangerous(v string) bool {
 		return false // nearly always
 	}
 	v = strings.TrimLeft(v, "'")
-	if v == "" {
-		return false
-	}
-	if v[0] == '\t' || v[0] == '\r' || v[0] == '\n' {
-		return true
-	}
 	for _, r := range v {
 		switch r {
-		case '=', '+', '-', '@', '＝', '＋', '－', '＠':
+		case '=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n':
 			return true
 		}
-		if r == utf8.RuneError || !invisible(r) {
+		if !invisible(r) {
 			return false
 		}
 	}

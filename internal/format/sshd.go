@@ -224,7 +224,7 @@ func (g groups) get(name string) string {
 func (p *program) match(message string) (*rule, groups) {
 	for i := range p.rules {
 		rule := &p.rules[i]
-		at := rule.match.FindStringSubmatchIndex(message)
+		at := rule.match.find(message)
 		if at == nil {
 			continue
 		}

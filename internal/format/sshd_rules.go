@@ -1,6 +1,9 @@
 package format
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // program is what is known of the lines of some programs.
 type program struct {
@@ -14,7 +17,7 @@ type program struct {
 // ignored for a reason. Of the groups of the expression, user and ip fill the
 // fields of these names, and all others go to the metadata.
 type rule struct {
-	match *regexp.Regexp
+	match pattern
 
 	status string // of a login attempt
 	reason string // failure_reason; empty is derived from the method
@@ -43,13 +46,37 @@ const (
 	from = ` from (?P<ip>\S+)(?: port (?P<port>\d+))?`
 	// What comes before an address in newer versions. A name may hold anything,
 	// so addresses are looked for from the right.
-	whose = `(?:(?P<state>invalid user|authenticating user|user) (?P<user>.*) )?(?P<ip>\S+)(?: port (?P<port>\d+))?`
+	whose = `(?:(?P<state>invalid user|authenticating user|user) (?P<user>.*?) )?(?P<ip>\S+)(?: port (?P<port>\d+))?`
 	// Where a name is given back in a line, what follows it is matched up to the
 	// end: text like this within a name is taken for a part of the name.
 	pre = `(?: \[preauth\])?$`
 )
 
-func re(expression string) *regexp.Regexp { return regexp.MustCompile(expression) }
+// pattern is an expression and the letters with which all that it matches
+// begins: most rules are passed over by looking at those.
+type pattern struct {
+	*regexp.Regexp
+	prefix string
+}
+
+func re(expression string) pattern {
+	p := pattern{Regexp: regexp.MustCompile(expression)}
+	letters, ok := strings.CutPrefix(expression, "^")
+	if end := strings.IndexAny(letters, `\.+*?()|[]{}^$`); ok && end > 0 {
+		if strings.IndexByte("*?{", letters[end]) >= 0 {
+			end-- // the last letter may be missing
+		}
+		p.prefix = letters[:end]
+	}
+	return p
+}
+
+func (p pattern) find(message string) []int {
+	if !strings.HasPrefix(message, p.prefix) {
+		return nil
+	}
+	return p.FindStringSubmatchIndex(message)
+}
 
 // programs is the one table of what system logs say.
 var programs = []program{
@@ -69,7 +96,7 @@ var programs = []program{
 			{match: re(`^Disconnected from ` + whose + pre), event: "INFO", code: "connection-ended", title: "Connection ended", ends: true},
 			{match: re(`^Received disconnect from (?P<ip>\S+) port (?P<port>\d+): ?(?P<disconnect>\d+): ?(?P<words>.*?)` + pre), event: "INFO", code: "disconnect-received", title: "The client asked to disconnect", ends: true},
 			{match: re(`^Received disconnect from (?P<ip>\S+): (?P<disconnect>\d+): ?(?P<words>.*?)` + pre), event: "INFO", code: "disconnect-received", title: "The client asked to disconnect", ends: true},
-			{match: re(`^Disconnecting ` + whose + `: (?P<words>.*?)` + pre), event: "INFO", code: "disconnected", title: "Disconnected by the server", ends: true},
+			{match: re(`^Disconnecting (?P<state>invalid user|authenticating user|user) (?P<user>.*) (?P<ip>\S+) port (?P<port>\d+): (?P<words>.*?)` + pre), event: "INFO", code: "disconnected", title: "Disconnected by the server", ends: true},
 			{match: re(`^Disconnecting: Too many authentication failures for (?P<user>.*?)` + pre), event: "SECURITY", code: "too-many-failures", title: "Too many failed attempts in one connection", ends: true},
 			{match: re(`^Disconnecting: (?P<words>.*?)` + pre), event: "INFO", code: "disconnected", title: "Disconnected by the server", ends: true},
 			{match: re(`^(?:error: )?maximum authentication attempts exceeded for (?P<unknown_user>invalid user )?(?P<user>.*) from (?P<ip>\S+) port (?P<port>\d+)(?: ssh\d)?` + pre), event: "SECURITY", code: "too-many-failures", title: "Too many failed attempts in one connection"},
