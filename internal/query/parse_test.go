@@ -385,10 +385,35 @@ func FuzzParse(f *testing.F) {
 		if !reflect.DeepEqual(withoutPlaces(again), withoutPlaces(filter)) {
 			t.Fatalf("%q prints as %q, which means something else:\n%+v\n%+v", q, text, filter.Terms, again.Terms)
 		}
+		checkChanges(t, filter, q)
 		if !utf8.ValidString(filter.Sentence()) || filter.Sentence() == "" || filter.EmptySentence() == "" {
 			t.Fatalf("%q: no sentence", q)
 		}
 	})
+}
+
+// checkChanges holds that what a click makes of a filter is a query that means
+// the same, and that the same click again takes it back.
+func checkChanges(t *testing.T, f *Filter, value string) {
+	for _, g := range []*Filter{f.Include("source", value), f.Exclude("source", value), f.During(testNow, testNow.Add(time.Hour))} {
+		text := g.String()
+		if len(text) > MaxLength || len(g.Terms) > MaxTerms {
+			continue
+		}
+		again, err := Parse(f.Kind, text, testAt)
+		if err != nil {
+			t.Fatalf("%q becomes %q, which is wrong: %v", f, text, err)
+		}
+		if !reflect.DeepEqual(withoutPlaces(again), withoutPlaces(g)) {
+			t.Fatalf("%q becomes %q, which means something else:\n%+v\n%+v", f, text, g.Terms, again.Terms)
+		}
+	}
+	if g := f.Include("source", value); g.Has("source", value, false) == f.Has("source", value, false) {
+		t.Fatalf("%q: including %q changes nothing", f, value)
+	}
+	if g := f.Exclude("source", value); g.Has("source", value, true) == f.Has("source", value, true) {
+		t.Fatalf("%q: excluding %q changes nothing", f, value)
+	}
 }
 
 func withoutPlaces(f *Filter) []Term {

@@ -175,11 +175,21 @@ func (s *speech) sayObject() {
 			rank, comma := rankOf(t)
 			text := s.filter.phrase(t)
 			if s.specific {
-				text = strings.Replace(strings.Replace(text, "not on ", "not of ", 1), "on ", "of ", 1)
+				text = ofWhat(text)
 			}
 			s.say(rank, text, comma, n)
 		}
 	}
+}
+
+// ofWhat turns "on shop.order" into "of shop.order".
+func ofWhat(text string) string {
+	for _, on := range []string{"on ", "not on "} {
+		if rest, ok := strings.CutPrefix(text, on); ok {
+			return strings.Replace(on, "on", "of", 1) + rest
+		}
+	}
+	return text
 }
 
 // sayNumbers joins the numbers of a field: of at least 10 rows and fewer than

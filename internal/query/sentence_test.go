@@ -77,6 +77,7 @@ func TestSentence(t *testing.T) {
 		{al, `source:import*`, `Actions recorded through import*`},
 		{al, `id:5,6`, `Actions with the id 5 or 6`},
 		{al, `ip:10.0.0.0/8 after:2026-03-01 before:2026-04-01 x`, `Actions from 10.0.0.0/8, from 1 to 31 March 2026, that mention “x”`},
+		{al, `action:DELETE -type:shop.action,b`, `Deletions not of shop.action or b`},
 		{al, `action:LOGIN_FAILED`, `Failed sign-ins`},
 		{la, `status:FAILED,BLOCKED country:DE -city:Berlin`, `Failed and blocked sign-ins in DE, outside Berlin`},
 		{la, `-status:SUCCESS user:root`, `Login attempts except successful ones, by root`},

@@ -22,7 +22,7 @@ var otherNames = map[string]string{
 	"level": "event", "severity": "event", "state": "is", "resolved": "is", "unresolved": "is",
 	"result": "status", "outcome": "status", "why": "reason", "comment": "reason",
 	"useragent": "agent", "user-agent": "agent", "ua": "agent", "browser": "agent",
-	"before-value": "old", "was": "old", "now": "new", "changed": "field",
+	"was": "old", "now": "new", "changed": "field",
 	"count": "rows", "records": "rows", "bytes": "size", "error": "code", "func": "function",
 	"via": "source", "token": "source", "received": "recorded",
 }
