@@ -20,7 +20,10 @@ func (d database) open(p *process, o db.Options) (*db.Store, error) {
 	if strings.HasPrefix(d.DB, "postgres://") || strings.HasPrefix(d.DB, "postgresql://") {
 		return nil, usageError{fmt.Errorf("--db %s: this version stores in SQLite files alone; give the path of a file", d.DB)}
 	}
-	o.Schema, o.Now = auditadmin.Schema, p.now
+	o.Schema = auditadmin.Schema
+	if o.Now == nil {
+		o.Now = p.now
+	}
 	return db.Open(p.ctx, d.DB, o)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -53,8 +54,9 @@ func (c *demoCommand) Run(p *process) error {
 		defer os.RemoveAll(folder)
 		file = filepath.Join(folder, "demo.db")
 	}
-	return database{file}.with(p, creating, func(store *db.Store) error {
-		if err := c.fill(p, store); err != nil {
+	clock := &pastClock{now: p.now}
+	return database{file}.with(p, db.Options{Now: clock.read}, func(store *db.Store) error {
+		if err := c.fill(p, store, clock); err != nil {
 			return err
 		}
 		if c.NoServe {
@@ -71,8 +73,22 @@ func (c *demoCommand) Run(p *process) error {
 	})
 }
 
+// pastClock shows the time until it is set to a moment of the past: an invented
+// event was recorded when it happened, not when somebody tried the demo.
+type pastClock struct {
+	now  func() time.Time
+	past atomic.Pointer[time.Time]
+}
+
+func (c *pastClock) read() time.Time {
+	if t := c.past.Load(); t != nil {
+		return *t
+	}
+	return c.now()
+}
+
 // fill stores the invented events in a database that has none.
-func (c *demoCommand) fill(p *process, store *db.Store) error {
+func (c *demoCommand) fill(p *process, store *db.Store, clock *pastClock) error {
 	for _, kind := range audit.Kinds() {
 		f, err := query.Parse(kind, "", query.Options{Now: p.now()})
 		if err != nil {
@@ -96,17 +112,22 @@ func (c *demoCommand) fill(p *process, store *db.Store) error {
 			progressbar.OptionSetDescription("inventing events"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 		defer bar.Close()
 	}
-	const batch = 1000
+	defer clock.past.Store(nil)
 	now := p.now()
-	events := make([]*audit.Event, 0, batch)
+	var batch []*audit.Event
 	flush := func() error {
-		if _, err := store.Append(p.ctx, events); err != nil {
+		if len(batch) == 0 {
+			return nil
+		}
+		last := batch[len(batch)-1].Time()
+		clock.past.Store(&last)
+		if _, err := store.Append(p.ctx, batch); err != nil {
 			return fmt.Errorf("fill the database: %w", err)
 		}
 		if bar != nil {
-			_ = bar.Add(len(events))
+			_ = bar.Add(len(batch))
 		}
-		events = make([]*audit.Event, 0, batch)
+		batch = nil
 		return nil
 	}
 	for e := range demo.Generate(c.Seed, c.Events, now) {
@@ -114,17 +135,23 @@ func (c *demoCommand) fill(p *process, store *db.Store) error {
 		if err := e.Normalize(now); err != nil {
 			return fmt.Errorf("fill the database: %w", err)
 		}
-		if events = append(events, e); len(events) == batch {
+		if len(batch) == 1000 || len(batch) > 0 && e.Time().Sub(batch[0].Time()) > soon {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
+		batch = append(batch, e)
 	}
 	if err := flush(); err != nil {
 		return err
 	}
 	return store.Index(p.ctx)
 }
+
+// soon is within how long of its happening an invented event was recorded: less
+// than what pages remark upon, and as long as it may be, since each batch is
+// one durable commit.
+const soon = 4 * time.Minute
 
 // accounts makes one account of each role, with passwords nobody else knows, and
 // returns the lines that say how to sign in.
