@@ -195,7 +195,7 @@ func Event(p EventPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<section class=\"part raw\"><details class=\"fold\"><summary>Raw JSON</summary><pre tabindex=\"0\" role=\"region\" aria-label=\"Raw JSON\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<section class=\"part raw\"><details class=\"fold\"><summary>Raw JSON</summary><pre tabindex=\"0\" role=\"group\" aria-label=\"Raw JSON\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
