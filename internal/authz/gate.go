@@ -60,10 +60,22 @@ func NewGate(store *db.Store, o Options) *Gate {
 		g.log = slog.Default()
 	}
 	if u := o.PublicURL; u != nil {
-		g.publicOrigin = strings.ToLower(u.Scheme + "://" + u.Host)
+		g.publicOrigin = originOf(u)
 		g.https = strings.EqualFold(u.Scheme, "https")
 	}
 	return g
+}
+
+// originOf writes the origin of a URL as browsers do: in lower case, without
+// the port that goes without saying.
+func originOf(u *url.URL) string {
+	origin := strings.ToLower(u.Scheme + "://" + u.Host)
+	for scheme, port := range map[string]string{"http://": ":80", "https://": ":443"} {
+		if strings.HasPrefix(origin, scheme) {
+			origin = strings.TrimSuffix(origin, port)
+		}
+	}
+	return origin
 }
 
 // Passwords returns what new passwords are hashed with.

@@ -89,6 +89,20 @@ func TestT7_OneKeyForEveryAttempt(t *testing.T) {
 	}
 }
 
+func FuzzParseHash(f *testing.F) {
+	f.Add("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc")
+	f.Add("$argon2id$v=19$m=+1,t=02,p=256$$")
+	f.Fuzz(func(t *testing.T, hash string) {
+		c, salt, key, err := parseHash(hash)
+		if err != nil {
+			return
+		}
+		if c.memory > maxCost.memory || c.time > maxCost.time || c.threads > maxCost.threads || c.threads == 0 || len(salt) < 8 || len(key) < 16 || len(key) > 64 {
+			t.Errorf("parseHash(%q): got cost %+v, %d bytes of salt, %d of key", hash, c, len(salt), len(key))
+		}
+	})
+}
+
 func TestPasswordsWaitTheirTurn(t *testing.T) {
 	enter, leave := make(chan bool), make(chan bool)
 	p := NewPasswords(func(_, _ []byte, _, _ uint32, _ uint8, n uint32) []byte {

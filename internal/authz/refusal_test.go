@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestStrangersAreSentToSignIn(t *testing.T) {
 func TestSafeNext(t *testing.T) {
 	for next, want := range map[string]string{
 		"/audit-logs?q=a#b": "/audit-logs?q=a#b", "/": "/", "/objects?type=x&id=//y": "/objects?type=x&id=//y",
-		"": "/", "audit-logs": "/", "//evil.example": "/", "/\\evil.example": "/", "https://evil.example/": "/",
+		"": "/", "audit-logs": "/", "//evil.example": "/", "///evil.example": "/", "/\\evil.example": "/", "https://evil.example/": "/",
 		"javascript:alert(1)": "/", "/x\r\nSet-Cookie: a=b": "/", "/\t/evil.example": "/", "/login?next=/login": "/", "/logout": "/",
 		"/" + strings.Repeat("x", 5000): "/", "/%zz": "/", "\\\\evil.example": "/", " /x": "/",
 	} {
@@ -51,6 +52,42 @@ func TestSafeNext(t *testing.T) {
 			t.Errorf("SafeNext(%.40q): got %q, want %q", next, got, want)
 		}
 	}
+}
+
+func TestOriginOf(t *testing.T) {
+	for public, want := range map[string]string{
+		"https://Audit.Example/x?y": "https://audit.example", "https://audit.example:443": "https://audit.example",
+		"http://audit.example:80/": "http://audit.example", "http://audit.example:443": "http://audit.example:443",
+		"https://audit.example:8443": "https://audit.example:8443", "http://[fd00::5]:80": "http://[fd00::5]", "http://[fd00::80]": "http://[fd00::80]",
+	} {
+		u, err := url.Parse(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := originOf(u); got != want {
+			t.Errorf("originOf(%q): got %q, want %q", public, got, want)
+		}
+	}
+}
+
+func FuzzSafeNext(f *testing.F) {
+	for _, s := range []string{"/x?y#z", "//e", "/\\e", "https://e/", "/%2f/e", "/./\t/e", "/@e", "/:80"} {
+		f.Add(s)
+	}
+	base, err := url.Parse("https://audit.example/login")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, next string) {
+		safe := SafeNext(next)
+		u, err := base.Parse(safe)
+		if err != nil || u.Host != base.Host || u.Scheme != base.Scheme || safe[0] != '/' {
+			t.Errorf("SafeNext(%q): got %q, which leads to %v, %v", next, safe, u, err)
+		}
+		if again := SafeNext(safe); again != safe {
+			t.Errorf("SafeNext(%q): got %q, and then %q", next, safe, again)
+		}
+	})
 }
 
 func TestRefusedRightsAreRecordedAndFolded(t *testing.T) {
@@ -69,6 +106,24 @@ func TestRefusedRightsAreRecordedAndFolded(t *testing.T) {
 	h.gate.flush(t.Context(), h.clock()) // nothing is left for a second time
 	h.wantRows("SELECT event_type || ' ' || resolved || ' ' || (metadata ->> 'count') || ' ' || (metadata ->> 'path') || ' ' || username || ' ' || user_id || ' ' || ip_address || ' ' || module FROM system_event ORDER BY seq LIMIT -1 OFFSET 2",
 		fmt.Sprintf("SECURITY 1 499 /audit-logs/7/delete ines %d 192.0.2.7 auditadmin", ines.ID))
+}
+
+func TestFoldAfterTheClockWasSetBack(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var stored []int
+	f := newFold()
+	for _, at := range []time.Duration{0, time.Second, foldEvery - 1, foldEvery, foldEvery + 1, -time.Hour, -time.Hour + 1} {
+		err := f.add(t.Context(), "key", now.Add(at), func(_ context.Context, count int) error {
+			stored = append(stored, count)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := fmt.Sprint(stored), "[1 3 2]"; got != want {
+		t.Errorf("counts of the events stored: got %s, want %s", got, want)
+	}
 }
 
 func TestRunStoresTheRestWhenItEnds(t *testing.T) {

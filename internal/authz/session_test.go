@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/auditadmin/auditadmin/internal/db"
 )
 
@@ -209,6 +211,19 @@ func TestT4_DemotionHoldsOnTheNextRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.wantStatus(401, "GET", "/audit-logs.json", cookie(c)) // its sessions stay ended
+
+	// Also where somebody disabled it with a tool of his own.
+	c = h.enter("ines")
+	own, err := sqlx.Open("sqlite3", "file:"+h.store.Path()+"?_busy_timeout=1000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	h.wantStatus(200, "GET", "/audit-logs.json", cookie(c))
+	if _, err := own.Exec("UPDATE account SET disabled = 1 WHERE name = 'ines'"); err != nil {
+		t.Fatal(err)
+	}
+	h.wantStatus(401, "GET", "/audit-logs.json", cookie(c))
 }
 
 func TestOwnPassword(t *testing.T) {
