@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -283,40 +282,6 @@ func readTime(s string) time.Time {
 	return t
 }
 
-// object names what a deed was done to.
-type object struct{ kind, id, name string }
-
 func (a *Account) object() object {
 	return object{"auditadmin.account", strconv.FormatInt(a.ID, 10), a.Name}
-}
-
-// changes are what a deed changed, by field: before and after. No secret and no
-// hash ever stands in them.
-type changes map[string]change
-
-type change struct{ Old, New any }
-
-func (c change) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Old any `json:"old"`
-		New any `json:"new"`
-	}{c.Old, c.New})
-}
-
-// deed is the audit log of what an actor did to something of the admin's own.
-func (by Actor) deed(action string, o object, c changes) *audit.Event {
-	e := audit.NewEvent(audit.KindAuditLog)
-	by.sign(e)
-	e.Set("action", action)
-	e.Set("content_type", o.kind)
-	e.Set("object_id", o.id)
-	e.Set("object_repr", o.name)
-	if len(c) > 0 {
-		text, err := json.Marshal(c)
-		if err != nil {
-			panic("db: changes that are no JSON: " + err.Error())
-		}
-		e.Set("changes", string(text))
-	}
-	return e
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
@@ -17,73 +15,6 @@ import (
 // decideEvents is how many events one transaction decides about, so that it
 // does not hold the lock for long.
 const decideEvents = 200
-
-// Record stores an event of the program itself: module and source are its own,
-// and who, from where and in which request are the actor's where the event does
-// not say them.
-func (s *Store) Record(ctx context.Context, actor Actor, e *audit.Event) error {
-	actor.sign(e)
-	if e.Get("timestamp") == "" {
-		e.SetTime(s.now())
-	}
-	if err := e.Normalize(s.now()); err != nil {
-		return fmt.Errorf("record own %s: %w", e.Kind.Singular(), err)
-	}
-	_, err := s.Append(ctx, []*audit.Event{e})
-	return err
-}
-
-// sign fills in who does what the event says.
-func (a Actor) sign(e *audit.Event) {
-	e.Source = Self
-	for _, f := range []struct{ field, value string }{
-		{"module", Self},
-		{"username", a.Name},
-		{"user_id", a.id()},
-		{"ip_address", a.Address},
-		{"user_agent", a.UserAgent},
-		{"request_id", a.RequestID},
-		{"session_key", a.SessionID},
-	} {
-		if e.Has(f.field) && e.Get(f.field) == "" {
-			e.Set(f.field, f.value)
-		}
-	}
-}
-
-func (a Actor) id() string {
-	if a.AccountID == 0 {
-		return ""
-	}
-	return strconv.FormatInt(a.AccountID, 10)
-}
-
-// trace is the audit log of a decision about an event.
-func (tx *writeTx) trace(actor Actor, action string, kind audit.Kind, id int64, changes, metadata map[string]any, reason string) error {
-	e := audit.NewEvent(audit.KindAuditLog)
-	e.SetTime(tx.now)
-	e.Set("action", action)
-	e.Set("content_type", Self+"."+string(kind))
-	e.Set("object_id", strconv.FormatInt(id, 10))
-	e.Set("object_repr", kind.Singular()+" "+strconv.FormatInt(id, 10))
-	e.Set("reason", reason)
-	for field, value := range map[string]map[string]any{"changes": changes, "metadata": metadata} {
-		if len(value) > 0 {
-			text, err := json.Marshal(value)
-			if err != nil {
-				return err
-			}
-			e.Set(field, string(text))
-		}
-	}
-	actor.sign(e)
-	return tx.record(e)
-}
-
-type oldNew struct {
-	Old any `json:"old"`
-	New any `json:"new"`
-}
 
 // Resolve marks system events resolved with a note and returns how many were
 // open before. The error wraps ErrNotFound if one of them is not there, and
@@ -163,8 +94,9 @@ func (tx *writeTx) setResolved(actor Actor, id int64, resolved bool, note string
 	if err := tx.decide(entry, audit.KindSystemEvent, id, actor.Name, note); err != nil {
 		return false, err
 	}
-	changes := map[string]any{"resolved": oldNew{!resolved, resolved}}
-	return true, tx.trace(actor, "UPDATE", audit.KindSystemEvent, id, changes, nil, note)
+	e := actor.deed("UPDATE", eventObject(audit.KindSystemEvent, id), changes{"resolved": {!resolved, resolved}})
+	e.Set("reason", note)
+	return true, tx.record(e)
 }
 
 // ResolveSelection resolves what a filter matched when it was looked at: only
@@ -265,8 +197,10 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string,
 	if err := tx.decide("deleted", kind, id, actor.Name, reason); err != nil {
 		return err
 	}
-	return tx.trace(actor, "DELETE", kind, id, nil, map[string]any{
-		"timestamp": st.Get("timestamp"), "seq": st.Seq, "recorded_at": audit.FormatTime(st.RecordedAt)}, reason)
+	e := actor.deed("DELETE", eventObject(kind, id), nil)
+	e.Set("reason", reason)
+	e.Set("metadata", fmt.Sprintf(`{"timestamp":%q,"seq":%d,"recorded_at":%q}`, st.Get("timestamp"), st.Seq, audit.FormatTime(st.RecordedAt)))
+	return tx.record(e)
 }
 
 // isTrace reports whether the event is the program's own record of a deletion.

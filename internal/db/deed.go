@@ -1,0 +1,91 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// Record stores an event of the program itself: module and source are its own,
+// and who, from where and in which request are the actor's where the event does
+// not say them.
+func (s *Store) Record(ctx context.Context, actor Actor, e *audit.Event) error {
+	actor.sign(e)
+	if e.Get("timestamp") == "" {
+		e.SetTime(s.now())
+	}
+	if err := e.Normalize(s.now()); err != nil {
+		return fmt.Errorf("record own %s: %w", e.Kind.Singular(), err)
+	}
+	_, err := s.Append(ctx, []*audit.Event{e})
+	return err
+}
+
+// sign fills in who does what the event says.
+func (by Actor) sign(e *audit.Event) {
+	e.Source = Self
+	for _, f := range []struct{ field, value string }{
+		{"module", Self},
+		{"username", by.Name},
+		{"user_id", by.id()},
+		{"ip_address", by.Address},
+		{"user_agent", by.UserAgent},
+		{"request_id", by.RequestID},
+		{"session_key", by.SessionID},
+	} {
+		if e.Has(f.field) && e.Get(f.field) == "" {
+			e.Set(f.field, f.value)
+		}
+	}
+}
+
+func (by Actor) id() string {
+	if by.AccountID == 0 {
+		return ""
+	}
+	return strconv.FormatInt(by.AccountID, 10)
+}
+
+// object names what a deed was done to.
+type object struct{ kind, id, name string }
+
+// eventObject names an event as the object of a deed.
+func eventObject(kind audit.Kind, id int64) object {
+	text := strconv.FormatInt(id, 10)
+	return object{Self + "." + string(kind), text, kind.Singular() + " " + text}
+}
+
+// changes are what a deed changed, by field: before and after. No secret and no
+// hash ever stands in them.
+type changes map[string]change
+
+type change struct{ Old, New any }
+
+// MarshalJSON writes the form that audit logs keep.
+func (c change) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Old any `json:"old"`
+		New any `json:"new"`
+	}{c.Old, c.New})
+}
+
+// deed is the audit log of what an actor did to something of the admin's own.
+func (by Actor) deed(action string, o object, c changes) *audit.Event {
+	e := audit.NewEvent(audit.KindAuditLog)
+	by.sign(e)
+	e.Set("action", action)
+	e.Set("content_type", o.kind)
+	e.Set("object_id", o.id)
+	e.Set("object_repr", o.name)
+	if len(c) > 0 {
+		text, err := json.Marshal(c)
+		if err != nil {
+			panic("db: changes that are no JSON: " + err.Error())
+		}
+		e.Set("changes", string(text))
+	}
+	return e
+}
