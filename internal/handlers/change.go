@@ -39,7 +39,11 @@ func changesOf(raw string) []change {
 	}
 	var changed []change
 	for _, c := range audit.ParseChanges(raw) {
-		changed = append(changed, change{field: c.Field, old: plainOf(c.Old), new: plainOf(c.New)})
+		old, value := plainOf(c.Old), plainOf(c.New)
+		if c.HasOld && c.HasNew && c.Old == c.New && (!old.masked || old.text != "") {
+			continue // given, and not changed; of two bare masks nobody knows
+		}
+		changed = append(changed, change{field: c.Field, old: old, new: value})
 	}
 	return changed
 }

@@ -31,14 +31,14 @@ var views = []view{
 		kind:    audit.KindAuditLog,
 		example: `user:alice action:DELETE last:7d "gift card"`,
 		columns: []column{whoColumn, actionColumn("Action", "action", "action"), whatColumn, objectColumn,
-			filterColumn("Module", "module", "module", true), addressColumn},
+			filterColumn("Module", "module", "module", true), optional(addressColumn)},
 		facts:   []fact{whoFact, whenFact, whereFact, moduleFact, objectFact, requestFact, sessionFact, recordFact},
 		details: []detail{metadataDetail},
 	},
 	{
 		kind:    audit.KindLoginAttempt,
 		example: "status:FAILED ip:203.0.113.0/24 last:24h",
-		columns: []column{whoColumn, actionColumn("Status", "status", "status"), attemptColumn, placeColumn, agentColumn, addressColumn},
+		columns: []column{whoColumn, actionColumn("Status", "status", "status"), whatColumn, addressColumn, placeColumn, agentColumn},
 		facts:   []fact{whoFact, whenFact, whereFact, requestFact, sessionFact, recordFact},
 		details: []detail{metadataDetail},
 	},
@@ -46,7 +46,7 @@ var views = []view{
 		kind:    audit.KindDataExport,
 		example: "user:alice rows:>1000 last:30d",
 		columns: []column{whoColumn, whatColumn, filterColumn("Format", "file_format", "format", false),
-			rowsColumn, sizeColumn, addressColumn},
+			rowsColumn, sizeColumn, optional(addressColumn)},
 		facts:   []fact{whoFact, whenFact, whereFact, fileFact, requestFact, sessionFact, recordFact},
 		details: []detail{filtersDetail, metadataDetail},
 	},
@@ -84,9 +84,6 @@ var (
 	whatColumn = column{templates.Column{Label: "What happened", Role: templates.RoleWhat}, func(t *table, st *db.Stored) templates.Cell {
 		return templates.Cell{Spans: t.what(st.Event, false), Href: eventPath(st.Kind, st.ID)}
 	}}
-	attemptColumn = column{templates.Column{Label: "What happened", Role: templates.RoleWhat}, func(t *table, st *db.Stored) templates.Cell {
-		return templates.Cell{Spans: t.what(st.Event, false), Href: eventPath(st.Kind, st.ID)}
-	}}
 	objectColumn = column{templates.Column{Label: "Object", Role: templates.RoleObject}, func(t *table, st *db.Stored) templates.Cell {
 		name := objectName(st.Event)
 		if name == "" {
@@ -98,7 +95,7 @@ var (
 		}
 		return c
 	}}
-	addressColumn = column{templates.Column{Label: "Address", Role: templates.RolePlain, Optional: true}, func(t *table, st *db.Stored) templates.Cell {
+	addressColumn = column{templates.Column{Label: "Address", Role: templates.RolePlain}, func(t *table, st *db.Stored) templates.Cell {
 		return t.filtered(st, "ip_address", "ip")
 	}}
 	placeColumn = column{templates.Column{Label: "Place", Role: templates.RolePlain, Optional: true}, func(t *table, st *db.Stored) templates.Cell {
@@ -151,6 +148,12 @@ var (
 		return templates.Cell{Badge: open, Href: t.toggle("is", "unresolved")}
 	}}
 )
+
+// optional leaves a column out where the page is narrow.
+func optional(c column) column {
+	c.Optional = true
+	return c
+}
 
 // actionColumn is the column of a badge that filters by its value.
 func actionColumn(label, field, key string) column {

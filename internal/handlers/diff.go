@@ -1,8 +1,6 @@
 package handlers
 
 import (
-	"bytes"
-	"encoding/json"
 	"strings"
 
 	"github.com/auditadmin/auditadmin/internal/diff"
@@ -164,14 +162,4 @@ func sameOf(same diff.Same, what string) *templates.Same {
 		b.WriteString("… and " + number(int64(more)) + " more\n")
 	}
 	return &templates.Same{Title: plural(int64(same.Count), what) + " that did not change", Text: b.String()}
-}
-
-// compact writes JSON without the spaces between its parts, as it is where it
-// cannot be read.
-func compact(raw string) string {
-	var out bytes.Buffer
-	if json.Compact(&out, []byte(raw)) != nil {
-		return raw
-	}
-	return out.String()
 }

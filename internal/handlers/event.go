@@ -198,6 +198,9 @@ func (v *visit) around(st *db.Stored) ([]templates.Around, error) {
 	}
 	var all []templates.Around
 	for _, n := range neighbours {
+		if n.Earlier == nil && n.Later == nil {
+			continue // this event alone
+		}
 		m := templates.Around{Note: countText(n.Count) + " " + noun(n.Count.Value, "event"),
 			Earlier: v.near(st, n.Earlier, n.Shared), Later: v.near(st, n.Later, n.Shared)}
 		if n.Shared == "object" {

@@ -174,9 +174,9 @@ func recordFact(v *visit, st *db.Stored) *templates.Fact {
 	spans := []templates.Span{}
 	switch d := st.Late(); {
 	case d < 0:
-		spans = append(spans, plain(", "+span(-d)+" before it happened: one of the two clocks was wrong"))
+		spans = append(spans, plain("("+span(-d)+" before it happened: one of the two clocks was wrong)"))
 	default:
-		spans = append(spans, plain(", "+span(d)+" after it happened"))
+		spans = append(spans, plain("("+span(d)+" after it happened)"))
 	}
 	f.Lines = append(f.Lines, templates.FactLine{Time: &at, Spans: spans},
 		templates.FactLine{Spans: []templates.Span{plain("entry #" + number(st.Seq))}})

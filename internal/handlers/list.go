@@ -76,6 +76,9 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 		s.selectMode(v, f, &page, t, count)
 		page.Table = t.model(look.title()+", newest first", t.days(rows.Items, rows.Tombstones))
 		page.Pager = v.pager(f, rows)
+		if t.belated > 0 {
+			page.Notes = append(page.Notes, "Nearly everything on this page was recorded long after it happened, as in an import: up to "+late(t.belated)+".")
+		}
 		if len(rows.Items) == 0 && len(rows.Tombstones) == 0 {
 			page.Notes = append(page.Notes, pastTheEnd(rows, place))
 		}

@@ -11,12 +11,14 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/diff"
 	"github.com/auditadmin/auditadmin/web/templates"
 )
 
 // The bounds of an object's page: some objects have many thousands of events.
 const (
 	storySteps = 50  // on a page
+	stateValue = 60  // characters of a value beside the story
 	storyReach = 500 // how many events back states are rebuilt and gaps looked for
 )
 
@@ -143,16 +145,17 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 	if err != nil {
 		return nil, err
 	}
-	values := newState()
-	for _, st := range slices.Backward(older.Items) {
-		values.apply(st)
-	}
 	gaps := map[int64]string{}
-	for _, st := range slices.Backward(items) {
-		if lost := values.apply(st); len(lost) > 0 {
-			gaps[st.ID] = o.gap(lost)
-		}
+	known := append(slices.Clone(items), older.Items...) // newest first
+	slices.Reverse(known)
+	missing := map[int][]diff.MissingWrite{}
+	for _, m := range diff.StateAt(stepsOf(known)).MissingWrites {
+		missing[m.Step] = append(missing[m.Step], m)
 	}
+	for step, lost := range missing {
+		gaps[known[step].ID] = o.gap(lost, known)
+	}
+	belated := mostlyLate(items) > 0
 	var days []templates.StoryDay
 	var day time.Time
 	for _, st := range items {
@@ -161,7 +164,11 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 			days = append(days, templates.StoryDay{Label: dayName(d), Note: oddDay(d)})
 		}
 		last := &days[len(days)-1]
-		last.Steps = append(last.Steps, o.step(st, current, gaps[st.ID]))
+		step := o.step(st, current, gaps[st.ID])
+		if belated {
+			step.Time.Late = ""
+		}
+		last.Steps = append(last.Steps, step)
 	}
 	return days, nil
 }
@@ -180,19 +187,20 @@ func (o *story) step(st *db.Stored, current int64, gap string) templates.StorySt
 	return step
 }
 
-// loss is a field whose recorded value before a change is not the last one that
-// was recorded: somebody changed it past the recorder.
-type loss struct {
-	field     string
-	was, last plainValue
-	since     time.Time
+// stepsOf are events as the history of an object takes them.
+func stepsOf(events []*db.Stored) []diff.Step {
+	steps := make([]diff.Step, len(events))
+	for i, st := range events {
+		steps[i] = diff.Step{Action: st.Get("action"), Changes: st.Get("changes")}
+	}
+	return steps
 }
 
 // gap says what is missing before a step.
-func (o *story) gap(lost []loss) string {
+func (o *story) gap(lost []diff.MissingWrite, known []*db.Stored) string {
 	l := lost[0]
 	text := fmt.Sprintf("%s was already %s, but the last recorded value is %s. Something changed it past the recorder, after %s.",
-		cut(l.field, quoteLimit), valueText(l.was), valueText(l.last), l.since.In(o.zone).Format(dayAndTime))
+		cut(l.Field, quoteLimit), valueText(l.Found), valueText(l.Recorded), known[l.Last].Time().In(o.zone).Format(dayAndTime))
 	if more := len(lost) - 1; more > 0 {
 		text += " The same holds for " + plural(int64(more), "more field") + "."
 	}
@@ -200,80 +208,20 @@ func (o *story) gap(lost []loss) string {
 }
 
 // valueText is a value within a sentence.
-func valueText(v plainValue) string {
+func valueText(v diff.Value) string {
 	switch {
-	case v.masked:
+	case v.Type == "mask":
 		return "a secret with another mark"
-	case v.missing:
-		return "nothing"
-	case v.text == "":
+	case v.State == diff.Empty:
 		return "empty"
+	case v.State != diff.Given:
+		return "nothing"
 	}
-	return "“" + cut(v.text, quoteLimit) + "”"
-}
-
-// state is what the fields of an object were, rebuilt from its changes.
-type state struct {
-	order  []string
-	fields map[string]*fieldState
-	gone   bool
-	begun  bool // its creation is part of it
-}
-
-type fieldState struct {
-	raw    string
-	value  plainValue
-	set    *db.Stored
-	missed bool // the value before its last change had not been recorded
-}
-
-func newState() *state { return &state{fields: map[string]*fieldState{}} }
-
-// apply takes the changes of the next event into the state, and returns the
-// fields whose value before it was another than the last recorded one.
-func (s *state) apply(st *db.Stored) []loss {
-	var lost []loss
-	action := st.Get("action")
-	if action == "CREATE" {
-		// What was before belongs to an object of the same id that is no more.
-		*s = *newState()
-		s.begun = true
+	var b strings.Builder
+	for _, s := range v.Segments {
+		b.WriteString(s.Text)
 	}
-	s.gone = action == "DELETE"
-	for _, c := range audit.ParseChanges(st.Get("changes")) {
-		before := s.fields[c.Field]
-		missed := false
-		if before != nil && c.HasOld && !sameJSON(before.raw, c.Old) {
-			missed = true
-			lost = append(lost, loss{field: c.Field, was: plainOf(c.Old), last: before.value, since: before.set.Time()})
-		}
-		if before == nil {
-			before = &fieldState{}
-			s.fields[c.Field] = before
-			s.order = append(s.order, c.Field)
-		}
-		if s.gone && (!c.HasNew || c.New == "null") {
-			// A deletion lists what the fields were; that is their last state.
-			before.raw, before.value = c.Old, plainOf(c.Old)
-		} else {
-			before.raw, before.value = c.New, plainOf(c.New)
-		}
-		before.set, before.missed = st, missed
-	}
-	return lost
-}
-
-// sameJSON reports whether two raw JSON values say the same as far as their
-// spelling goes; what is missing is null.
-func sameJSON(a, b string) bool {
-	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
-	if a == "" {
-		a = "null"
-	}
-	if b == "" {
-		b = "null"
-	}
-	return a == b || compact(a) == compact(b)
+	return "“" + cut(b.String(), quoteLimit) + "”"
 }
 
 // state is the object as it was just after an event, or now.
@@ -289,14 +237,13 @@ func (o *story) state(at int64) (*templates.State, error) {
 	if at != 0 && (len(rows.Items) == 0 || rows.Items[0].ID != at) {
 		return nil, refuse(http.StatusNotFound, "at=%d is no event of this object", at)
 	}
-	values := newState()
-	for _, st := range slices.Backward(rows.Items) {
-		values.apply(st)
-	}
-	if len(values.order) == 0 && at == 0 {
+	events := slices.Clone(rows.Items)
+	slices.Reverse(events)
+	state := diff.StateAt(stepsOf(events))
+	if len(state.Fields) == 0 && at == 0 {
 		return nil, nil
 	}
-	m := &templates.State{AsOf: "now", Gone: values.gone}
+	m := &templates.State{AsOf: "now", Gone: state.Deleted}
 	if at != 0 {
 		m.AsOf = rows.Items[0].Time().In(o.zone).Format("2 January 2006, 15:04:05")
 		m.Latest = &templates.Link{Text: "the latest", Href: o.same("at", "")}
@@ -311,17 +258,26 @@ func (o *story) state(at int64) (*templates.State, error) {
 	if len(rows.Items) > 1 {
 		m.Previous = &templates.Link{Text: "before the last event", Href: o.same("at", cursorText(rows.Items[1].ID))}
 	}
-	for _, field := range values.order {
-		f := values.fields[field]
-		row := templates.StateRow{Field: field, Value: jsonValue(f.raw), Fresh: f.set.ID == rows.Items[0].ID,
-			Since: templates.Link{Text: joined(", ", who(f.set.Event), o.since(f.set.Time())), Href: eventPath(f.set.Kind, f.set.ID)}}
-		if f.missed {
-			row.Uncertain = "a write before it is missing"
+	missed := map[string]bool{}
+	for _, w := range state.MissingWrites {
+		missed[w.Field] = true
+	}
+	for _, f := range state.Fields {
+		set := events[f.Step]
+		row := templates.StateRow{Field: f.Field, Fresh: f.Step == len(events)-1,
+			Since: templates.Link{Text: joined(", ", who(set.Event), o.since(set.Time())), Href: eventPath(set.Kind, set.ID)}}
+		if value, nothing := diffValue(f.Value, false); value != nil {
+			row.Value = shorter(*value)
+		} else {
+			row.Value = templates.Value{Spans: []templates.Span{quiet(nothing)}}
+		}
+		if missed[f.Field] {
+			row.Uncertain = "a write of it is missing"
 		}
 		m.Rows = append(m.Rows, row)
 	}
 	switch {
-	case values.begun:
+	case state.Begun:
 		m.Note = "Rebuilt from the recorded changes since its creation."
 	case rows.Next != 0:
 		m.Note = "Rebuilt from the newest " + number(int64(len(rows.Items))) + " events; fields that changed only before them are not shown."
@@ -329,6 +285,21 @@ func (o *story) state(at int64) (*templates.State, error) {
 		m.Note = "Rebuilt from the recorded changes; fields that never changed are not known."
 	}
 	return m, nil
+}
+
+// shorter folds a value that would be too long beside the story.
+func shorter(v templates.Value) templates.Value {
+	var b strings.Builder
+	for _, s := range v.Spans {
+		b.WriteString(s.Text)
+	}
+	text := b.String()
+	if len(text) <= stateValue || len(v.Full) > 0 {
+		return v
+	}
+	v.Full, v.Size = v.Spans, allOf(text)
+	v.Spans = []templates.Span{plain(cut(text, stateValue))}
+	return v
 }
 
 // since is when a field was set, as short as it can be said.

@@ -15,7 +15,10 @@ type table struct {
 	teller
 	filter  *query.Filter
 	columns []column
-	selects bool // rows can be selected
+	selects bool // resolved rows cannot be selected
+	// belated is set where nearly all rows are late, as after an import: then a
+	// mark in each of them would say nothing.
+	belated time.Duration
 }
 
 func (v *visit) table(f *query.Filter) *table {
@@ -31,6 +34,7 @@ func (t *table) toggle(key, value string) string {
 // days makes the rows of a page, by civil day in the page's zone, newest first.
 // A tombstone stands at the place of its event.
 func (t *table) days(items []*db.Stored, stones []db.Tombstone) []templates.Day {
+	t.belated = mostlyLate(items)
 	var days []templates.Day
 	var current time.Time
 	add := func(at time.Time, row templates.Row) {
@@ -59,12 +63,31 @@ func (t *table) days(items []*db.Stored, stones []db.Tombstone) []templates.Day 
 	return days
 }
 
+// mostlyLate returns how late the latest of some events was recorded, if at
+// least five of six of them were late, and otherwise zero.
+func mostlyLate(items []*db.Stored) time.Duration {
+	count, most := 0, time.Duration(0)
+	for _, st := range items {
+		if d := st.Late(); d >= lateFrom {
+			count++
+			most = max(most, d)
+		}
+	}
+	if len(items) < 6 || count*6 < len(items)*5 {
+		return 0
+	}
+	return most
+}
+
 func (t *table) row(st *db.Stored) templates.Row {
 	row := templates.Row{
 		ID:    strconv.FormatInt(st.ID, 10),
 		Href:  eventPath(st.Kind, st.ID),
 		Time:  t.eventTime(st, timeOfDay),
 		Cells: make([]templates.Cell, len(t.columns)),
+	}
+	if t.belated > 0 {
+		row.Time.Late = ""
 	}
 	for i, c := range t.columns {
 		row.Cells[i] = c.cell(t, st)

@@ -26,7 +26,7 @@ var foreign = []string{
 }
 
 // foreignCalls are the marks of functions that do.
-var foreignCalls = []string{"java.", "javax.", "jdk.", "sun.", "org.springframework.", "org.apache.", "org.hibernate.", "com.sun.", "kotlin.",
+var foreignCalls = []string{"java.", "javax.", "jdk.", "sun.", "org.springframework.", "org.apache.", "org.hibernate.", "org.postgresql.", "com.mysql.", "io.netty.", "com.sun.", "kotlin.",
 	"runtime.", "net/http.", "runtime/debug.", "testing.", "created by runtime"}
 
 // traceLimit bounds the lines that are taken apart; the rest is in the raw text.
