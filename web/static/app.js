@@ -24,6 +24,11 @@ function keys() {
   };
   $("[data-keys]")?.addEventListener("click", help);
 
+  const find = () => {
+    const input = $("#q");
+    input?.focus();
+    input?.setSelectionRange(input.value.length, input.value.length);
+  };
   const step = (by) => {
     const all = links();
     if (!all.length) return;
@@ -43,7 +48,7 @@ function keys() {
       return;
     }
     switch (event.key) {
-      case "/": event.preventDefault(); $("#q")?.select(); $("#q")?.focus(); break;
+      case "/": event.preventDefault(); find(); break;
       case "j": step(1); break;
       case "k": step(-1); break;
       case "o": if (document.activeElement.matches("a")) document.activeElement.click(); break;

@@ -136,12 +136,17 @@ func blank(spans []Span) bool {
 	return true
 }
 
-// countNoun is what is counted, and how far: "events; counted back to 9 March".
+// countNoun is what is counted, and how far: "events; counted back to 9 March.",
+// with a period where something follows.
 func countNoun(c Count) string {
-	if c.Note == "" {
-		return c.Noun
+	noun := c.Noun
+	if c.Note != "" {
+		noun += "; " + c.Note
 	}
-	return c.Noun + "; " + c.Note
+	if c.More != nil {
+		noun += "."
+	}
+	return noun
 }
 
 // cellTitle says the whole text of a cell that may be cut short on the page.
