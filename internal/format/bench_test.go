@@ -2,7 +2,6 @@ package format
 
 import (
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +77,3 @@ func sampleEvent() *audit.Event {
 	}
 	return e
 }
-
-var _ = os.DevNull

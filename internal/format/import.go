@@ -149,6 +149,9 @@ func sizes(files []string) (total int64, err error) {
 		if err != nil {
 			return 0, err
 		}
+		if info.IsDir() {
+			return 0, fmt.Errorf("%s is a directory; name its files", path)
+		}
 		known = known && info.Mode().IsRegular()
 		total += info.Size()
 	}

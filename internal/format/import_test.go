@@ -222,6 +222,9 @@ func TestImportGoesOnWithTheNextFile(t *testing.T) {
 	if summary.Stored != 1 {
 		t.Errorf("stored: got %d, want 1 from the file behind the broken one", summary.Stored)
 	}
+	if _, _, err := importInto(&memory{}, "ndjson", ImportOptions{}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "directory") {
+		t.Errorf("a directory: got %v, want an error that says so", err)
+	}
 	missing := filepath.Join(t.TempDir(), "missing")
 	store = &memory{}
 	_, _, err = importInto(store, "ndjson", ImportOptions{}, good, missing)

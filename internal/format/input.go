@@ -50,9 +50,6 @@ func openInput(path string, stdin io.Reader, passed func(n int64)) (*Input, erro
 			return nil, err // names operation, path and cause
 		}
 		info, err := file.Stat()
-		if err == nil && info.IsDir() {
-			err = fmt.Errorf("read %s: it is a directory; name its files", path)
-		}
 		if err != nil {
 			file.Close()
 			return nil, err

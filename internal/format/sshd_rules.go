@@ -231,5 +231,5 @@ var programs = []program{
 // sudoDetails is the end of a line of sudo. Directory and command come from the
 // user and may hold text of the same form: the leftmost reading counts, and the
 // description keeps the whole.
-const sudoDetails = `(?:HOST=(?P<on_host>[^;]*) ; )?(?:TTY=(?P<tty>[^;]*) ; )?(?:CHROOT=(?P<chroot>[^;]*) ; )?(?:PWD=(?P<pwd>.*?) ; )?` +
+const sudoDetails = `(?:HOST=(?P<on_host>[^;]*) ; )?(?:TTY=(?P<tty>[^;]*) ; )?(?:CHROOT=(?P<chroot>[^;]*) ; )?(?:PWD=(?P<directory>.*?) ; )?` +
 	`(?:USER=(?P<run_as>[^;]*) ; )?(?:GROUP=(?P<run_as_group>[^;]*) ; )?(?:TSID=(?P<tsid>\S+) ; )?(?:ENV=(?P<env>.*?) ; )?COMMAND=(?P<command>.*)$`
