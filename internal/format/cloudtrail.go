@@ -39,7 +39,7 @@ func readCloudTrail(ctx context.Context, in *Input, _ Options, emit func(Record)
 			return emit(r)
 		})
 	}
-	return eachLine(in.reader, func(number int64, line []byte, err error) error {
+	return eachLine(in.reader, maxLine, func(number int64, line []byte, err error) error {
 		if err == nil && delivered(line) { // a delivered file in one of the lines
 			return eachObject(bufio.NewReader(bytes.NewReader(line)), false, func(_, at int64, text []byte, err error) error {
 				r := Record{Line: number, Row: fmt.Sprintf("record %d", at), Err: err}
@@ -147,6 +147,9 @@ func eachObject(r *bufio.Reader, loose bool, fn func(line, number int64, text []
 	}
 }
 
+// maxMembers is many times what a record of CloudTrail has.
+const maxMembers = 200
+
 // trailRecord is one record: its members as they were written.
 type trailRecord []member
 
@@ -176,6 +179,9 @@ func trailEvents(text string) ([]*audit.Event, error) {
 	all, ok := members(compact.String())
 	if !ok {
 		return nil, errors.New("not a JSON object")
+	}
+	if len(all) > maxMembers {
+		return nil, fmt.Errorf("not a record of CloudTrail: it has more than %d members", maxMembers)
 	}
 	r := trailRecord(all)
 	for i, m := range all {

@@ -99,9 +99,15 @@ type nounSearch struct {
 	kind, id string
 
 	otherKind, otherID string // the first that names anything else
+
+	deep int // objects within objects, so far
 }
 
 func (s *nounSearch) in(parts []member) {
+	if s.deep++; s.deep > 8 {
+		return // nothing that AWS names is so far down
+	}
+	defer func() { s.deep-- }()
 	for _, p := range parts {
 		key := strings.ToLower(p.key)
 		switch {

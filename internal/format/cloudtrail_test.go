@@ -86,6 +86,8 @@ func TestCloudTrailBroken(t *testing.T) {
 		{"a key twice", strings.Replace(one, "{", `{"eventName":"x",`, 1), 0, "repeated", ""},
 		{"no time", strings.Replace(one, "2026-03-01T12:00:00Z", "noon", 1), 0, "noon", ""},
 		{"too long", `{"Records":[{"a":"` + strings.Repeat("x", maxLine) + `"},` + one + "]}", 1, "too long", ""},
+		{"many members", strings.Replace(one, "{", "{"+strings.Repeat(`"a":1,`, 10_000), 1), 0, "more than 200 members", ""},
+		{"deep", strings.Replace(one, "{", `{"requestParameters":`+strings.Repeat(`{"userSet":{"items":[`, 1000)+"{}"+strings.Repeat("]}}", 1000)+",", 1), 0, "nested", ""},
 		{"brackets", strings.Repeat("[", 100_000), 0, "", "brackets"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -199,7 +201,7 @@ func TestCloudTrailSketches(t *testing.T) {
 	defer in.Close()
 	var lines strings.Builder
 	all := 0
-	err = eachLine(in.reader, func(_ int64, line []byte, _ error) error {
+	err = eachLine(in.reader, maxLine, func(_ int64, line []byte, _ error) error {
 		outer, _ := members(string(line))
 		lines.WriteString(find(outer, "log") + "\n")
 		all++

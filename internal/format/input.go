@@ -197,9 +197,10 @@ func trimEnd(line []byte) []byte {
 }
 
 // eachLine calls fn with every line that is not blank and with every line that
-// is too long, until fn returns an error. The line is valid during the call.
-func eachLine(r *bufio.Reader, fn func(number int64, line []byte, err error) error) error {
-	lines := newLines(r, maxLine)
+// has more than most bytes, until fn returns an error. The line is valid during
+// the call.
+func eachLine(r *bufio.Reader, most int, fn func(number int64, line []byte, err error) error) error {
+	lines := newLines(r, most)
 	for {
 		line, err := lines.next()
 		switch {

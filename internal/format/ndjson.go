@@ -13,7 +13,7 @@ import (
 // readNDJSON reads one event a line. A line that is not UTF-8, or not exactly
 // an event, is bad.
 func readNDJSON(_ context.Context, in *Input, _ Options, emit func(Record) error) error {
-	return eachLine(in.reader, func(number int64, line []byte, err error) error {
+	return eachLine(in.reader, maxLine, func(number int64, line []byte, err error) error {
 		r := Record{Line: number, Err: err}
 		if err == nil {
 			var e *audit.Event

@@ -23,7 +23,7 @@ import (
 // lines of other programs are ignored, and counted as such.
 func readSSHD(_ context.Context, in *Input, o Options, emit func(Record) error) error {
 	r := &sshdReader{in: in, options: o, unknown: map[string]person{}}
-	return eachLine(in.reader, func(number int64, line []byte, err error) error {
+	return eachLine(in.reader, maxLogLine, func(number int64, line []byte, err error) error {
 		record := Record{Line: number, Err: err}
 		if err == nil {
 			record = r.line(visible(string(line)))
@@ -51,6 +51,7 @@ const (
 	maxUnknown = 10_000 // connections remembered at a time
 	maxRepeat  = 10_000 // events that one line may stand for
 	maxTitle   = 200    // letters
+	maxLogLine = 1 << 20
 )
 
 var (

@@ -267,7 +267,7 @@ func TestSSHDExpectedLines(t *testing.T) {
 	}
 	defer in.Close()
 	lines := 0
-	err = eachLine(in.reader, func(_ int64, line []byte, _ error) error {
+	err = eachLine(in.reader, maxLine, func(_ int64, line []byte, _ error) error {
 		var l struct {
 			Parser, Line string
 			Expect       struct {

@@ -225,7 +225,7 @@ func firstYear(first time.Time, r *bufio.Reader, zone *time.Location, end time.T
 	note(syslogTime{wall: first})
 	if r != nil {
 		// An error shows again when the file is read in earnest.
-		_ = eachLine(r, func(_ int64, line []byte, err error) error {
+		_ = eachLine(r, maxLogLine, func(_ int64, line []byte, err error) error {
 			text := string(line[:min(len(line), 64)])
 			text = text[len(priority.FindString(text)):]
 			var t syslogTime
