@@ -40,8 +40,10 @@ func (d database) with(p *process, o db.Options, do func(*db.Store) error) error
 	return err
 }
 
-// Options of the commands: most need a database that is there.
+// Options of the commands: most need a database that is there, and some only
+// read it.
 var (
+	reading  = db.Options{ReadOnly: true}
 	existing = db.Options{MustExist: true}
 	creating = db.Options{}
 )

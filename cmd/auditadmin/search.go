@@ -32,7 +32,7 @@ func (c *searchCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	return c.with(p, existing, func(store *db.Store) error {
+	return c.with(p, reading, func(store *db.Store) error {
 		sel, err := store.Select(p.ctx, f)
 		if err != nil {
 			return err

@@ -21,7 +21,7 @@ func (c *summaryCommand) Run(p *process) error {
 	if c.Days < 1 || c.Days > 100_000 {
 		return usageError{fmt.Errorf("--days %d: give a number of days from 1 to 100000", c.Days)}
 	}
-	return c.with(p, existing, func(store *db.Store) error {
+	return c.with(p, reading, func(store *db.Store) error {
 		sum, err := store.Summary(p.ctx, c.Days, c.User)
 		if err != nil {
 			return err
