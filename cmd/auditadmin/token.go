@@ -47,7 +47,7 @@ type tokenList struct{ database }
 
 // Run lists the tokens as a table.
 func (c *tokenList) Run(p *process) error {
-	return c.with(p, existing, func(store *db.Store) error {
+	return c.with(p, reading, func(store *db.Store) error {
 		tokens, err := store.Tokens(p.ctx)
 		if err != nil {
 			return err

@@ -55,7 +55,7 @@ type userList struct{ database }
 
 // Run lists the accounts as a table.
 func (c *userList) Run(p *process) error {
-	return c.with(p, existing, func(store *db.Store) error {
+	return c.with(p, reading, func(store *db.Store) error {
 		accounts, err := store.Accounts(p.ctx)
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -65,20 +66,43 @@ func (sqliteDialect) open(ctx context.Context, path string, o Options) (writer, 
 			return nil, nil, err
 		}
 	}
-	readers = sqliteConnect(abs, sqliteReader, []string{
+	readers, err = sqliteOpenReaders(ctx, abs, sqliteReader)
+	if err != nil && o.ReadOnly && sqliteAtRest(abs) {
+		// A folder that cannot be written has no room for the log's index either.
+		// Where there is no log, none is needed: the file is all there is.
+		still := maps.Clone(sqliteReader)
+		still.Set("immutable", "1")
+		readers, err = sqliteOpenReaders(ctx, abs, still)
+	}
+	if err != nil {
+		if writer != nil {
+			writer.Close()
+		}
+		return nil, nil, fmt.Errorf("open %s for reading: %w", path, sqliteDialect{}.classify(err))
+	}
+	return writer, readers, nil
+}
+
+func sqliteOpenReaders(ctx context.Context, path string, settings url.Values) (*sqlx.DB, error) {
+	readers := sqliteConnect(path, settings, []string{
 		"PRAGMA cache_size = -16384", // KiB; the operating system's cache does most of the work
 		"PRAGMA temp_store = MEMORY",
 	}, "PRAGMA query_only", "1")
 	readers.SetMaxOpenConns(max(2, runtime.NumCPU())) // more readers than cores only make each other slow
 	readers.SetMaxIdleConns(max(2, runtime.NumCPU()))
-	if err := readers.PingContext(ctx); err != nil {
-		if writer != nil {
-			writer.Close()
-		}
+	var version int
+	if err := readers.GetContext(ctx, &version, "PRAGMA user_version"); err != nil {
 		readers.Close()
-		return nil, nil, fmt.Errorf("open %s for reading: %w", path, sqliteDialect{}.classify(err))
+		return nil, err
 	}
-	return writer, readers, nil
+	return readers, nil
+}
+
+// sqliteAtRest reports whether a database has no write-ahead log with anything
+// in it.
+func sqliteAtRest(path string) bool {
+	info, err := os.Stat(path + "-wal")
+	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
 }
 
 // sqliteInspect looks at a file before SQLite touches it, so that a file that
