@@ -192,10 +192,12 @@ func objectPath(v *visit, e *audit.Event) string {
 	return address("/objects", "type", e.Get("content_type"), "id", e.Get("object_id"), "tz", v.params.Get("tz"))
 }
 
-// kindOf is the kind whose pages a path belongs to.
+// kindOf is the kind whose pages a path, or an address, belongs to.
 func kindOf(path string) (audit.Kind, bool) {
-	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	name, _, _ = strings.Cut(name, ".")
+	name := strings.TrimPrefix(path, "/")
+	if end := strings.IndexAny(name, "/.?"); end >= 0 {
+		name = name[:end]
+	}
 	for _, kind := range audit.Kinds() {
 		if kind.Path() == name {
 			return kind, true

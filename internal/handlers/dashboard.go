@@ -68,12 +68,13 @@ func (o overview) page() (templates.DashboardPage, error) {
 	today := o.now.In(o.zone)
 	from := today.AddDate(0, 0, -o.days)
 	page := templates.DashboardPage{
-		Kicker:   "Overview, everybody",
+		Kicker:   "Overview of everybody",
 		Headline: "The last " + plural(int64(o.days), "day") + ", " + from.Format("2 January") + " to " + today.Format("2 January 2006"),
 		Period:   templates.Period{Action: "/", User: o.user, Keep: o.keep("days", "user")},
 	}
 	if o.user != "" {
-		page.Kicker = "Overview, " + o.user
+		page.Kicker = "Overview of one user"
+		page.Headline = o.user + ", " + strings.ToLower(page.Headline[:1]) + page.Headline[1:]
 	}
 	listed := false
 	for _, n := range periods {

@@ -149,7 +149,7 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 	known := append(slices.Clone(items), older.Items...) // newest first
 	slices.Reverse(known)
 	missing := map[int][]diff.MissingWrite{}
-	for _, m := range diff.StateAt(stepsOf(known)).MissingWrites {
+	for _, m := range missingWrites(diff.StateAt(stepsOf(known))) {
 		missing[m.Step] = append(missing[m.Step], m)
 	}
 	for step, lost := range missing {
@@ -194,6 +194,15 @@ func stepsOf(events []*db.Stored) []diff.Step {
 		steps[i] = diff.Step{Action: st.Get("action"), Changes: st.Get("changes")}
 	}
 	return steps
+}
+
+// missingWrites are the missing writes of a history that are worth an alarm. A
+// recorder that leaves out empty fields when an object is created, and names
+// them when they are filled, missed nothing.
+func missingWrites(s diff.ObjectState) []diff.MissingWrite {
+	return slices.DeleteFunc(slices.Clone(s.MissingWrites), func(m diff.MissingWrite) bool {
+		return m.Recorded.State != diff.Given && m.Found.State != diff.Given
+	})
 }
 
 // gap says what is missing before a step.
@@ -259,7 +268,7 @@ func (o *story) state(at int64) (*templates.State, error) {
 		m.Previous = &templates.Link{Text: "before the last event", Href: o.same("at", cursorText(rows.Items[1].ID))}
 	}
 	missed := map[string]bool{}
-	for _, w := range state.MissingWrites {
+	for _, w := range missingWrites(state) {
 		missed[w.Field] = true
 	}
 	for _, f := range state.Fields {

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/a-h/templ"
 
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
 	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/web/templates"
 )
@@ -159,6 +162,11 @@ func errorBody(err error, seen failure, requestID string) map[string]any {
 		if syntax.Suggestion != "" {
 			body["suggestion"] = syntax.Suggestion
 		}
+	}
+	var deleted *db.DeletedError
+	if errors.As(err, &deleted) {
+		body["kind"], body["id"] = deleted.Kind, strconv.FormatInt(deleted.ID, 10)
+		body["deleted_at"], body["deleted_by"], body["reason"] = audit.FormatTime(deleted.DeletedAt), deleted.DeletedBy, deleted.Reason
 	}
 	if seen.status >= 500 {
 		body["request_id"] = requestID

@@ -154,14 +154,19 @@ func (t teller) what(e *audit.Event, named bool) []templates.Span {
 	return t.text(e.Get("title"), templates.Plain, titleLimit)
 }
 
-// headline is the whole sentence, with its subject.
+// headline is the whole sentence, with its subject. A name stays as it is
+// written, also at the beginning.
 func (t teller) headline(e *audit.Event) []templates.Span {
 	if e.Kind == audit.KindSystemEvent {
 		return t.what(e, true)
 	}
-	name := somebody(e)
-	if e.Kind == audit.KindLoginAttempt && e.Get("username") == "" {
-		name = "a client without a name"
+	name := who(e)
+	switch {
+	case name != "":
+	case e.Kind == audit.KindLoginAttempt:
+		name = "A client without a name"
+	default:
+		name = "Someone"
 	}
 	return append(append(t.text(name, templates.Strong, nameLimit), plain(" ")), t.what(e, true)...)
 }
@@ -169,7 +174,7 @@ func (t teller) headline(e *audit.Event) []templates.Span {
 // sentence is the headline as one text, for the title of a window.
 func sentence(e *audit.Event) string {
 	var b strings.Builder
-	for _, s := range (teller{}).headline(e) {
+	for _, s := range upperFirst(teller{}.headline(e)) {
 		switch s.Class {
 		case templates.Arrow:
 			b.WriteString(" → ")
@@ -179,7 +184,7 @@ func sentence(e *audit.Event) string {
 			b.WriteString(s.Text)
 		}
 	}
-	return sentenceCase(b.String())
+	return b.String()
 }
 
 func (t teller) action(e *audit.Event, named bool) []templates.Span {

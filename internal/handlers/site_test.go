@@ -225,3 +225,5 @@ func pages(ids map[audit.Kind]string) []string {
 	}
 	return all
 }
+
+func httptestGet(path string) *http.Request { return httptest.NewRequest(http.MethodGet, path, nil) }

@@ -105,7 +105,7 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 	}
 	t := p.table(f)
 	t.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { return c.Role == templates.RoleWho })
-	section.Table = t.model(look.title()+" of "+p.name+", newest first", t.days(rows.Items, nil))
+	section.Table = t.model(look.title()+" of this user, newest first", t.days(rows.Items, nil))
 	return section, nil
 }
 

@@ -1,0 +1,262 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// links are the addresses that a page leads to, by the text of the link.
+func links(t *testing.T, page string) map[string]string {
+	t.Helper()
+	tree, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for n := range tree.Descendants() {
+		if n.Type != html.ElementNode || n.Data != "a" {
+			continue
+		}
+		href, label := "", ""
+		for _, a := range n.Attr {
+			switch a.Key {
+			case "href":
+				href = a.Val
+			case "aria-label":
+				label = a.Val
+			}
+		}
+		var text strings.Builder
+		for d := range n.Descendants() {
+			if d.Type == html.TextNode {
+				text.WriteString(d.Data)
+			}
+		}
+		if label == "" {
+			label = strings.Join(strings.Fields(text.String()), " ")
+		}
+		all[label] = href
+	}
+	return all
+}
+
+// TestEveryLinkLeadsSomewhere follows all the links of all pages.
+func TestEveryLinkLeadsSomewhere(t *testing.T) {
+	s := newSite(t)
+	seen := map[string]bool{}
+	for _, from := range pages(s.shop()) {
+		for label, href := range links(t, s.page("superuser", from)) {
+			path, _, _ := strings.Cut(href, "#")
+			if path == "" || seen[path] || strings.Contains(path, ".csv") || strings.Contains(path, ".ndjson") {
+				continue
+			}
+			seen[path] = true
+			if w := s.get("superuser", path); w.Code != http.StatusOK {
+				t.Errorf("%s leads by %q to %s: got %d, want 200", from, label, path, w.Code)
+			}
+		}
+	}
+	if len(seen) < 200 {
+		t.Errorf("followed only %d links", len(seen))
+	}
+}
+
+func TestList(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	page := s.page("viewer", "/audit-logs?q="+url.QueryEscape("user:alice action:UPDATE last:7d"))
+	for _, want := range []string{"alice", "refunded", "Monday 30 March 2026", "shop.order", "203.0.113.9", "<b>2</b>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the list does not show %q", want)
+		}
+	}
+	all := links(t, page)
+	if got := all["Order 42"]; !strings.HasPrefix(got, "/objects?") {
+		t.Errorf("the object leads to %q", got)
+	}
+	if got := all["alice"]; got == "" {
+		t.Error("the user leads nowhere")
+	}
+	if marked := s.page("viewer", "/audit-logs?q=gift"); !strings.Contains(marked, "<mark>") || !strings.Contains(marked, "gift</mark>") {
+		t.Error("what was searched is not marked")
+	}
+}
+
+func TestEmptyListSaysWhy(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	page := s.page("viewer", "/audit-logs?q="+url.QueryEscape("user:alice action:DELETE"))
+	for _, want := range []string{"action:DELETE", "takes away the last 2 events", "2 events without it"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	way := links(t, page)["2 events without it"]
+	if back := s.page("viewer", way); !strings.Contains(back, "refunded") {
+		t.Errorf("the way out %q finds nothing", way)
+	}
+	if page := s.page("viewer", "/audit-logs?after=1"); !strings.Contains(page, "past the end") || links(t, page) == nil {
+		t.Error("a page past the end does not say so")
+	}
+	fresh := newSite(t)
+	if page := fresh.page("viewer", "/system-events"); !strings.Contains(page, "No system events yet") {
+		t.Error("an empty kind does not say so")
+	}
+}
+
+func TestZone(t *testing.T) {
+	s := newSite(t)
+	id := s.shop()[audit.KindAuditLog]
+	w := s.get("viewer", "/audit-logs/"+id+"?tz=Asia/Kolkata")
+	if !strings.Contains(w.Body.String(), "17:30:00") || !strings.Contains(w.Body.String(), "UTC+05:30") {
+		t.Error("the page does not speak in the zone")
+	}
+	var zone *http.Cookie
+	for _, c := range w.Result().Cookies() {
+		if c.Name == zoneCookie {
+			zone = c
+		}
+	}
+	if zone == nil || zone.Value != "Asia/Kolkata" || !zone.HttpOnly || zone.SameSite != http.SameSiteLaxMode || zone.MaxAge != choiceYear {
+		t.Fatalf("got cookie %v, want the zone for a year", zone)
+	}
+	again := httptestGet("/audit-logs/" + id)
+	again.AddCookie(zone)
+	if w := s.do("viewer", again); !strings.Contains(w.Body.String(), "17:30:00") {
+		t.Error("the zone is not remembered")
+	}
+	twin := httptestGet("/audit-logs/timeline.json?by=day")
+	twin.AddCookie(zone)
+	if w := s.do("viewer", twin); !strings.Contains(w.Body.String(), `"start":"2026-03-28T00:00:00Z"`) {
+		t.Errorf("a twin follows the cookie: %s", w.Body)
+	}
+	bad := httptestGet("/audit-logs")
+	bad.AddCookie(&http.Cookie{Name: zoneCookie, Value: "Not/AZone"})
+	if w := s.do("viewer", bad); w.Code != http.StatusOK {
+		t.Errorf("a zone that is gone: got %d, want 200", w.Code)
+	}
+	dark := s.get("viewer", "/audit-logs?theme=dark")
+	if !strings.Contains(dark.Body.String(), `data-theme="dark"`) || !strings.Contains(strings.Join(dark.Header().Values("Set-Cookie"), ""), "theme=dark") {
+		t.Error("the theme is not taken")
+	}
+}
+
+func TestGoToADate(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	w := s.get("viewer", "/audit-logs?on=2026-03-29&q=type:shop.order")
+	if w.Code != http.StatusSeeOther {
+		t.Fatalf("got %d, want 303", w.Code)
+	}
+	page := s.page("viewer", w.Header().Get("Location"))
+	if !strings.Contains(page, "Sunday 29 March 2026") || strings.Contains(page, "Monday 30 March 2026") {
+		t.Error("the page does not begin at the date")
+	}
+}
+
+func TestLate(t *testing.T) {
+	s := newSite(t)
+	id := s.add(audit.KindAuditLog, map[string]string{"timestamp": at(80 * time.Hour), "action": "CREATE", "username": "alice"})[0]
+	if page := s.page("viewer", "/audit-logs"); !strings.Contains(page, "3 days late") {
+		t.Error("a late event is not marked")
+	}
+	if page := s.page("viewer", "/audit-logs/"+id); !strings.Contains(page, "3 days after it happened") {
+		t.Error("its page does not say so")
+	}
+	var many []map[string]string
+	for i := range 12 {
+		many = append(many, map[string]string{"timestamp": at(time.Duration(200+i) * time.Hour), "action": "VIEW"})
+	}
+	s.add(audit.KindAuditLog, many...)
+	if page := s.page("viewer", "/audit-logs?q=action:VIEW"); strings.Count(page, "days late") != 1 {
+		t.Errorf("an import is marked %d times, want once", strings.Count(page, "days late"))
+	}
+}
+
+func TestDateHierarchy(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	path := "/audit-logs?q=" + url.QueryEscape("type:shop.order")
+	for _, step := range []string{"March 2026", "Mon 30 March 2026"} {
+		page := s.page("viewer", path)
+		for label, href := range links(t, page) {
+			if strings.HasPrefix(label, step+":") {
+				path = href
+			}
+		}
+	}
+	page := s.page("viewer", path)
+	for _, crumb := range []string{"All", "2026", "March"} {
+		if links(t, page)[crumb] == "" {
+			t.Errorf("%s has no crumb %q", path, crumb)
+		}
+	}
+	if !strings.Contains(page, "refunded") || strings.Contains(page, "Sunday 29 March 2026") {
+		t.Errorf("%s is not the day that was chosen", path)
+	}
+}
+
+func TestObject(t *testing.T) {
+	s := newSite(t)
+	id := s.shop()[audit.KindAuditLog]
+	page := s.page("viewer", "/objects?type=shop.order&id=42")
+	for _, want := range []string{"Created on 28 March by lea", "total was already “12.50”", "last recorded value is “10.00”", "That is the whole story"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the story does not say %q", want)
+		}
+	}
+	before := s.page("viewer", links(t, page)["before the last event"])
+	if !strings.Contains(before, "refunded") {
+		t.Error("the state before the last event has no status")
+	}
+	first := s.find(audit.KindAuditLog, at(72*time.Hour))
+	was := s.page("viewer", "/objects?type=shop.order&id=42&at="+first)
+	if !strings.Contains(was, "State as of 28 March 2026, 12:00:00") || strings.Contains(was[strings.Index(was, "State as of"):], "refunded") {
+		t.Error("the state as of its creation is not what it was then")
+	}
+	s.post("superuser", "/audit-logs/"+id+"/delete", url.Values{"reason": {"x"}})
+	s.page("viewer", "/objects?type=shop.order&id=42")
+}
+
+func TestUser(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	page := s.page("viewer", "/users?name=alice")
+	for _, want := range []string{"4 events from 29 March 2026 to 31 March 2026", "203.0.113.9", "198.51.100.7", "wrong password"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page of alice does not say %q", want)
+		}
+	}
+}
+
+func TestDashboard(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	var burst []map[string]string
+	for i := range 12 {
+		burst = append(burst, map[string]string{"timestamp": at(time.Duration(i) * time.Minute), "username": "root", "status": "FAILED", "ip_address": "192.0.2.66"})
+	}
+	s.add(audit.KindLoginAttempt, burst...)
+	page := s.page("viewer", "/")
+	for _, want := range []string{"Unresolved events", "deadlock detected", "12 failed logins", "192.0.2.66", "12,043 rows"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the overview does not say %q", want)
+		}
+	}
+	var one listed
+	all := links(t, s.page("viewer", "/?user=alice&days=7"))
+	if all["2"] == "" {
+		t.Errorf("the numbers of alice lead nowhere")
+	}
+	s.data("viewer", "/audit-logs.json?q="+url.QueryEscape("user:alice last:7d"), &one)
+	if one.Count.Value != 2 {
+		t.Errorf("alice did %d things, want 2", one.Count.Value)
+	}
+}
