@@ -17,7 +17,14 @@ func (v *visit) navigation() []templates.NavItem {
 	kind, inKind := kindOf(v.URL.Path)
 	items := []templates.NavItem{{Label: "Overview", Href: "/", Current: v.URL.Path == "/"}}
 	for _, look := range views {
-		items = append(items, templates.NavItem{Label: look.title(), Href: "/" + look.kind.Path(), Current: inKind && kind == look.kind})
+		item := templates.NavItem{Label: look.title(), Href: "/" + look.kind.Path(), Current: inKind && kind == look.kind}
+		if look.kind == audit.KindSystemEvent {
+			// A page that can be made at all is not kept back by this number.
+			if n, _, err := v.server.count(v, look.kind, "is:unresolved"); err == nil && n > 0 {
+				item.Open = number(n) + " open"
+			}
+		}
+		items = append(items, item)
 	}
 	return items
 }

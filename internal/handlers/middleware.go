@@ -39,12 +39,12 @@ func (v *visit) actor() db.Actor { return authz.ActorOf(v.Request) }
 // as long as they take and are not slow.
 func (s *Server) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
+		began := s.Now()
 		seen := &watched{ResponseWriter: w}
 		s.metrics.begin()
 		aborted := true
 		defer func() {
-			took := time.Since(began)
+			took := s.Now().Sub(began)
 			key := routeKey{method: knownMethod(r.Method), pattern: "none", status: seen.status}
 			if routed := chi.RouteContext(r.Context()); routed != nil && routed.RoutePattern() != "" && routed.RoutePattern() != "/*" {
 				key.pattern = routed.RoutePattern()
@@ -126,7 +126,7 @@ func (s *Server) recordOwn(r *http.Request, eventType, title, stack string, meta
 // stranger is a visit of nobody: for answers that come before, or instead of,
 // finding out who asks.
 func (s *Server) stranger(r *http.Request) *visit {
-	return &visit{Request: r, server: s, who: authz.From(r.Context()), began: time.Now(), now: s.Now().UTC(), zone: time.UTC, params: r.URL.Query()}
+	return &visit{Request: r, server: s, who: authz.From(r.Context()), began: s.Now(), now: s.Now().UTC(), zone: time.UTC, params: r.URL.Query()}
 }
 
 // refused answers what the gate did not let through.

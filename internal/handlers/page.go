@@ -21,6 +21,10 @@ import (
 // honest one, and short enough that a row of them does not stand in the way.
 const queryTime = 10 * time.Second
 
+// actionTime is the same for what a form does: it may concern thousands of
+// events, and is not to stop halfway.
+const actionTime = time.Minute
+
 // formLimit bounds the body of a form: a note, or the ids of a page of rows.
 const formLimit = 64 << 10
 
@@ -70,7 +74,11 @@ func (s *Server) action(do func(*visit) (done, string, error)) http.HandlerFunc 
 // an error before it has written anything.
 func (s *Server) answer(handle func(http.ResponseWriter, *visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), queryTime)
+		limit := queryTime
+		if r.Method == http.MethodPost {
+			limit = actionTime
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
 		v, err := s.visit(w, r.WithContext(ctx))
 		if err == nil {
@@ -183,7 +191,7 @@ func (v *visit) layout(title string) templates.Layout {
 		Theme:    v.theme,
 		Version:  v.server.version,
 		HelpHref: "/query-help",
-		Made:     made(time.Since(v.began)),
+		Made:     made(v.server.Now().Sub(v.began)),
 	}
 	if !v.who.SignedIn() {
 		return l

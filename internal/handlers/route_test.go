@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -208,5 +209,18 @@ func TestPanic(t *testing.T) {
 	s.data("viewer", "/system-events.json?q=request:"+id, &list)
 	if len(list.Items) != 1 || list.Items[0]["event_type"] != "ERROR" || !strings.Contains(list.Items[0]["stack_trace"].(string), "goroutine") {
 		t.Errorf("recorded %v, want one ERROR with its stack", list.Items)
+	}
+}
+
+// TestSlowPage lets a page take six seconds, by the clock: it is recorded once.
+func TestSlowPage(t *testing.T) {
+	s := newSite(t)
+	slow := s.server.watch(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { s.now = s.now.Add(6 * time.Second) }))
+	slow.ServeHTTP(httptest.NewRecorder(), httptestGet("/audit-logs?q=everything"))
+	slow.ServeHTTP(httptest.NewRecorder(), httptestGet("/audit-logs.csv"))
+	var list listed
+	s.data("viewer", "/system-events.json?q=event:PERFORMANCE", &list)
+	if len(list.Items) != 1 || list.Items[0]["metadata"].(map[string]any)["milliseconds"] != 6000.0 {
+		t.Errorf("recorded %v, want one slow page of 6000 ms", list.Items)
 	}
 }

@@ -96,6 +96,8 @@ func (s *Server) routes() chi.Router {
 	r := chi.NewRouter()
 	r.Use(requestID, authz.ClientAddr(s.TrustedProxies), s.gate.Headers, s.watch, s.recoverPanic,
 		middleware.GetHead, s.gate.SameOrigin, s.gate.Enforce)
+	// Once more behind the gate, where a fault can be recorded with who met it.
+	r.Use(s.recoverPanic)
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(s.methodNotAllowed)
 

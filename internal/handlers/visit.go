@@ -37,7 +37,7 @@ const (
 // URL of a page is remembered; twins take theirs from the URL alone, so that a
 // program gets the same answer whoever runs it.
 func (s *Server) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
-	v := &visit{Request: r, server: s, who: authz.From(r.Context()), began: time.Now(), now: s.Now().UTC(), zone: time.UTC, params: r.URL.Query()}
+	v := &visit{Request: r, server: s, who: authz.From(r.Context()), began: s.Now(), now: s.Now().UTC(), zone: time.UTC, params: r.URL.Query()}
 	page := !isTwin(r.URL.Path)
 	name := v.params.Get("tz")
 	if name != "" {
