@@ -3,6 +3,7 @@
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
 keys();
 menus();
@@ -32,10 +33,10 @@ function keys() {
   const step = (by) => {
     const all = links();
     if (!all.length) return;
-    const here = all.findIndex((a) => (a.closest("tr, li") || a).contains(document.activeElement));
+    const here = all.findIndex((a) => a.closest("tr, li").contains(document.activeElement));
     const next = all[here < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, here + by))];
     next.focus();
-    (next.closest("tr, li") || next).scrollIntoView({ block: "nearest" });
+    next.closest("tr, li").scrollIntoView({ block: "nearest" });
   };
 
   document.addEventListener("keydown", (event) => {
@@ -87,17 +88,15 @@ function zones() {
     const url = new URL(form.action);
     for (const [name, value] of new FormData(form)) url.searchParams.set(name, value);
     url.searchParams.set("tz", own);
-    const link = document.createElement("a");
-    link.href = url;
-    link.textContent = own + " ";
-    link.append(Object.assign(document.createElement("span"), { textContent: "this computer" }));
-    const item = document.createElement("li");
+    const link = make("a", { href: url, textContent: own + " " });
+    link.append(make("span", { textContent: "this computer" }));
+    const item = make("li");
     item.append(link);
     $("ul", form.parentElement).append(item);
   }
   input.addEventListener("focus", () => {
     for (const name of Intl.supportedValuesOf?.("timeZone") || []) {
-      input.list.append(Object.assign(document.createElement("option"), { value: name }));
+      input.list.append(make("option", { value: name }));
     }
   }, { once: true });
 }
@@ -107,8 +106,7 @@ function selection() {
   const slot = $("[data-all]");
   const boxes = $$("input[name=id][form=selection]");
   if (!slot || !boxes.length) return;
-  const all = Object.assign(document.createElement("input"), { type: "checkbox", ariaLabel: "Select all rows of this page" });
-  all.setAttribute("aria-label", all.ariaLabel);
+  const all = make("input", { type: "checkbox", ariaLabel: "Select all rows of this page" });
   slot.append(all);
   const said = $("[data-chosen]");
   const tell = () => {
@@ -117,7 +115,7 @@ function selection() {
     all.indeterminate = n > 0 && n < boxes.length;
     said.textContent = n ? `${n} of ${boxes.length} rows selected:` : "Choose rows,";
   };
-  said.setAttribute("aria-live", "polite");
+  said.ariaLive = "polite";
   all.addEventListener("change", () => {
     for (const b of boxes) b.checked = all.checked;
     tell();
@@ -129,16 +127,11 @@ function selection() {
 // suggestions: an ARIA combobox over what the server says may come at the cursor.
 // The server counts bytes, the browser UTF-16 units.
 function suggestions(input) {
-  const list = document.createElement("ul");
-  list.id = "suggestions";
-  list.className = "suggest";
-  list.hidden = true;
-  list.setAttribute("role", "listbox");
-  list.setAttribute("aria-label", "Suggestions");
+  const list = make("ul", { id: "suggestions", className: "suggest", hidden: true });
+  Object.assign(list, { role: "listbox", ariaLabel: "Suggestions" });
   input.parentElement.append(list);
-  for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": list.id, "aria-expanded": "false" })) {
-    input.setAttribute(name, value);
-  }
+  Object.assign(input, { role: "combobox", ariaAutoComplete: "list", ariaExpanded: "false" });
+  input.setAttribute("aria-controls", list.id);
 
   let answer = null, chosen = -1, timer = 0, request = null;
   const bytes = (units) => new TextEncoder().encode(input.value.slice(0, units)).length;
@@ -149,13 +142,13 @@ function suggestions(input) {
     request?.abort();
     list.hidden = true;
     chosen = -1;
-    input.setAttribute("aria-expanded", "false");
+    input.ariaExpanded = "false";
     input.removeAttribute("aria-activedescendant");
   };
   const choose = (n) => {
     const items = [...list.children];
     chosen = (n + items.length) % items.length;
-    items.forEach((item, i) => item.setAttribute("aria-selected", String(i === chosen)));
+    items.forEach((item, i) => (item.ariaSelected = String(i === chosen)));
     items[chosen].scrollIntoView({ block: "nearest" });
     input.setAttribute("aria-activedescendant", items[chosen].id);
   };
@@ -169,19 +162,16 @@ function suggestions(input) {
   };
   const show = () => {
     list.replaceChildren(...answer.items.map((item, i) => {
-      const row = document.createElement("li");
-      row.id = "suggestion-" + i;
-      row.setAttribute("role", "option");
-      row.setAttribute("aria-selected", "false");
+      const row = make("li", { id: "suggestion-" + i, role: "option", ariaSelected: "false" });
       for (const [tag, text, name] of [["b", item.text], ["small", item.hint || item.label], ["span", item.count?.toLocaleString("en"), "n"]]) {
-        row.append(Object.assign(document.createElement(tag), { textContent: text ?? "", className: name ?? "" }));
+        row.append(make(tag, { textContent: text ?? "", className: name ?? "" }));
       }
       row.addEventListener("mousedown", (event) => { event.preventDefault(); accept(i); });
       return row;
     }));
     chosen = -1;
     list.hidden = !answer.items.length;
-    input.setAttribute("aria-expanded", String(!list.hidden));
+    input.ariaExpanded = String(!list.hidden);
     input.removeAttribute("aria-activedescendant");
   };
   async function ask() {

@@ -113,8 +113,8 @@ func TestUnknownPathIsNotFound(t *testing.T) {
 // that the script stays the few kilobytes that it is meant to be.
 func TestSmallAndSelfContained(t *testing.T) {
 	f := files(t)
-	if got := len(f.Content("app.js")); got > 9<<10 {
-		t.Errorf("got a script of %d bytes, want at most 9 KiB", got)
+	if got := len(f.Content("app.js")); got > 8<<10 {
+		t.Errorf("got a script of %d bytes, want at most 8 KiB", got)
 	}
 	for _, s := range sources {
 		elsewhere := regexp.MustCompile(`(?:https?:)?//[a-z0-9-]+\.[a-z]|@import|url\([^#)]`)

@@ -71,6 +71,25 @@ func barWidth(n int) string { return percent(0.72 / float64(n)) }
 
 func barHeight(b Bar, most int64) float64 { return 0.64 * share(b.Count, most) }
 
+// ticks are the bars whose names the axis has room for. Names need an eighth of
+// a phone's width; where the first step is a broken one, its name gives way.
+func ticks(bars []Bar) []int {
+	var shown []int
+	for i, b := range bars {
+		if b.Tick == "" {
+			continue
+		}
+		if n := len(shown); n > 0 && 8*(i-shown[n-1]) < len(bars) {
+			if n > 1 || shown[0] > 0 {
+				continue
+			}
+			shown = shown[:0]
+		}
+		shown = append(shown, i)
+	}
+	return shown
+}
+
 // tickX puts the name of a step under the left edge of its bar, and the last
 // ones under the right edge, so that they stay on the page.
 func tickX(i, n int) string {

@@ -58,6 +58,11 @@ func typed(q BadQuery) []Span {
 
 func writeSpan(b *strings.Builder, s Span) {
 	if s.Href != "" {
+		// a line under a space looks like a mistake, so the spaces stay outside
+		inner := strings.TrimLeft(s.Text, " ")
+		b.WriteString(s.Text[:len(s.Text)-len(inner)])
+		s.Text = strings.TrimRight(inner, " ")
+		defer b.WriteString(inner[len(s.Text):])
 		b.WriteString(`<a href="`)
 		b.WriteString(templ.EscapeString(string(templ.URL(s.Href))))
 		b.WriteString(`">`)

@@ -2,6 +2,7 @@ package templates
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -33,6 +34,7 @@ func TestTextIsEscapedAndVisible(t *testing.T) {
 		{"lines and tabs stay", Span{Text: "a\n\tb"}, "a\n\tb"},
 		{"joiners stay", Span{Text: "👩\u200d👧 می\u200cخواهم"}, "👩\u200d👧 می\u200cخواهم"},
 		{"a link", Span{Text: "alice", Href: "/users?name=alice&tz=UTC"}, `<a href="/users?name=alice&amp;tz=UTC">alice</a>`},
+		{"a link with spaces around", Span{Text: " changed ", Href: "/x"}, ` <a href="/x">changed</a> `},
 		{"a link that is a script", Span{Text: "x", Href: "javascript:alert(1)"}, `<a href="about:invalid#TemplFailedSanitizationURL">x</a>`},
 		{"a cut", Span{Class: Cut}, `<span class="cut">…</span>`},
 	}
@@ -103,6 +105,28 @@ func TestGeometry(t *testing.T) {
 	for _, tt := range tests {
 		if tt.got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, tt.got, tt.want)
+		}
+	}
+}
+
+func TestTicksLeaveRoom(t *testing.T) {
+	tests := []struct {
+		name string
+		bars string // one letter a bar: x has a name
+		want []int
+	}{
+		{"none", "", nil},
+		{"weeks of a month", "x......x......x......x......x..", []int{0, 7, 14, 21, 28}},
+		{"a broken month first", "x.x.............x.......", []int{2, 16}},
+		{"too many", "xxxxxxxxxxxxxxxx", []int{1, 3, 5, 7, 9, 11, 13, 15}},
+	}
+	for _, tt := range tests {
+		var bars []Bar
+		for _, c := range tt.bars {
+			bars = append(bars, Bar{Tick: strings.Trim(string(c), ".")})
+		}
+		if got := ticks(bars); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }
