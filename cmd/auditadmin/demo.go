@@ -111,6 +111,8 @@ func (c *demoCommand) fill(p *process, store *db.Store, clock *pastClock) error 
 		bar = progressbar.NewOptions64(int64(c.Events), progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(),
 			progressbar.OptionSetDescription("inventing events"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 		defer bar.Close()
+	} else {
+		p.say("inventing %d events", c.Events)
 	}
 	defer clock.past.Store(nil)
 	now := p.now()
@@ -119,8 +121,8 @@ func (c *demoCommand) fill(p *process, store *db.Store, clock *pastClock) error 
 		if len(batch) == 0 {
 			return nil
 		}
-		last := batch[len(batch)-1].Time()
-		clock.past.Store(&last)
+		recorded := batch[len(batch)-1].Time().Add(40 * time.Millisecond)
+		clock.past.Store(&recorded)
 		if _, err := store.Append(p.ctx, batch); err != nil {
 			return fmt.Errorf("fill the database: %w", err)
 		}

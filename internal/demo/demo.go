@@ -117,10 +117,10 @@ func (g *generator) events() iter.Seq[*audit.Event] {
 		last := g.until.Add(-3 * slot) // what began by then is over at the end
 		total, done := 0.0, 0.0
 		for t := g.start; t.Before(last); t = t.Add(slot) {
-			total += traffic(t)
+			total += g.traffic(t)
 		}
 		for t := g.start; t.Before(last); t = t.Add(slot) {
-			done += traffic(t)
+			done += g.traffic(t)
 			g.now = t
 			for want := told + int(float64(g.n-told)*done/total); g.planned < want; {
 				g.planned += g.something(t.Add(g.within(slot)))
@@ -137,7 +137,7 @@ func (g *generator) events() iter.Seq[*audit.Event] {
 }
 
 // traffic is how busy the shop is around an instant, in no particular unit.
-func traffic(t time.Time) float64 {
+func (g *generator) traffic(t time.Time) float64 {
 	byHour := [24]float64{
 		3, 2, 2, 3, 2, 2, 4, 9, 22, 30, 33, 32, 26, 29, 32, 30, 27, 22, 17, 16, 17, 15, 10, 5,
 	}
@@ -148,6 +148,13 @@ func traffic(t time.Time) float64 {
 		if local.Hour() >= 18 {
 			busy *= 1.6 // Sunday evening is when people shop
 		}
+	}
+	// The shop grows, no two days are alike, and now and then a newsletter goes out.
+	day := int(t.Sub(g.start) / (24 * time.Hour))
+	busy *= 0.8 + 0.4*float64(day)/Days
+	busy *= 0.8 + 0.4*rand.New(rand.NewPCG(g.seed, uint64(day))).Float64()
+	if day%17 == 5 {
+		busy *= 1.5
 	}
 	return busy
 }

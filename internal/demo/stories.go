@@ -66,7 +66,7 @@ func (g *generator) decimalPoint(t time.Time) {
 		g.tell(t.Add(time.Duration(5+2*i)*time.Minute), 1, func() {
 			e := g.fail(fault{from: 0, to: 0, kind: "ERROR", title: "ValueError: discount 25.00 exceeds price 18.90",
 				description: "The coupon FIG25 takes 25.00 from “Cast-iron casserole 28 cm” at 18.90. The customer saw an error page. Request %s.",
-				module:      "pricing", function: "apply_coupon", line: 118, code: "E-PRICE-2", trace: pythonDiscount})
+				module:      "pricing", function: "apply_coupon", line: 118, code: "E-PRICE-2", trace: pythonDiscount, met: customers})
 			e.Set("metadata", fmt.Sprintf(`{"release":%d,"host":"web-2","product":%q,"coupon":"FIG25"}`, g.release+g.age()/7, o.id))
 		})
 	}
@@ -168,11 +168,10 @@ func (g *generator) bruteForce(t time.Time) {
 		})
 	}
 	g.tell(t.Add(time.Duration(count)*2300*time.Millisecond), 1, func() {
-		g.event(audit.KindSystemEvent, "event_type", "SECURITY", "title", "Many failed sign-ins from 203.0.113.66",
+		e := g.event(audit.KindSystemEvent, "event_type", "SECURITY", "title", "Many failed sign-ins from 203.0.113.66",
 			"description", fmt.Sprintf("%d attempts with %d names within a quarter of an hour. The address is blocked for a day.", count, len(names)),
-			"module", "auth", "function_name", "Throttle.watch", "line_number", "74", "error_code", "AUTH-FLOOD", "ip_address", "203.0.113.66",
-			"resolved", "true", "resolved_at", audit.FormatTime(g.now.Add(5*time.Hour)), "resolved_by", "amara.diallo",
-			"resolution_note", "No sign-in succeeded. Address range added to the edge firewall.")
+			"module", "auth", "function_name", "Throttle.watch", "line_number", "74", "error_code", "AUTH-FLOOD", "ip_address", "203.0.113.66")
+		g.resolved(e, g.now.Add(5*time.Hour), "amara.diallo", "No sign-in succeeded. Address range added to the edge firewall.")
 	})
 }
 
@@ -184,9 +183,10 @@ func (g *generator) deploys() {
 			continue
 		}
 		g.tell(t, 1, func() {
-			g.event(audit.KindSystemEvent, "event_type", "INFO", "title", fmt.Sprintf("Release %d deployed", g.release+g.age()/7),
+			e := g.event(audit.KindSystemEvent, "event_type", "INFO", "title", fmt.Sprintf("Release %d deployed", g.release+g.age()/7),
 				"description", "Rolled out to web-1, web-2 and web-3 in 94 s. No migration is pending.", "module", "deploy", "function_name", "rollout",
 				"metadata", fmt.Sprintf(`{"commit":%q,"by":"pavel.novák"}`, g.hex(12)))
+			g.resolved(e, g.now, "pavel.novák", "For information")
 		})
 		if d%3 == 0 {
 			g.tell(t.Add(20*time.Minute), 1, func() {
@@ -201,9 +201,10 @@ func (g *generator) deploys() {
 func (g *generator) nights() {
 	for d := Days - 1; d > 0; d -= 300 / max(1, min(g.n/20, 300)) { // every night, if that leaves room for the rest
 		g.tell(g.on(d, 4, 30), 1, func() {
-			g.event(audit.KindSystemEvent, "event_type", "INFO", "title", "Nightly stock synchronisation finished",
+			e := g.event(audit.KindSystemEvent, "event_type", "INFO", "title", "Nightly stock synchronisation finished",
 				"description", fmt.Sprintf("8,4%02d items compared, %d changed, 0 failed in %d.%d s.", g.IntN(100), 40+g.IntN(200), 9+g.IntN(9), g.IntN(10)),
 				"module", "inventory", "function_name", "sync", "metadata", `{"job":"stock-sync","host":"worker-1"}`)
+			g.resolved(e, g.now, "svc-warehouse", "For information")
 		})
 	}
 }

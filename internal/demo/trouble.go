@@ -22,22 +22,23 @@ type fault struct {
 	line        int
 	code        string
 	trace       string // %s is a request id or another number that differs
-	fix         string // what somebody wrote when he resolved it; "" if nobody did
+	fix         string // what somebody wrote when he resolved it; "" where it goes on
+	met         team   // who runs into it; "" where nobody does
 }
 
 var faults = []fault{
-	{0, Days, 9, "PERFORMANCE", "Slow request: GET /admin/reports/turnover", "The request took %s s; the limit is 5.0 s.", "reports", "TurnoverView.get", 88, "", "", "Index on order.paid_at added, see the release notes"},
-	{0, Days, 7, "PERFORMANCE", "Slow query: SELECT … FROM inventory_stockitem", "The query took %s s and read 1,204,331 rows.", "inventory", "recount_all", 212, "", "", ""},
-	{0, Days, 6, "SECURITY", "Suspicious request: /.env", "A scanner asked for /.env, /.git/config and /backup.sql within 2 s. Answered with 404. Reference %s.", "web", "SecurityMiddleware.check", 41, "SCAN", "", "Scanner, blocked at the edge"},
-	{0, Days, 5, "WARNING", "Mail could not be delivered", "550 5.1.1 The mailbox does not exist. Message id %s.", "newsletter", "deliver", 137, "SMTP550", "", ""},
-	{0, Days, 5, "WARNING", "Partner answers slowly: DHL label API", "The label took %s s, three tries.", "shipping", "print_label", 64, "DHL-TIMEOUT", "", "DHL had an incident, all labels printed later"},
-	{11, 23, 16, "ERROR", "KeyError: 'postcode'", "The checkout failed for an address without a postcode (Ireland). Request %s.", "orders", "normalise_address", 151, "E-CHECKOUT-17", pythonKeyError, "Postcode is optional for IE since release 41"},
-	{30, 36, 22, "ERROR", "connect: connection refused (payment gateway)", "Three tries within 2 s. The payment was not taken. Request %s.", "payments", "(*Gateway).Capture", 219, "PAY-503", goRefused, "Gateway moved to a new address; the old one was still in the settings"},
-	{0, Days, 5, "ERROR", "deadlock detected", "Two transactions waited for each other on inventory_stockitem. The job was tried again. Request %s.", "inventory", "StockRepository.reserve", 73, "40P01", javaDeadlock, ""},
-	{48, 52, 20, "ERROR", "panic: runtime error: index out of range [4] with length 4", "The warehouse's picking list could not be printed. Request %s.", "warehouse", "(*PickingList).Rows", 58, "", goPanic, "Off by one in the page break, fixed in release 44"},
-	{0, Days, 4, "ERROR", "UnicodeEncodeError: 'latin-1' codec can't encode characters", "An invoice with the name “京都陶器” could not be written to the DATEV file. Request %s.", "invoices", "write_datev", 302, "E-DATEV-3", pythonUnicode, ""},
-	{66, Days, 8, "ERROR", "java.lang.OutOfMemoryError: Java heap space", "The search index was built with 2.1 GB of 2.0 GB. Run %s.", "search", "IndexBuilder.build", 410, "", javaMemory, ""},
-	{70, Days, 6, "WARNING", "Deprecated: partner API v2 is switched off on 1 February", "Header Sunset was seen in answer %s.", "payments", "(*Client).do", 97, "SUNSET", "", ""},
+	{0, Days, 9, "PERFORMANCE", "Slow request: GET /admin/reports/turnover", "The request took %s s; the limit is 5.0 s.", "reports", "TurnoverView.get", 88, "", "", "Index on order.paid_at added, see the release notes", finance},
+	{0, Days, 7, "PERFORMANCE", "Slow query: SELECT … FROM inventory_stockitem", "The query took %s s and read 1,204,331 rows.", "inventory", "recount_all", 212, "", "", "", ""},
+	{0, Days, 6, "SECURITY", "Suspicious request: /.env", "A scanner asked for /.env, /.git/config and /backup.sql within 2 s. Answered with 404. Reference %s.", "web", "SecurityMiddleware.check", 41, "SCAN", "", "Scanner, blocked at the edge", ""},
+	{0, Days, 5, "WARNING", "Mail could not be delivered", "550 5.1.1 The mailbox does not exist. Message id %s.", "newsletter", "deliver", 137, "SMTP550", "", "", ""},
+	{0, Days, 5, "WARNING", "Partner answers slowly: DHL label API", "The label took %s s, three tries.", "shipping", "print_label", 64, "DHL-TIMEOUT", "", "DHL had an incident, all labels printed later", warehouse},
+	{11, 23, 16, "ERROR", "KeyError: 'postcode'", "The checkout failed for an address without a postcode (Ireland). Request %s.", "orders", "normalise_address", 151, "E-CHECKOUT-17", pythonKeyError, "Postcode is optional for IE since release 41", customers},
+	{30, 36, 22, "ERROR", "connect: connection refused (payment gateway)", "Three tries within 2 s. The payment was not taken. Request %s.", "payments", "(*Gateway).Capture", 219, "PAY-503", goRefused, "Gateway moved to a new address; the old one was still in the settings", customers},
+	{0, Days, 5, "ERROR", "deadlock detected", "Two transactions waited for each other on inventory_stockitem. The job was tried again. Request %s.", "inventory", "StockRepository.reserve", 73, "40P01", javaDeadlock, "", customers},
+	{48, 52, 20, "ERROR", "panic: runtime error: index out of range [4] with length 4", "The warehouse's picking list could not be printed. Request %s.", "warehouse", "(*PickingList).Rows", 58, "", goPanic, "Off by one in the page break, fixed in release 44", warehouse},
+	{0, Days, 4, "ERROR", "UnicodeEncodeError: 'latin-1' codec can't encode characters", "An invoice with the name “京都陶器” could not be written to the DATEV file. Request %s.", "invoices", "write_datev", 302, "E-DATEV-3", pythonUnicode, "", ""},
+	{66, Days, 8, "ERROR", "java.lang.OutOfMemoryError: Java heap space", "The search index was built with 2.1 GB of 2.0 GB. Run %s.", "search", "IndexBuilder.build", 410, "", javaMemory, "", ""},
+	{70, Days, 6, "WARNING", "Deprecated: partner API v2 is switched off on 1 February", "Header Sunset was seen in answer %s.", "payments", "(*Client).do", 97, "SUNSET", "", "", ""},
 }
 
 // trouble plans one fault of the day and what follows from it.
@@ -73,9 +74,20 @@ func (g *generator) fail(f fault) *audit.Event {
 		"module", f.module, "function_name", f.function, "line_number", fmt.Sprint(f.line), "error_code", f.code,
 		"stack_trace", strings.ReplaceAll(f.trace, "%s", request), "request_id", request)
 	e.Set("metadata", fmt.Sprintf(`{"release":%d,"host":"web-%d","environment":"production"}`, g.release+g.age()/7, 1+g.IntN(3)))
-	if g.chance(2) {
-		p := g.customer()
-		(&session{person: p, key: g.hex(32)}).context(e, request)
+	switch f.met {
+	case customers:
+		(&session{person: g.customer(), key: g.hex(32)}).context(e, request)
+	case "":
+		if f.kind == "SECURITY" {
+			e.Set("ip_address", fmt.Sprintf("203.0.113.%d", 1+g.IntN(254)))
+		}
+	default:
+		p := g.employee(f.met)
+		s := g.sessions[p.name]
+		if s == nil {
+			s = &session{person: p}
+		}
+		s.context(e, request)
 	}
 	g.resolve(e, f)
 	return e
@@ -84,22 +96,28 @@ func (g *generator) fail(f fault) *audit.Event {
 // age is how many days the trail is old at the present moment.
 func (g *generator) age() int { return int(g.now.Sub(g.start) / (24 * time.Hour)) }
 
-// resolve marks most old events of a fault that somebody fixed.
+// resolve marks most old events of a fault as dealt with: when its fix went
+// out, or when somebody came to it.
 func (g *generator) resolve(e *audit.Event, f fault) {
-	if f.fix == "" || g.chance(5) {
+	at, note := g.now.Add(g.between(40*time.Minute, 9*24*time.Hour)), f.fix
+	switch {
+	case f.fix == "":
+		note = pick(g, "Known, tracked as SHOP-1423", "Looked at it: nothing to do", "Customer informed", "Happens under load, see the capacity plan")
+	case f.to < Days:
+		at = g.start.AddDate(0, 0, f.to).Add(-g.within(20 * time.Hour))
+	}
+	if g.chance(12) || at.Before(g.now) || !at.Before(g.until) {
 		return
 	}
-	at := g.start.AddDate(0, 0, f.to).Add(-g.within(20 * time.Hour)) // when the fix went out
-	if f.to == Days {
-		at = g.now.Add(g.between(20*time.Minute, 60*time.Hour))
-	}
-	if at.Before(g.now) || !at.Before(g.until) {
-		return
-	}
+	g.resolved(e, at, pick(g, g.staff[engineers]...).name, note)
+}
+
+// resolved says that somebody resolved an event.
+func (g *generator) resolved(e *audit.Event, at time.Time, by, note string) {
 	e.Set("resolved", "true")
 	e.Set("resolved_at", audit.FormatTime(at))
-	e.Set("resolved_by", pick(g, g.staff[engineers]...).name)
-	e.Set("resolution_note", f.fix)
+	e.Set("resolved_by", by)
+	e.Set("resolution_note", note)
 }
 
 const pythonKeyError = `Traceback (most recent call last):
