@@ -135,11 +135,13 @@ func (o overview) activity(page *templates.DashboardPage) error {
 	if err != nil {
 		return err
 	}
-	by := bars(o.now.AddDate(0, 0, -o.days), o.now)
+	from, to := o.now.In(o.zone).AddDate(0, 0, -o.days), o.now.In(o.zone)
+	by := bars(from, to)
 	line, err := sel.Timeline(o.Context(), by)
 	if err != nil {
 		return err
 	}
+	line = filled(line, by, from, to)
 	page.Activity = templates.Activity{Title: "What people did", Count: o.count(count, "action"),
 		Histogram: o.histogram(line, by, "actions", func(from, to time.Time) string { return o.list(f.During(from, to)) })}
 	return nil
@@ -228,7 +230,7 @@ func (v *visit) newest(f *query.Filter) (*db.Stored, error) {
 // lateArrivals are the events that were recorded lately and had happened long
 // before: an import, or somebody who writes the past.
 func (o overview) lateArrivals(page *templates.DashboardPage) error {
-	since := start(o.now.In(o.zone).AddDate(0, 0, -7), db.ByDay)
+	since := db.ByDay.Start(o.now.In(o.zone).AddDate(0, 0, -7))
 	q := "recorded:" + since.Format(time.DateOnly) + " before:" + since.AddDate(0, 0, -1).Format(time.DateOnly)
 	if o.user != "" {
 		q += " user:" + query.Quote(o.user)

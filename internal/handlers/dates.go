@@ -9,50 +9,16 @@ import (
 // steps are the levels of the date hierarchy from coarse to fine.
 var steps = []db.Step{db.ByYear, db.ByMonth, db.ByDay, db.ByHour}
 
-// start returns the beginning of the year, month, day or hour that holds t, in
-// the zone of t.
-func start(t time.Time, by db.Step) time.Time {
-	y, m, d := t.Date()
-	switch by {
-	case db.ByYear:
-		return time.Date(y, 1, 1, 0, 0, 0, 0, t.Location())
-	case db.ByMonth:
-		return time.Date(y, m, 1, 0, 0, 0, 0, t.Location())
-	case db.ByDay:
-		return time.Date(y, m, d, 0, 0, 0, 0, t.Location())
-	default:
-		// Not by time.Date: an hour that a clock went through twice has two
-		// beginnings, and only the instant tells them apart.
-		return t.Add(-time.Duration(t.Minute())*time.Minute - time.Duration(t.Second())*time.Second - time.Duration(t.Nanosecond()))
-	}
-}
-
-// following returns the beginning of the year, month, day or hour after the one
-// that begins at t.
-func following(t time.Time, by db.Step) time.Time {
-	y, m, d := t.Date()
-	switch by {
-	case db.ByYear:
-		return time.Date(y+1, 1, 1, 0, 0, 0, 0, t.Location())
-	case db.ByMonth:
-		return time.Date(y, m+1, 1, 0, 0, 0, 0, t.Location())
-	case db.ByDay:
-		return time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
-	default:
-		return t.Add(time.Hour)
-	}
-}
-
 // enclosing returns the levels whose one year, month, day or hour holds all of
 // lo to hi, coarse first, and whether the last of them is exactly that range.
 func enclosing(lo, hi time.Time) (levels []db.Step, exact bool) {
 	last := hi.Add(-time.Microsecond)
 	for _, by := range steps {
-		if !start(lo, by).Equal(start(last, by)) {
+		if !by.Start(lo).Equal(by.Start(last)) {
 			break
 		}
 		levels = append(levels, by)
-		if start(lo, by).Equal(lo) && following(lo, by).Equal(hi) {
+		if by.Start(lo).Equal(lo) && by.Next(lo).Equal(hi) {
 			return levels, true
 		}
 	}
@@ -91,8 +57,8 @@ func dayName(t time.Time) string { return t.Format("Monday 2 January 2006") }
 // oddDay says what is unusual about the length of a day, and "" for the usual
 // one of 24 hours.
 func oddDay(t time.Time) string {
-	from := start(t, db.ByDay)
-	switch length := following(from, db.ByDay).Sub(from); {
+	from := db.ByDay.Start(t)
+	switch length := db.ByDay.Next(from).Sub(from); {
 	case length < 24*time.Hour:
 		return plural(int64(length/time.Hour), "hour") + ", clocks went forward"
 	case length > 24*time.Hour:

@@ -59,7 +59,7 @@ func (s *Server) showEvent(kind audit.Kind) func(*visit) (templ.Component, error
 func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error) {
 	local := st.Time().In(v.zone)
 	look := viewOf(st.Kind)
-	day := start(local, db.ByDay)
+	day := db.ByDay.Start(local)
 	changes := diff.New(st.Get("changes"))
 	page := templates.EventPage{
 		ID:       cursorText(st.ID),
@@ -72,7 +72,7 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 		JSONHref: eventPath(st.Kind, st.ID) + ".json",
 	}
 	page.Crumbs = []templates.Link{{Text: look.title(), Href: "/" + st.Kind.Path()},
-		{Text: local.Format("2 January 2006"), Href: v.list(v.everything(st.Kind).During(day, following(day, db.ByDay)))}}
+		{Text: local.Format("2 January 2006"), Href: v.list(v.everything(st.Kind).During(day, db.ByDay.Next(day)))}}
 	if text := st.Get("description"); text != "" {
 		value := textValue(text)
 		page.Lead = &value
@@ -234,7 +234,7 @@ func (v *visit) near(of, st *db.Stored, shared string) *templates.Near {
 	}
 	at := st.Time().In(v.zone)
 	when := at.Format(timeOfDay)
-	if !start(at, db.ByDay).Equal(start(of.Time().In(v.zone), db.ByDay)) {
+	if !db.ByDay.Start(at).Equal(db.ByDay.Start(of.Time().In(v.zone))) {
 		when = v.day(at) + at.Format(" 15:04:05")
 	}
 	d := st.Time().Sub(of.Time())

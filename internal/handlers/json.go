@@ -147,10 +147,6 @@ type bucketJSON struct {
 	Count int64  `json:"count"`
 }
 
-// maxBuckets bounds a timeline: an hour-by-hour answer over decades is a
-// mistake, and nobody could draw it.
-const maxBuckets = 20_000
-
 // timelineData is the date hierarchy under a filter.
 func (s *Server) timelineData(kind audit.Kind) func(*visit) (any, error) {
 	return func(v *visit) (any, error) {
@@ -161,20 +157,6 @@ func (s *Server) timelineData(kind audit.Kind) func(*visit) (any, error) {
 		_, sel, err := v.selection(kind)
 		if err != nil {
 			return nil, err
-		}
-		if by == db.ByHour || by == db.ByDay {
-			// The months say how long it would be before it is made.
-			months, err := sel.Timeline(v.Context(), db.ByMonth)
-			if err != nil {
-				return nil, err
-			}
-			each := 31
-			if by == db.ByHour {
-				each *= 24
-			}
-			if len(months.Buckets)*each > maxBuckets {
-				return nil, refuse(http.StatusBadRequest, "by=%s over %s would be too long an answer; narrow the time", by, plural(int64(len(months.Buckets)), "month"))
-			}
 		}
 		line, err := sel.Timeline(v.Context(), by)
 		if err != nil {

@@ -232,7 +232,7 @@ func (v *visit) covers(newest, oldest time.Time) string {
 	switch {
 	case newest.Equal(oldest):
 		return v.day(newest) + newest.Format(" 15:04")
-	case start(newest, db.ByDay).Equal(start(oldest, db.ByDay)):
+	case db.ByDay.Start(newest).Equal(db.ByDay.Start(oldest)):
 		return v.day(newest) + newest.Format(" 15:04") + " back to " + oldest.Format("15:04")
 	}
 	return v.day(newest) + newest.Format(" 15:04") + " back to " + v.day(oldest) + oldest.Format(" 15:04")
@@ -377,7 +377,7 @@ func (s *Server) jump(kind audit.Kind, list http.HandlerFunc) http.HandlerFunc {
 			if err != nil {
 				return refuse(http.StatusBadRequest, "on=%s is not a date such as 2026-03-28", short(on))
 			}
-			after := max(following(day, db.ByDay).UnixMicro()<<10, 1)
+			after := max(db.ByDay.Next(day).UnixMicro()<<10, 1)
 			http.Redirect(w, v.Request, v.listQuery(kind, v.params.Get("q"), "after", strconv.FormatInt(after, 10), "select", v.params.Get("select")), http.StatusSeeOther)
 			return nil
 		})(w, r)

@@ -159,7 +159,7 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 	var days []templates.StoryDay
 	var day time.Time
 	for _, st := range items {
-		if d := start(st.Time().In(o.zone), db.ByDay); len(days) == 0 || !d.Equal(day) {
+		if d := db.ByDay.Start(st.Time().In(o.zone)); len(days) == 0 || !d.Equal(day) {
 			day = d
 			days = append(days, templates.StoryDay{Label: dayName(d), Note: oddDay(d)})
 		}
@@ -314,7 +314,7 @@ func shorter(v templates.Value) templates.Value {
 // since is when a field was set, as short as it can be said.
 func (o *story) since(t time.Time) string {
 	t = t.In(o.zone)
-	if start(t, db.ByDay).Equal(start(o.now.In(o.zone), db.ByDay)) {
+	if db.ByDay.Start(t).Equal(db.ByDay.Start(o.now.In(o.zone))) {
 		return t.Format("15:04")
 	}
 	return o.day(t)

@@ -56,6 +56,21 @@ func TestBars(t *testing.T) {
 	}
 }
 
+func TestFilled(t *testing.T) {
+	from := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	line := &db.Timeline{Exact: true, Buckets: []db.Bucket{{Start: from.AddDate(0, 0, 9), Count: 3}, {Start: from.AddDate(0, 0, 12), Count: 1}}}
+	got := filled(line, db.ByDay, from, from.AddDate(0, 1, 0)).Buckets
+	if len(got) != 31 || got[9].Count != 3 || got[10].Count != 0 || got[12].Count != 1 || got[0].Start != from || got[30].Start != from.AddDate(0, 0, 30) {
+		t.Errorf("got %v, want the 31 days of March", got)
+	}
+	if got := filled(line, db.ByDay, time.Unix(0, 0).UTC(), from.AddDate(0, 1, 0)).Buckets; len(got) != 22 || got[0].Count != 3 {
+		t.Errorf("got %d steps since the beginning of time, want 22 from the first event on", len(got))
+	}
+	if got := filled(&db.Timeline{}, db.ByDay, from, from.AddDate(0, 1, 0)).Buckets; len(got) != 0 {
+		t.Errorf("got %d steps of nothing", len(got))
+	}
+}
+
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
 		number(0): "0", number(999): "999", number(1000): "1,000", number(48201377): "48,201,377", number(-12345): "-12,345",

@@ -38,12 +38,12 @@ func (t *table) days(items []*db.Stored, stones []db.Tombstone) []templates.Day 
 	var days []templates.Day
 	var current time.Time
 	add := func(at time.Time, row templates.Row) {
-		day := start(at.In(t.zone), db.ByDay)
+		day := db.ByDay.Start(at.In(t.zone))
 		if len(days) == 0 || !day.Equal(current) {
 			current = day
 			days = append(days, templates.Day{
 				Label: dayName(day),
-				Href:  t.list(t.filter.During(day, following(day, db.ByDay))),
+				Href:  t.list(t.filter.During(day, db.ByDay.Next(day))),
 				Note:  oddDay(day),
 			})
 		}

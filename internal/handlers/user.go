@@ -119,8 +119,8 @@ func (p *person) histogramOf() *templates.Histogram {
 			counts[bucket.Start.Unix()] += bucket.Count
 		}
 	}
-	last := start(p.last.In(p.zone), db.ByMonth)
-	for at := start(p.first.In(p.zone), db.ByMonth); !at.After(last); at = following(at, db.ByMonth) {
+	last := db.ByMonth.Start(p.last.In(p.zone))
+	for at := db.ByMonth.Start(p.first.In(p.zone)); !at.After(last); at = db.ByMonth.Next(at) {
 		joint.Buckets = append(joint.Buckets, db.Bucket{Start: at, Count: counts[at.Unix()]})
 	}
 	f := p.by(audit.KindAuditLog, "user", p.name)

@@ -31,7 +31,7 @@ func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templ
 	// All of time: from the years on, finer as long as it makes a readable chart.
 	for !bounded && len(line.Buckets) > 0 {
 		from := line.Buckets[0].Start.In(v.zone)
-		to := following(line.Buckets[len(line.Buckets)-1].Start.In(v.zone), by)
+		to := by.Next(line.Buckets[len(line.Buckets)-1].Start.In(v.zone))
 		finer := bars(from, earlier(to, v.now.In(v.zone)))
 		if finer == "" || slices.Index(steps, finer) <= slices.Index(steps, by) {
 			break
@@ -41,8 +41,42 @@ func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templ
 		}
 		by = finer
 	}
+	if n := len(line.Buckets); n > 0 && !bounded {
+		from, to = line.Buckets[0].Start.In(v.zone), line.Buckets[n-1].Start
+	}
+	line = filled(line, by, from, earlier(to, v.now.In(v.zone)))
 	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.list(f.During(from, to)) })
 	return m, nil
+}
+
+// maxBars is how many steps a drawing has room for.
+const maxBars = 400
+
+// filled is a timeline with all the steps of a range, also those in which
+// nothing happened. Where they would be too many, as in a range that is open on
+// one side and reaches to the beginning of time, it is only those between the
+// first and the last event.
+func filled(line *db.Timeline, by db.Step, from, to time.Time) *db.Timeline {
+	if len(line.Buckets) == 0 {
+		return line
+	}
+	counts := map[int64]int64{}
+	for _, bucket := range line.Buckets {
+		counts[bucket.Start.Unix()] = bucket.Count
+	}
+	first, last := line.Buckets[0].Start.In(from.Location()), line.Buckets[len(line.Buckets)-1].Start
+	for _, at := range []time.Time{by.Start(from), first} {
+		whole := &db.Timeline{Exact: line.Exact, LookedTo: line.LookedTo}
+		for ; at.Before(to) || !at.After(last); at = by.Next(at) {
+			if whole.Buckets = append(whole.Buckets, db.Bucket{Start: at, Count: counts[at.Unix()]}); len(whole.Buckets) > maxBars {
+				break
+			}
+		}
+		if len(whole.Buckets) <= maxBars {
+			return whole
+		}
+	}
+	return line
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -60,8 +94,8 @@ func (v *visit) crumbs(f *query.Filter, from, to time.Time, bounded bool) []temp
 	}
 	levels, exact := enclosing(from, to)
 	for _, by := range levels {
-		begin := start(from, by)
-		crumbs = append(crumbs, templates.Link{Text: stepName(begin, by), Href: v.list(f.During(begin, following(begin, by)))})
+		begin := by.Start(from)
+		crumbs = append(crumbs, templates.Link{Text: stepName(begin, by), Href: v.list(f.During(begin, by.Next(begin)))})
 	}
 	if !exact {
 		crumbs = append(crumbs, templates.Link{Text: v.rangeName(from, to, len(levels))})
@@ -80,7 +114,7 @@ func (v *visit) rangeName(from, to time.Time, levels int) string {
 	case levels >= 1:
 		layout = "2 Jan"
 	}
-	if levels < 3 && (!start(from, db.ByDay).Equal(from) || !start(to, db.ByDay).Equal(to)) && to.Sub(from) < 3*24*time.Hour {
+	if levels < 3 && (!db.ByDay.Start(from).Equal(from) || !db.ByDay.Start(to).Equal(to)) && to.Sub(from) < 3*24*time.Hour {
 		layout += " 15:04"
 	}
 	switch {
@@ -100,10 +134,10 @@ func (v *visit) besides(f *query.Filter, from, to time.Time) (previous, next str
 		return "", ""
 	}
 	by := levels[len(levels)-1]
-	before := start(from.Add(-time.Microsecond), by)
+	before := by.Start(from.Add(-time.Microsecond))
 	previous = v.list(f.During(before, from))
 	if to.Before(v.now) {
-		next = v.list(f.During(to, following(to, by)))
+		next = v.list(f.During(to, by.Next(to)))
 	}
 	return previous, next
 }
@@ -121,7 +155,7 @@ func (v *visit) histogram(line *db.Timeline, by db.Step, what string, href func(
 	var tick time.Time
 	for i, bucket := range line.Buckets {
 		from := bucket.Start.In(v.zone)
-		to := following(from, by)
+		to := by.Next(from)
 		bar := templates.Bar{
 			Label:     stepFullName(from, by),
 			Count:     bucket.Count,
@@ -163,7 +197,7 @@ func a(by db.Step) string {
 func tickName(t, last time.Time, by db.Step, i, n int) string {
 	switch by {
 	case db.ByYear:
-		if n > 12 && t.Year()%5 != 0 && i != 0 {
+		if n > 20 && t.Year()%5 != 0 {
 			return ""
 		}
 		return t.Format("2006")
