@@ -114,14 +114,6 @@ func cut(s string, limit int) string {
 	return strings.TrimRight(string(runes[:limit-1]), " …") + "…"
 }
 
-// andMore joins a first thing and how many others there are.
-func andMore(first string, more int) string {
-	if more <= 0 {
-		return first
-	}
-	return first + " and " + number(int64(more)) + " more"
-}
-
 // sentenceCase makes the first letter upper case.
 func sentenceCase(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
