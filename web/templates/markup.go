@@ -100,7 +100,7 @@ func tickX(i, n int) string {
 }
 
 func tickAnchor(i, n int) string {
-	if n > 3 && float64(i) > 0.92*float64(n) {
+	if n > 3 && float64(i) > 0.88*float64(n) {
 		return "end"
 	}
 	return "start"
@@ -181,4 +181,12 @@ func cellTitle(c Cell) string {
 		return visible(strings.ToValidUTF8(s[:min(len(s), 500)], ""))
 	}
 	return ""
+}
+
+// zoneLine says which zone the times of the page are in.
+func zoneLine(z ZoneMenu) string {
+	if z.Name == "UTC" {
+		return "Times in UTC."
+	}
+	return "Times in " + z.Name + "; point at one for UTC."
 }
