@@ -19,6 +19,7 @@ const module = "github.com/auditadmin/auditadmin"
 var arrows = map[string]string{
 	".":                 "", // schema.sql
 	"audit":             "",
+	"audit/auditdb":     ". audit internal/db",
 	"internal/query":    "audit",
 	"internal/diff":     "audit",
 	"internal/demo":     "audit",

@@ -61,11 +61,7 @@ type Decision struct {
 }
 
 // Appended says what became of the events given to Append.
-type Appended struct {
-	Accepted   int // stored now
-	Duplicates int // were there already, conflicts among them
-	Conflicts  int // were there already with another body
-}
+type Appended = audit.Appended
 
 // Actor is who decides something: the name of an account, and from where.
 type Actor struct {
