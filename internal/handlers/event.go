@@ -63,7 +63,7 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 	changes := diff.New(st.Get("changes"))
 	page := templates.EventPage{
 		ID:       cursorText(st.ID),
-		Headline: upperFirst(teller{}.headline(st.Event)),
+		Headline: teller{}.headline(st.Event),
 		Byline:   joined(", ", local.Format("2 January 2006, 15:04:05")+" ("+offset(local)+")", st.Get("ip_address")),
 		Badges:   v.badgesOf(st),
 		Diff:     changesDiff(changes, st.Get("action")),
@@ -148,15 +148,6 @@ func (v *visit) notesOn(st *db.Stored) []templates.Note {
 			plain("The changes were recorded in a form that cannot be read as fields; they are in the raw JSON.")}})
 	}
 	return notes
-}
-
-// upperFirst begins a sentence with a capital where its first piece is not a
-// name.
-func upperFirst(spans []templates.Span) []templates.Span {
-	if len(spans) > 0 && spans[0].Class == templates.Plain {
-		spans[0].Text = sentenceCase(spans[0].Text)
-	}
-	return spans
 }
 
 // rawOf is the event in JSON, indented.

@@ -156,7 +156,7 @@ func TestSentence(t *testing.T) {
 		{audit.KindLoginAttempt, map[string]string{"status": "BLOCKED"}, "A client without a name was blocked"},
 		{audit.KindDataExport, map[string]string{"username": "bob", "export_type": "orders", "file_format": "csv"}, "bob exported orders as csv"},
 		{audit.KindDataExport, map[string]string{"username": "bob", "export_type": "orders", "metadata": `{"completed":false}`}, "bob exported orders, broken off"},
-		{audit.KindSystemEvent, map[string]string{"title": "deadlock detected"}, "Deadlock detected"},
+		{audit.KindSystemEvent, map[string]string{"title": "deadlock detected"}, "deadlock detected"},
 	} {
 		e := audit.NewEvent(test.kind)
 		for name, value := range test.fields {

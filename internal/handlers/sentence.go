@@ -154,8 +154,8 @@ func (t teller) what(e *audit.Event, named bool) []templates.Span {
 	return t.text(e.Get("title"), templates.Plain, titleLimit)
 }
 
-// headline is the whole sentence, with its subject. A name stays as it is
-// written, also at the beginning.
+// headline is the whole sentence, with its subject. What was recorded,
+// such as a name or a title, stays as it is written, also at the beginning.
 func (t teller) headline(e *audit.Event) []templates.Span {
 	if e.Kind == audit.KindSystemEvent {
 		return t.what(e, true)
@@ -174,7 +174,7 @@ func (t teller) headline(e *audit.Event) []templates.Span {
 // sentence is the headline as one text, for the title of a window.
 func sentence(e *audit.Event) string {
 	var b strings.Builder
-	for _, s := range upperFirst(teller{}.headline(e)) {
+	for _, s := range (teller{}).headline(e) {
 		switch s.Class {
 		case templates.Arrow:
 			b.WriteString(" → ")

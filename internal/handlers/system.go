@@ -260,7 +260,7 @@ func (s *Server) confirmPage(v *visit, sel *db.Selection, f *query.Filter, text,
 	page = templates.ConfirmPage{
 		Crumbs:   []templates.Link{{Text: viewOf(f.Kind).title(), Href: "/" + f.Kind.Path()}, {Text: "Resolve", Current: true}},
 		Headline: "Resolve " + plural(count.Value, "system event") + "?",
-		Lead:     []templates.Span{plain("These are "), strong(f.Sentence()), plain(", as they were recorded up to entry #" + number(sel.UpTo()) + ". What comes in later is not touched, and what is resolved already stays as it is.")},
+		Lead:     []templates.Span{strong(f.Sentence()), plain(", as they were recorded up to entry #" + number(sel.UpTo()) + ". What comes in later is not touched, and what is resolved already stays as it is.")},
 		Query:    f.String(),
 		Form: templates.NoteForm{Action: "/" + f.Kind.Path() + "/resolve", Field: "note", Label: "What was the cause, and what was done?", Hint: "It is written to each of them.",
 			Text: text, Error: problem, Button: "Resolve " + number(count.Value), Icon: templates.IconTick,
