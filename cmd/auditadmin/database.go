@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
@@ -47,6 +49,17 @@ var (
 	existing = db.Options{MustExist: true}
 	creating = db.Options{}
 )
+
+// record stores an event about what the command did, also after somebody
+// interrupted it.
+func (p *process) record(store *db.Store, e *audit.Event) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 5*time.Second)
+	defer cancel()
+	if err := store.Record(ctx, db.CommandLine(p.user), e); err != nil {
+		return fmt.Errorf("record what was done: %w", err)
+	}
+	return nil
+}
 
 // kindFlag chooses one of the four kinds.
 type kindFlag struct {

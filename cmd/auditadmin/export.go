@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
@@ -70,12 +68,7 @@ func (c *exportCommand) record(p *process, store *db.Store, f *query.Filter, row
 	e.Set("file_size", strconv.FormatInt(bytes, 10))
 	e.Set("filters_applied", asJSON(map[string]any{"q": f.String(), "kind": c.Kind, "tz": f.Zone.String()}))
 	e.Set("metadata", asJSON(map[string]any{"completed": failed == nil}))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 5*time.Second)
-	defer cancel()
-	if err := store.Record(ctx, db.CommandLine(p.user), e); err != nil {
-		return fmt.Errorf("record the export: %w", err)
-	}
-	return nil
+	return p.record(store, e)
 }
 
 // meter counts the bytes that go through it.

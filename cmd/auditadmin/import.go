@@ -1,8 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +46,9 @@ func (c *importCommand) Run(p *process) error {
 		}
 		if recorded := c.record(p, store, sum, err); err == nil {
 			err = recorded
+		}
+		for _, reason := range slices.Sorted(maps.Keys(sum.Reasons)) {
+			p.say("ignored %d: %s", sum.Reasons[reason], reason)
 		}
 		p.say("%s", line(sum))
 		if err == nil && bad > 0 {
@@ -139,10 +142,7 @@ func (c *importCommand) record(p *process, store *db.Store, sum format.Summary, 
 		"files": c.Files, "format": c.Format, "masked": !c.NoMask, "completed": failed == nil,
 		"read": sum.Read, "stored": sum.Stored, "duplicates": sum.Duplicates, "conflicts": sum.Conflicts, "skipped": sum.Skipped, "ignored": sum.Ignored,
 	}))
-	if err := store.Record(p.ctx, db.CommandLine(p.user), e); err != nil && !errors.Is(failed, p.ctx.Err()) {
-		return fmt.Errorf("record the import: %w", err)
-	}
-	return nil
+	return p.record(store, e)
 }
 
 // line says in one line what became of an import.
