@@ -3,6 +3,8 @@ package db
 import (
 	"cmp"
 	"context"
+	"iter"
+	"math"
 	"slices"
 	"time"
 
@@ -74,80 +76,96 @@ func (sel *Selection) facet(ctx context.Context, f query.Field, top int) (Facet,
 }
 
 // mostFrequent returns the top values, most frequent first, and how many others
-// there are.
-func mostFrequent(values []FacetValue, top int) ([]FacetValue, int) {
+// there are. Of a hundred thousand values only a few are wanted, so it keeps
+// those in order and passes over the rest.
+func mostFrequent(values iter.Seq[FacetValue], top int) (best []FacetValue, more int) {
 	order := func(a, b FacetValue) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
 	}
-	if len(values) <= 4*top {
-		slices.SortFunc(values, order)
-		more := max(len(values)-top, 0)
-		return values[:len(values)-more], more
+	if top >= allValues {
+		best = slices.SortedFunc(values, order)
+		return best, 0
 	}
-	// Of thousands only a few are wanted: keep those, in order, and pass over
-	// the rest.
-	best := make([]FacetValue, 0, top+1)
-	for _, v := range values {
-		if len(best) == top && order(v, best[top-1]) > 0 {
+	for v := range values {
+		more++
+		if len(best) == top && (top == 0 || order(v, best[top-1]) > 0) {
 			continue
 		}
 		at, _ := slices.BinarySearchFunc(best, v, order)
 		best = slices.Insert(best, at, v)
 		best = best[:min(len(best), top)]
 	}
-	return best, len(values) - len(best)
+	return best, more - len(best)
 }
+
+// allValues asks a facet for every value it has.
+const allValues = math.MaxInt
 
 // stateNames says the codes of resolved as is: does.
 var stateNames = map[string]string{"0": "unresolved", "1": "resolved"}
 
 // countValues counts the values of a field, in no order. Where a field has two
 // columns, a user's name and id, the first one that is not empty counts.
-func (sel *Selection) countValues(m *matched, f query.Field) []FacetValue {
+func (sel *Selection) countValues(m *matched, f query.Field) iter.Seq[FacetValue] {
 	columns := make([]int, len(f.Columns))
-	byCode := make([][]int64, len(f.Columns))
+	counts := make([][]int64, len(f.Columns))
 	for i, field := range f.Columns {
 		columns[i] = sel.kind.index[field]
-		byCode[i] = make([]int64, sel.kind.dicts[columns[i]].size())
+		counts[i] = make([]int64, sel.kind.dicts[columns[i]].size())
 	}
 	for i, s := range sel.view.segments {
-		codes := s.codes[columns[0]]
-		if len(columns) == 1 {
-			m.sets[i].each(func(row int) { byCode[0][codes[row]]++ })
+		if codes := s.codes[columns[0]]; len(columns) == 1 {
+			m.sets[i].each(func(row int) { counts[0][codes[row]]++ })
 			continue
 		}
 		m.sets[i].each(func(row int) {
 			for c, column := range columns {
 				if code := s.codes[column][row]; code != 0 || c == len(columns)-1 {
-					byCode[c][code]++
+					counts[c][code]++
 					return
 				}
 			}
 		})
 	}
-	var values []FacetValue
-	at := map[string]int{} // where a text of the first column stands
-	for i, counts := range byCode {
-		texts := sel.kind.dicts[columns[i]].all()
-		for code, n := range counts {
+	texts := make([][]string, len(columns))
+	for i, column := range columns {
+		texts[i] = sel.kind.dicts[column].all()
+	}
+	if len(columns) > 1 {
+		sel.foldInto(columns[0], counts, texts)
+	}
+	return func(yield func(FacetValue) bool) {
+		for i := range counts {
+			for code, n := range counts[i] {
+				if n == 0 {
+					continue
+				}
+				text := texts[i][code]
+				if f.Class == query.ClassState {
+					text = stateNames[text]
+				}
+				if !yield(FacetValue{text, n}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// foldInto moves the counts of the further columns whose text the first one has
+// too over to it, so that no value is named twice.
+func (sel *Selection) foldInto(first int, counts [][]int64, texts [][]string) {
+	for i := 1; i < len(counts); i++ {
+		for code, n := range counts[i] {
 			if n == 0 {
 				continue
 			}
-			text := texts[code]
-			if f.Class == query.ClassState {
-				text = stateNames[text]
+			if same, ok := sel.kind.dicts[first].lookup(texts[i][code]); ok && int(same) < len(counts[0]) {
+				counts[0][same] += n
+				counts[i][code] = 0
 			}
-			if len(columns) > 1 {
-				if known, ok := at[text]; ok {
-					values[known].Count += n
-					continue
-				}
-				at[text] = len(values)
-			}
-			values = append(values, FacetValue{text, n})
 		}
 	}
-	return values
 }
 
 // Timeline counts the selection's events by steps of civil time in the filter's
@@ -298,7 +316,7 @@ func (s *Store) Values(ctx context.Context, kind audit.Kind, key, prefix string,
 	if err != nil {
 		return nil, err
 	}
-	facet, err := sel.Facet(ctx, key, 1<<30)
+	facet, err := sel.Facet(ctx, key, allValues)
 	if err != nil {
 		return nil, err
 	}

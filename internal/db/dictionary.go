@@ -58,6 +58,24 @@ func (d *dictionary) code(text string) uint32 {
 	return c
 }
 
+// lookup returns the code of a text, if it has one.
+func (d *dictionary) lookup(text string) (uint32, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.lookupLocked(text)
+}
+
+func (d *dictionary) lookupLocked(text string) (uint32, bool) {
+	c, ok := d.first[query.Fold(text)]
+	for ok && d.texts[c] != text {
+		if d.next[c] == 0 {
+			return 0, false
+		}
+		c = d.next[c]
+	}
+	return c, ok
+}
+
 // size is how many codes there are.
 func (d *dictionary) size() int {
 	d.mu.RLock()
@@ -85,16 +103,8 @@ func (d *dictionary) matching(values []query.Value, codes map[uint32]bool) {
 				}
 			}
 		case v.Exact:
-			if c, ok := d.first[query.Fold(v.Text)]; ok {
-				for {
-					if d.texts[c] == v.Text {
-						codes[c] = true
-					}
-					if d.next[c] == 0 {
-						break
-					}
-					c = d.next[c]
-				}
+			if c, ok := d.lookupLocked(v.Text); ok {
+				codes[c] = true
 			}
 		case v.Prefix:
 			for c, text := range d.texts {

@@ -30,7 +30,7 @@ func (s *Store) Summary(ctx context.Context, days int, user string) (Summary, er
 		}
 		field, _ := query.Lookup(kind, key)
 		byValue := map[string]int64{}
-		for _, v := range sel.countValues(m, field) {
+		for v := range sel.countValues(m, field) {
 			byValue[v.Value] = v.Count
 		}
 		return byValue, m.count, nil
