@@ -132,7 +132,7 @@ type Bucket struct {
 }
 
 // Timeline is the number of events in each step of time, oldest first. Steps
-// without events between the first and the last are present with a zero.
+// without events are left out; Fill puts them in.
 type Timeline struct {
 	Buckets  []Bucket
 	Exact    bool
