@@ -94,7 +94,6 @@ func Rules() []Rule {
 		{Method: "GET", Pattern: "/users", Right: Viewer, Does: "read what a user did"},
 		{Method: "GET", Pattern: "/query-help", Right: Viewer, Does: "read the help on queries"},
 		{Method: "GET", Pattern: "/suggest.json", Right: Viewer, Token: ScopeRead, Does: "complete a query"},
-		{Method: "POST", Pattern: "/settings/timezone", Right: Viewer, Does: "choose a time zone"},
 		{Method: "GET", Pattern: "/account/password", Right: Viewer, Does: "change their password"},
 		{Method: "POST", Pattern: "/account/password", Right: Viewer, Does: "change their password"},
 	}
@@ -132,7 +131,6 @@ func kindRules(kind audit.Kind) []Rule {
 	return append(rules,
 		Rule{Method: "POST", Pattern: path + "/delete", Right: Superuser, Does: "delete " + kind.Plural()},
 		Rule{Method: "POST", Pattern: path + "/{id}/delete", Right: Superuser, Does: "delete " + kind.Plural()},
-		Rule{Method: "POST", Pattern: path + "/{id}/redact", Right: Superuser, Does: "redact " + kind.Plural()},
 	)
 }
 
