@@ -103,6 +103,13 @@ func (g *Gate) flush(ctx context.Context, now time.Time) {
 	}
 }
 
+// Fold stores one event for what happens again and again under a key: at once
+// the first time, and then once a minute for the count of what followed. Run
+// stores what is left.
+func (g *Gate) Fold(ctx context.Context, key string, store func(ctx context.Context, count int) error) error {
+	return g.refused.add(context.WithoutCancel(ctx), key, g.store.Now(), store)
+}
+
 // record stores an event of the gate's own, also where the caller has gone.
 func (g *Gate) record(ctx context.Context, by db.Actor, e *audit.Event) error {
 	return g.store.Record(context.WithoutCancel(ctx), by, e)

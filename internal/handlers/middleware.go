@@ -35,8 +35,8 @@ func (v *visit) requestID() string { return middleware.GetReqID(v.Context()) }
 // actor is who decides what the request asks for.
 func (v *visit) actor() db.Actor { return authz.ActorOf(v.Request) }
 
-// watch counts and times every answer, and records the slow ones. Exports take
-// as long as they take and are not slow.
+// watch counts and times every answer, and records the slow ones. Exports and
+// bodies of events take as long as they take and are not slow.
 func (s *Server) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.Now()
@@ -56,7 +56,7 @@ func (s *Server) watch(next http.Handler) http.Handler {
 				key.status = http.StatusOK
 			}
 			s.metrics.end(key, took)
-			if took > slowPage && !strings.HasSuffix(r.URL.Path, ".csv") && !strings.HasSuffix(r.URL.Path, ".ndjson") {
+			if took > slowPage && !strings.HasSuffix(r.URL.Path, ".csv") && !strings.HasSuffix(r.URL.Path, ".ndjson") && !strings.HasPrefix(r.URL.Path, "/api/") {
 				s.metrics.wasSlow()
 				s.recordOwn(r, "PERFORMANCE", "Slow page: "+key.method+" "+key.pattern+" took "+took.Round(10*time.Millisecond).String(), "",
 					map[string]any{"route": key.pattern, "milliseconds": took.Milliseconds(), "q": cut(r.URL.Query().Get("q"), 1000)})

@@ -52,6 +52,7 @@ type Server struct {
 	assets  templates.Assets
 	version string // with that of the database
 	metrics *metrics
+	ingest  *ingest
 	router  chi.Router
 }
 
@@ -80,6 +81,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		metrics: newMetrics(c.Now()),
 	}
 	s.gate = authz.NewGate(c.Store, authz.Options{Policy: s.policy, PublicURL: c.PublicURL, KDF: c.KDF, Log: c.Log, Refuse: s.refused})
+	if s.ingest, err = newIngest(ctx, s); err != nil {
+		return nil, fmt.Errorf("make the server: %w", err)
+	}
 	s.router = s.routes()
 	return s, nil
 }
@@ -105,6 +109,8 @@ func (s *Server) routes() chi.Router {
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.readyz)
 	r.Get("/metrics", s.answer(s.showMetrics))
+
+	r.Post("/api/v1/events", s.ingest.ServeHTTP)
 
 	r.Get("/login", s.answer(s.showLogin))
 	r.Post("/login", s.answer(s.login))
