@@ -234,7 +234,7 @@ func TestIngestTakes(t *testing.T) {
 	s := newSite(t)
 	head, tail := `{"kind":"audit_log","action":"VIEW","reason":"`, `"}`
 	full := func(n int) string { return head + strings.Repeat("x", n) + tail }
-	edge := `{"kind":"audit_log","action":"VIEW","reason":"` + strings.Repeat("a", audit.MaxField-44) + `","metadata":"` + strings.Repeat("b", audit.MaxField-44) + `","changes":{"c":"` + strings.Repeat("c", audit.MaxField-44) + `"},"object_repr":"`
+	edge := `{"kind":"audit_log","action":"VIEW","reason":"` + strings.Repeat("a", audit.MaxField-20) + `","metadata":"` + strings.Repeat("b", audit.MaxField-20) + `","changes":{"c":"` + strings.Repeat("c", audit.MaxField-20) + `"},"object_repr":"`
 	edge += strings.Repeat("d", audit.MaxEvent-len(edge)-2) + `"}`
 	for _, test := range []struct {
 		name, body string
