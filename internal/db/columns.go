@@ -123,11 +123,11 @@ func (s *Store) refresh(ctx context.Context) error {
 	if head.Int64 <= c.head.Load() {
 		return nil
 	}
-	tx, err := s.ro.BeginTxx(ctx, nil)
+	tx, end, err := begin(ctx, s.ro)
 	if err != nil {
 		return fmt.Errorf("read the ledger: %w", s.dialect.classify(err))
 	}
-	defer tx.Rollback()
+	defer end()
 	if err := c.load(ctx, tx); err != nil {
 		return fmt.Errorf("read the ledger: %w", s.dialect.classify(err))
 	}

@@ -158,7 +158,19 @@ func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []
 		return 0, err
 	}
 	s.texts.forget()
+	s.scrub(ctx)
 	return len(ids), nil
+}
+
+// scrub takes the deleted text out of the log too. Where a reader is in the way
+// for long it is left to the next deletion or to the log's own turn: the events
+// are gone from every answer already.
+func (s *Store) scrub(ctx context.Context) {
+	for range 4 {
+		if gone, err := s.dialect.scrub(ctx, s.rw); gone || err != nil {
+			return
+		}
+	}
 }
 
 func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string, reader *textReader, mark int64) error {

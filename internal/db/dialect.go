@@ -32,6 +32,10 @@ type dialect interface {
 	// of them may not hold the text they were cut from.
 	candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, limit int) ([]int64, error)
 
+	// scrub takes what was deleted out of what the engine keeps beside its data,
+	// and reports whether all of it is gone.
+	scrub(ctx context.Context, writer *sqlx.DB) (bool, error)
+
 	// indexText and unindexText add and take away the searchable text of one
 	// event; to take it away the same text must be given.
 	indexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
 )
@@ -122,11 +120,11 @@ func (s *Store) indexSlice(ctx context.Context, kind audit.Kind, limit int) (don
 // unindexed reads, in one snapshot, the next events without an entry in the
 // text index.
 func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark, head int64, rows []textRow, err error) {
-	var tx *sqlx.Tx
-	if tx, err = s.ro.BeginTxx(ctx, nil); err != nil {
+	tx, end, err := begin(ctx, s.ro)
+	if err != nil {
 		return 0, 0, nil, err
 	}
-	defer tx.Rollback()
+	defer end()
 	if mark, err = searchMark(ctx, tx, kind); err != nil {
 		return 0, 0, nil, err
 	}

@@ -311,6 +311,14 @@ func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kin
 	return seqs, err
 }
 
+// scrub writes the log back into the file, where secure_delete has overwritten
+// the rows, and empties it. A page that is being read can keep it from that.
+func (sqliteDialect) scrub(ctx context.Context, writer *sqlx.DB) (bool, error) {
+	var busy, pages, moved int
+	err := writer.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+	return busy == 0, err
+}
+
 func (sqliteDialect) indexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error {
 	_, err := tx.ExecContext(ctx, sqliteSearch[kind].insert, seq, text)
 	return err

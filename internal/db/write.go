@@ -85,11 +85,11 @@ func (s *Store) deadline(ctx context.Context) time.Time {
 }
 
 func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error {
-	inner, err := s.rw.BeginTxx(ctx, nil)
+	inner, end, err := begin(ctx, s.rw)
 	if err != nil {
 		return err
 	}
-	defer inner.Rollback()
+	defer end()
 	tx := &writeTx{Tx: inner, ctx: context.WithoutCancel(ctx), store: s, kinds: map[audit.Kind]*kindTail{}}
 	var last string
 	err = inner.QueryRowxContext(tx.ctx, "SELECT seq, recorded_at FROM ledger ORDER BY seq DESC LIMIT 1").Scan(&tx.seq, &last)
@@ -111,6 +111,26 @@ func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error
 		s.wakeIndexer()
 	}
 	return nil
+}
+
+// begin begins a transaction and returns what ends it, without effect if it was
+// committed. Waiting for a connection ends with the context; what was begun does
+// not, since database/sql would roll it back behind our back, and the connection
+// would be in use for some time after we are done with it.
+func begin(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error) {
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	tx, err = conn.BeginTxx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return tx, func() {
+		tx.Rollback()
+		conn.Close()
+	}, nil
 }
 
 // decide adds an entry of the ledger that somebody decided.
