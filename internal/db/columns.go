@@ -145,6 +145,7 @@ func (c *columns) load(ctx context.Context, tx *sqlx.Tx) error {
 	if err := tx.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 		return err
 	}
+	views := map[audit.Kind]*view{} // shown when all are there: a try that failed half way is made again
 	for _, kind := range audit.Kinds() {
 		k := c.kinds[kind]
 		news, err := k.read(ctx, tx, known, head)
@@ -167,7 +168,10 @@ func (c *columns) load(ctx context.Context, tx *sqlx.Tx) error {
 		for _, ch := range changes {
 			v.change(k, ch)
 		}
-		k.view.Store(v)
+		views[kind] = v
+	}
+	for kind, v := range views {
+		c.kinds[kind].view.Store(v)
 	}
 	c.head.Store(head)
 	return nil

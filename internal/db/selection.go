@@ -158,6 +158,9 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 	for _, c := range walking {
 		h := sel.store.texts.get(c.needle.key)
 		h.mu.Lock()
+		if len(h.checked) > 8*shortBudget {
+			clear(h.checked) // before it is asked, or what it knew would count as no
+		}
 		var ask []rowPlace
 		for _, p := range rows {
 			if _, ok := h.checked[p.seq(sel.view)]; !ok {
@@ -168,9 +171,6 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 		if err != nil {
 			h.mu.Unlock()
 			return nil, fmt.Errorf("search text: %w", sel.store.dialect.classify(err))
-		}
-		if len(h.checked) > 8*shortBudget {
-			clear(h.checked)
 		}
 		now := make(map[rowPlace]bool, len(ask))
 		for i, p := range ask {
