@@ -20,6 +20,7 @@ var arrows = map[string]string{
 	".":                 "", // schema.sql
 	"audit":             "",
 	"audit/auditdb":     ". audit internal/db",
+	"audit/geo":         "audit",
 	"internal/query":    "audit",
 	"internal/diff":     "audit",
 	"internal/demo":     "audit",
