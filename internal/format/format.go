@@ -41,6 +41,8 @@ var formats = []Format{
 		read: readDjango},
 	{Name: "cloudtrail", Doc: `AWS CloudTrail: delivered {"Records":[…]} files, or one record a line`,
 		read: readCloudTrail},
+	{Name: "accesslog", Doc: "access logs of Apache, nginx and their like: attacks and scans become security events, other lines are ignored",
+		read: readAccessLog},
 	{Name: "csv", Doc: "a table with one row an event, for spreadsheets",
 		Media: "text/csv; charset=utf-8", write: newCSVWriter},
 }
