@@ -1,6 +1,9 @@
 package demo
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // things is everything that the shop keeps in its database, and what is done
 // with it. A new type of object is one more entry here.
@@ -32,7 +35,7 @@ func things() []*thing {
 			{"on_sale", fixed(false), toggle},
 			{"status", oneOf("draft", "published", "published", "published"), after("draft>published published>archived archived>published")},
 			{"description", prose, revise},
-			{"seo_title", product, again(product)},
+			{"seo_title", oneOf(claims...), otherOf(claims...)},
 			{"attributes", attributes, refine},
 			{"tags", labels("kitchen", "gift", "oven-safe", "handmade", "new", "last chance"), relabel("kitchen", "gift", "oven-safe", "handmade", "new", "last chance")},
 			{"weight_g", number(180, 5200), shift(60)},
@@ -142,7 +145,7 @@ func things() []*thing {
 			{"DELETE", marketing, 2, "", []string{"Never used"}, nil},
 		}},
 		{contentType: "customers.customer", title: titled("%s", "full_name"), limit: 6000, fields: []field{
-			{"full_name", people, again(people)},
+			{"full_name", people, rename},
 			{"email", mailbox, again(mailbox)},
 			{"phone", phone, again(phone)},
 			{"language", oneOf("de", "de", "en", "fr", "pl", "ja"), otherOf("de", "en", "fr", "pl", "ja")},
@@ -324,6 +327,8 @@ func (o *object) set(name string, v any) {
 
 var suppliers = []any{"Solinger Stahlwerk", "Atelier Dubois", "Kiln & Co.", "Nordic Wood AB", "Rame Torino", "京都陶器"}
 
+var claims = []any{"Handmade kitchenware | Fennel & Fig", "Made in Solingen | Fennel & Fig", "Buy once, keep for life | Fennel & Fig", "Free delivery from 49 € | Fennel & Fig"}
+
 var subjects = []any{
 	"Lid arrived chipped", "Where is my parcel?", "Wrong item in the box", "Invoice for my company", "Charged twice", "Can I change the address?",
 	"Voucher is not accepted", "Thank you!", "Pan sticks after a week", "Retoure: falsche Größe", "¿Es apto para inducción?",
@@ -373,6 +378,13 @@ func risk(g *generator) any {
 
 func pageMeta(g *generator) any {
 	return map[string]any{"description": pick(g, phrases...), "robots": "index,follow"}
+}
+
+// rename gives somebody another family name.
+func rename(g *generator, old any) any {
+	full, _ := old.(string)
+	first, _, _ := strings.Cut(full, " ")
+	return first + " " + pick(g, lastNames...)
 }
 
 func mailbox(g *generator) any {
