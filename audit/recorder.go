@@ -50,11 +50,13 @@ type Recorder struct {
 	logs   logQueue
 
 	views   atomic.Uint64
-	lost    lost
+	lost    atomic.Int64 // events that could not be stored, until the sink can be told so
+	away    away
+	using   sync.RWMutex    // held for reading by whoever records
+	closed  bool            // under using
 	closing context.Context // of the work in the background
 	close   context.CancelFunc
 	workers sync.WaitGroup
-	closed  atomic.Bool
 }
 
 // New returns a recorder that stores in sink. It needs either SpoolDir or
@@ -162,7 +164,9 @@ func (r *Recorder) recordTyped(ctx context.Context, e *Event, err error) error {
 // what it did. SinkTimeout bounds how long it takes. Only where the spool is
 // full, and is to Block, it waits for as long as ctx lets it.
 func (r *Recorder) Record(ctx context.Context, events ...*Event) error {
-	if r.closed.Load() {
+	r.using.RLock()
+	defer r.using.RUnlock()
+	if r.closed {
 		return r.failed(len(events), fmt.Errorf("record: %w", ErrClosed))
 	}
 	ready, err := r.prepare(ctx, events)
@@ -272,7 +276,11 @@ func (r *Recorder) store(ctx context.Context, events []*Event) error {
 	if r.spool != nil {
 		return r.storeOrSpool(ctx, events)
 	}
-	return r.storeNow(ctx, events)
+	err := r.storeNow(ctx, events)
+	if err != nil && !errors.Is(err, ErrRejected) {
+		r.lost.Add(int64(len(events)))
+	}
+	return err
 }
 
 // storeNow gives events to the sink, once.
@@ -284,6 +292,9 @@ func (r *Recorder) storeNow(ctx context.Context, events []*Event) error {
 		return err
 	}
 	r.counts.store(stored)
+	if r.lost.Load() > 0 {
+		r.reportLost(ctx)
+	}
 	return nil
 }
 
@@ -291,11 +302,15 @@ func (r *Recorder) storeNow(ctx context.Context, events []*Event) error {
 // delivers what waits in the spool for as long as ctx lets it. What is left then
 // stays on disk for the next start, and Close says how much that is.
 func (r *Recorder) Close(ctx context.Context) error {
-	if r.closed.Swap(true) {
+	r.logs.close(ctx)
+	r.close() // nobody waits for room any more, and everything under way comes to its end
+	r.using.Lock()
+	closed := r.closed
+	r.closed = true
+	r.using.Unlock()
+	if closed {
 		return nil
 	}
-	r.logs.close(ctx)
-	r.close()
 	r.workers.Wait()
 	if r.spool == nil {
 		return nil
