@@ -10,7 +10,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null)
 EVENTS      ?= 20000
 
-.PHONY: build run demo test check vet generated race bench chromium clean
+.PHONY: build run demo example test check vet generated race bench chromium clean
 
 build: ## compiles bin/auditadmin
 	go build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o bin/auditadmin ./cmd/auditadmin
@@ -20,6 +20,10 @@ run: build ## serves ./audit.db
 
 demo: build ## fills a throw-away database with believable events and serves it
 	bin/auditadmin demo --events $(EVENTS)
+
+example: build ## runs a small shop that audits itself, and auditadmin beside it
+	go build -trimpath -o bin/shop ./examples/shop
+	examples/shop/run.sh
 
 test: chromium ## everything: unit, store, pages, commands, browser
 	go test -timeout 20m ./...
@@ -32,7 +36,7 @@ vet:
 
 # What templ generates is committed, so that nobody needs templ to build.
 generated:
-	@test -z "$$(gofmt -l audit cmd internal web *.go)" || { gofmt -l audit cmd internal web *.go; echo "run gofmt -w on these files" >&2; exit 1; }
+	@test -z "$$(gofmt -l audit cmd examples internal web *.go)" || { gofmt -l audit cmd examples internal web *.go; echo "run gofmt -w on these files" >&2; exit 1; }
 	@before=$$(find web -name '*_templ.go' -exec sha256sum {} + | sort); \
 	go tool templ generate -path web/templates >/dev/null 2>&1 || { echo "templ generate failed: run it by hand" >&2; exit 1; }; \
 	after=$$(find web -name '*_templ.go' -exec sha256sum {} + | sort); \

@@ -33,6 +33,7 @@ var arrows = map[string]string{
 	"internal/handlers": "audit internal/query internal/diff internal/db internal/authz internal/format web/templates web/static",
 	"cmd/auditadmin":    ". audit internal/query internal/demo internal/db internal/authz internal/format internal/handlers",
 	"internal/need":     "",
+	"examples/shop":     "audit audit/auditdb audit/gormaudit",
 }
 
 // onlyStandard are the packages that may import nothing but the standard
