@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,8 +51,7 @@ type DetectorOptions struct {
 // A Detector finds attacks and scans among requests. It is safe for concurrent
 // use. It remembers no more than how often an address failed lately.
 type Detector struct {
-	rules   []Rule
-	regexps []*regexp.Regexp // nil for a rule without a pattern
+	looks   []compiled
 	other   map[string]*Rule
 	needles *needles
 	skip    map[string]bool
@@ -61,11 +61,16 @@ type Detector struct {
 	visitors *visitors // guarded by mu
 }
 
+// compiled is one look of a rule.
+type compiled struct {
+	rule    *Rule
+	pattern *regexp.Regexp // nil where a needle is enough
+}
+
 // NewDetector returns a detector of all rules but the ignored ones. It fails
 // where an ignored rule does not exist.
 func NewDetector(o DetectorOptions) (*Detector, error) {
-	d := &Detector{rules: textRules, other: map[string]*Rule{}, skip: map[string]bool{}}
-	d.scratch.New = func() any { return &scratch{tried: make([]bool, len(d.rules))} }
+	d := &Detector{other: map[string]*Rule{}, skip: map[string]bool{}}
 	known := map[string]bool{}
 	for _, r := range Rules() {
 		known[r.Name] = true
@@ -80,17 +85,20 @@ func NewDetector(o DetectorOptions) (*Detector, error) {
 		d.other[otherRules[i].Name] = &otherRules[i]
 	}
 	var texts []needle
-	for i := range d.rules {
-		r := &d.rules[i]
-		var expression *regexp.Regexp
-		if r.pattern != "" {
-			expression = regexp.MustCompile(r.pattern)
+	for i := range textRules {
+		if d.skip[textRules[i].Name] {
+			continue
 		}
-		d.regexps = append(d.regexps, expression)
-		if !d.skip[r.Name] {
-			texts = append(texts, r.texts(i)...)
+		for _, l := range textRules[i].find {
+			c := compiled{rule: &textRules[i]}
+			if l.pattern != "" {
+				c.pattern = regexp.MustCompile(l.pattern)
+			}
+			texts = append(texts, l.texts(len(d.looks))...)
+			d.looks = append(d.looks, c)
 		}
 	}
+	d.scratch.New = func() any { return &scratch{tried: make([]int, len(d.looks))} }
 	d.needles = newNeedles(texts)
 	if o.Addresses <= 0 {
 		o.Addresses = 100_000
@@ -99,13 +107,13 @@ func NewDetector(o DetectorOptions) (*Detector, error) {
 	return d, nil
 }
 
-// texts returns the needles of a rule.
-func (r *Rule) texts(number int) []needle {
+// texts returns the needles of a look.
+func (l look) texts(number int) []needle {
 	var all []needle
-	for text := range strings.FieldsFuncSeq(r.needles, func(c rune) bool { return c == ' ' }) {
+	for text := range strings.SplitSeq(l.needles, " ") {
 		text = strings.ReplaceAll(text, "␠", " ")
-		n := needle{text: text, rule: number}
-		if r.pattern == "" {
+		n := needle{text: text, look: number}
+		if l.pattern == "" {
 			open := false
 			n.text, open = strings.CutSuffix(text, "*")
 			n.boundLeft = isWordByte(n.text[0])
@@ -130,7 +138,7 @@ const (
 type scratch struct {
 	text, other []byte
 	hits        []found
-	tried       []bool // rules that were found, or whose pattern was tried, in this text
+	tried       []int // up to where in this text a look was taken
 	findings    []Finding
 }
 
@@ -138,38 +146,28 @@ type scratch struct {
 // at the answer's status too, and counts failures, where Status says that there
 // was one; a request without a status is judged by itself, which is what one may
 // do before it is answered.
-func (d *Detector) Inspect(q *Request) []Finding {
-	return d.inspect(q, q.Status == 0, q.Status != 0, nil)
-}
+func (d *Detector) Inspect(q *Request) []Finding { return d.inspect(q, q.Status != 0) }
 
-// inspect leaves out the rules of the findings that there are already.
-func (d *Detector) inspect(q *Request, before, after bool, had []Finding) []Finding {
+func (d *Detector) inspect(q *Request, answered bool) []Finding {
 	s := d.scratch.Get().(*scratch)
 	defer d.scratch.Put(s)
-	s.findings = s.findings[:0]
-
 	d.texts(s, q)
 	d.headers(s, q)
-	if after {
+	if answered {
 		d.count(s, q)
+	}
+	if len(s.findings) == 0 {
+		return nil
 	}
 	var all []Finding
 	for _, f := range s.findings {
-		if !holds(had, f.Rule) && !holds(all, f.Rule) {
+		if !slices.ContainsFunc(all, func(g Finding) bool { return f.Rule == g.Rule }) {
 			all = append(all, f)
 		}
 	}
 	clear(s.findings)
+	s.findings = s.findings[:0]
 	return all
-}
-
-func holds(all []Finding, r *Rule) bool {
-	for _, f := range all {
-		if f.Rule == r {
-			return true
-		}
-	}
-	return false
 }
 
 // texts applies the table of texts.
@@ -228,34 +226,49 @@ func (d *Detector) scan(s *scratch, q *Request, text []byte, where place, split 
 	}
 	clear(s.tried)
 	for _, hit := range s.hits {
-		number := hit.needle.rule
-		r := &d.rules[number]
-		if s.tried[number] || r.in&where == 0 || r.refused && !refused(q.Status) {
+		l := &d.looks[hit.needle.look]
+		if hit.end <= s.tried[hit.needle.look] || l.rule.in&where == 0 || l.rule.refused && !refused(q.Status) {
 			continue
 		}
-		part := text
-		if where == inTarget && r.in&inTarget != inTarget {
+		part, from := text, 0
+		if where == inTarget && l.rule.in&inTarget != inTarget {
 			inside := hit.end <= split
-			if (r.in&inPath != 0) != inside {
+			if (l.rule.in&inPath != 0) != inside {
 				continue
 			}
 			if part = text[:split]; !inside {
-				part = text[split+1:]
+				part, from = text[split+1:], split+1
 			}
 		}
-		begin := hit.end - len(hit.needle.text)
-		matched := text[begin:min(hit.end+40, len(text))]
-		if d.regexps[number] != nil {
-			s.tried[number] = true
-			at := d.regexps[number].FindIndex(part)
+		begin, end := hit.end-len(hit.needle.text), min(hit.end+40, len(text))
+		if l.pattern != nil {
+			window, upTo := around(part, begin-from, hit.end-from)
+			s.tried[hit.needle.look] = upTo + from
+			at := l.pattern.FindIndex(part[window[0]:window[1]])
 			if at == nil {
 				continue
 			}
-			matched = part[at[0]:at[1]]
+			begin, end = from+window[0]+at[0], from+window[0]+at[1]
 		}
-		s.tried[number] = true
-		s.findings = append(s.findings, Finding{r, showPiece(matched)})
+		s.tried[hit.needle.look] = len(text)
+		s.findings = append(s.findings, Finding{l.rule, showPiece(text[begin:end])})
 	}
+}
+
+// around returns what a pattern is tried on: the text near a needle, from the
+// beginning of its parameter. So the longest request costs little more than a
+// long one. Needles that end before upTo need no other try.
+func around(text []byte, begin, end int) (window [2]int, upTo int) {
+	const reach = 256
+	low, high := max(0, begin-reach), min(len(text), end+reach)
+	if at := bytes.LastIndexByte(text[low:max(low, begin)], '&'); at >= 0 && (at == 0 || text[low+at-1] != '&') {
+		low += at + 1
+	}
+	upTo = high
+	if high < len(text) {
+		upTo = max(end, high-reach/2)
+	}
+	return [2]int{low, high}, upTo
 }
 
 // refused reports whether a status says that there is nothing for the client: it

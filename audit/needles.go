@@ -13,7 +13,7 @@ type needles struct {
 
 type needle struct {
 	text string
-	rule int
+	look int // of the detector, by number
 	// The needle counts only where the letter before or after it, if it begins or
 	// ends in one itself, is none: "nikto" is not in "niktoria".
 	boundLeft, boundRight bool

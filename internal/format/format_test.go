@@ -6,7 +6,7 @@ import (
 )
 
 func TestFormats(t *testing.T) {
-	if got, want := Readable(), []string{"ndjson", "sshd", "django", "cloudtrail"}; !reflect.DeepEqual(got, want) {
+	if got, want := Readable(), []string{"ndjson", "sshd", "django", "cloudtrail", "accesslog"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("readable: got %q, want %q", got, want)
 	}
 	if got, want := Writable(), []string{"ndjson", "csv"}; !reflect.DeepEqual(got, want) {
