@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -73,9 +74,15 @@ func TestRemote(t *testing.T) {
 		t.Errorf("got %d events stored, want 25000", got)
 	}
 
+	key, err := remote.MaskKey(t.Context())
+	again, _ := s.remote("https://another.example").MaskKey(t.Context())
+	if err != nil || len(key) != 32 || !bytes.Equal(key, again) || strings.Contains(string(key), "aat_") {
+		t.Errorf("got the mask key %x, %v, and %x another time, want 32 bytes that stay the same", key, err, again)
+	}
+
 	bad := order(30_000)
 	bad.Set("timestamp", "1900-01-01T00:00:00.000000Z")
-	_, err := remote.Append(t.Context(), append(orders(30_001, 30_003), bad))
+	_, err = remote.Append(t.Context(), append(orders(30_001, 30_003), bad))
 	var answer *audit.RemoteError
 	if !errors.Is(err, audit.ErrRejected) || !errors.As(err, &answer) || answer.Status != http.StatusBadRequest || answer.Event != bad {
 		t.Errorf("an event the server refuses: got %v, want a rejection that names it", err)
