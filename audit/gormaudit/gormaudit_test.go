@@ -121,7 +121,7 @@ func TestWrites(t *testing.T) {
 		{"update the key", func(db *gorm.DB) error { return db.Model(&Tag{ID: 1}).Update("id", 50).Error },
 			[]string{`UPDATE tags 1 {"unattributed":"the primary key was changed"}`}},
 		{"update with a key of two columns", func(db *gorm.DB) error { return db.Model(&Line{OrderID: 1, SKU: "A"}).Update("count", 5).Error },
-			[]string{`UPDATE lines 1,A {"count":{"old":1,"new":5}}`}},
+			[]string{`UPDATE lines order_id=1,sku=A {"count":{"old":1,"new":5}}`}},
 		{"update and return", func(db *gorm.DB) error {
 			var all []Order
 			return db.Model(&all).Clauses(clause.Returning{}).Where("quantity > 1").Update("status", "x").Error
@@ -135,20 +135,20 @@ func TestWrites(t *testing.T) {
 		{"delete for good", func(db *gorm.DB) error { return db.Unscoped().Delete(&Tag{}, []int{1, 2}).Error },
 			[]string{`DELETE tags 1 {"id":{"old":1,"new":null},"name":{"old":"red","new":null}}`, `DELETE tags 2 {"id":{"old":2,"new":null},"name":{"old":"blue","new":null}}`}},
 		{"delete many", func(db *gorm.DB) error { return db.Where("count > 1").Delete(&Line{}).Error },
-			[]string{`DELETE lines 1,B {"order_id":{"old":1,"new":null},"sku":{"old":"B","new":null},"count":{"old":2,"new":null}}`}},
+			[]string{`DELETE lines order_id=1,sku=B {"order_id":{"old":1,"new":null},"sku":{"old":"B","new":null},"count":{"old":2,"new":null}}`}},
 		{"delete nothing", func(db *gorm.DB) error { return db.Where("count > 100").Delete(&Line{}).Error }, nil},
 		{"append to many2many", func(db *gorm.DB) error { return db.Model(&Order{ID: 1}).Association("Tags").Append(&Tag{ID: 1}) },
-			[]string{`CREATE order_tags 1,1 {"order_id":{"old":null,"new":1},"tag_id":{"old":null,"new":1}}`}},
+			[]string{`CREATE order_tags order_id=1,tag_id=1 {"order_id":{"old":null,"new":1},"tag_id":{"old":null,"new":1}}`}},
 		{"append to many2many twice", func(db *gorm.DB) error {
 			return errors.Join(db.Model(&Order{ID: 1}).Association("Tags").Append(&Tag{ID: 1}), db.Model(&Order{ID: 1}).Association("Tags").Append(&Tag{ID: 1}))
 		},
-			[]string{`CREATE order_tags 1,1 {"order_id":{"old":null,"new":1},"tag_id":{"old":null,"new":1}}`}},
+			[]string{`CREATE order_tags order_id=1,tag_id=1 {"order_id":{"old":null,"new":1},"tag_id":{"old":null,"new":1}}`}},
 		{"replace in many2many", func(db *gorm.DB) error {
 			o := db.Model(&Order{ID: 1})
 			return errors.Join(o.Association("Tags").Append(&Tag{ID: 1}), db.Model(&Order{ID: 1}).Association("Tags").Replace(&Tag{ID: 2}))
-		}, []string{`CREATE order_tags 1,1 {"order_id":{"old":null,"new":1},"tag_id":{"old":null,"new":1}}`,
-			`CREATE order_tags 1,2 {"order_id":{"old":null,"new":1},"tag_id":{"old":null,"new":2}}`,
-			`DELETE order_tags 1,1 {"order_id":{"old":1,"new":null},"tag_id":{"old":1,"new":null}}`}},
+		}, []string{`CREATE order_tags order_id=1,tag_id=1 {"order_id":{"old":null,"new":1},"tag_id":{"old":null,"new":1}}`,
+			`CREATE order_tags order_id=1,tag_id=2 {"order_id":{"old":null,"new":1},"tag_id":{"old":null,"new":2}}`,
+			`DELETE order_tags order_id=1,tag_id=1 {"order_id":{"old":1,"new":null},"tag_id":{"old":1,"new":null}}`}},
 		{"clear has many", func(db *gorm.DB) error { return db.Model(&Customer{ID: 2}).Association("Orders").Clear() },
 			[]string{`UPDATE orders 3 {"customer_id":{"old":2,"new":null}}`}},
 		{"create with associations", func(db *gorm.DB) error {
@@ -403,7 +403,7 @@ func TestNames(t *testing.T) {
 	for _, e := range s.events(t) {
 		got = append(got, e.Get("content_type")+" "+e.Get("object_id")+" "+e.Get("object_repr"))
 	}
-	want := []string{"shop.order 1 Order 1", "shop.customer 1 " + strings.Repeat("ä", 200), "shop.line 1,A ", "shop.line 1,a%2Cb "}
+	want := []string{"shop.order 1 Order 1", "shop.customer 1 " + strings.Repeat("ä", 200), "shop.line order_id=1,sku=A ", "shop.line order_id=1,sku=a,b lines order_id=1,sku=a,b"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("wrong names (-want +got):\n%s", diff)
 	}

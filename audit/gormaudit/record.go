@@ -164,20 +164,26 @@ func (w *write) isUpdateTime(column string) bool {
 	return f != nil && f.AutoUpdateTime > 0
 }
 
+// reprColumns are the columns that usually say what a row is called, as
+// [audit.Track] has them.
+var reprColumns = []string{"name", "title", "label", "username", "email", "number", "code", "slug"}
+
 // repr is what an object is called: what its model says as a Stringer, or else
-// its name or title.
+// by the first of the columns that is not empty, or by its table and key.
 func (w *write) repr(db *gorm.DB, r row) string {
 	if w.schema != nil && reflect.PointerTo(w.schema.ModelType).Implements(reflect.TypeFor[fmt.Stringer]()) {
 		if s, ok := w.say(db, r); ok {
 			return cut(s)
 		}
 	}
-	for _, name := range []string{"name", "title"} {
-		if v, ok := r.get(name); ok && v != nil {
-			return cut(textOf(v))
+	for _, name := range reprColumns {
+		if v, _ := r.get(name); v != nil {
+			if s, ok := v.(string); ok && s != "" {
+				return cut(s)
+			}
 		}
 	}
-	return ""
+	return cut(w.table + " " + r.id())
 }
 
 // say makes the model of a row and asks it. It is the application's code, which

@@ -28,18 +28,19 @@ const boolean = "BOOLEAN"
 type row struct {
 	columns []column // shared by all rows of one result
 	values  []any    // as the driver gave them, or a digest
-	key     []any    // the values of the primary key; nil where the table has none
+	names   []string // of the columns of the primary key, shared and sorted
+	key     []any    // their values; nil where the table has none
 }
 
-// id is the object_id of a row: the key's values, separated by commas where
-// there are several, in which case a comma within one is written as %2C.
+// id is the object_id of a row, as [audit.Track] makes it: the key's value, or
+// "line=1,order_id=42" where the key has several columns.
 func (r row) id() string {
 	if len(r.key) == 1 {
 		return textOf(r.key[0])
 	}
 	parts := make([]string, len(r.key))
 	for i, v := range r.key {
-		parts[i] = strings.NewReplacer("%", "%25", ",", "%2C").Replace(textOf(v))
+		parts[i] = r.names[i] + "=" + textOf(v)
 	}
 	return strings.Join(parts, ",")
 }
@@ -150,7 +151,7 @@ func (w *write) readRows(ctx context.Context, pool gorm.ConnPool, statement stri
 	for rows.Next() {
 		r := row{columns: columns, values: make([]any, len(types))}
 		if len(w.key) > 0 {
-			r.key = make([]any, len(w.key))
+			r.names, r.key = w.key, make([]any, len(w.key))
 		}
 		for i := range places {
 			places[i] = &r.values[i]
@@ -239,16 +240,15 @@ func plainValues(values []any) []any {
 	return plain
 }
 
-// keyOf returns the columns of a table's primary key, which may be none.
+// keyOf returns the columns of a table's primary key, sorted. There may be none.
 func (p *Plugin) keyOf(db *gorm.DB, table string) ([]string, error) {
 	if key, ok := p.keys.Load(table); ok {
 		return key.([]string), nil
 	}
-	statement, name := "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", table
+	statement, name := "SELECT name FROM pragma_table_info(?) WHERE pk > 0", table
 	if p.dialect == "postgres" {
-		statement = `SELECT a.attname FROM pg_index i CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
-			JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
-			WHERE i.indrelid = to_regclass($1) AND i.indisprimary ORDER BY k.place`
+		statement = `SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
+			WHERE i.indrelid = to_regclass($1) AND i.indisprimary`
 		if !strings.Contains(table, ".") {
 			name = `"` + strings.ReplaceAll(table, `"`, `""`) + `"`
 		}
@@ -271,6 +271,7 @@ func (p *Plugin) keyOf(db *gorm.DB, table string) ([]string, error) {
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("look for its primary key: %w", err)
 	}
+	slices.Sort(key)
 	p.keys.Store(table, key)
 	return key, nil
 }

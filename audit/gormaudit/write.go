@@ -18,7 +18,7 @@ type write struct {
 	action string // CREATE, UPDATE or DELETE
 	table  string
 	schema *schema.Schema // nil where GORM knows no model
-	key    []string       // the columns of the primary key, if it has one
+	key    []string       // the columns of the primary key, sorted, if it has one
 
 	old []row
 	// reread returns the rows as they are after the statement. It is nil where
@@ -111,7 +111,7 @@ func (p *Plugin) of(db *gorm.DB, action string) *write {
 	}
 	w := &write{action: action, table: table, schema: s.Schema}
 	if s.Schema != nil {
-		w.key = s.Schema.PrimaryFieldDBNames
+		w.key = slices.Sorted(slices.Values(s.Schema.PrimaryFieldDBNames))
 		if s.Schema.Table == table {
 			p.schemas.LoadOrStore(table, s.Schema)
 		}

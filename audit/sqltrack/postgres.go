@@ -39,7 +39,7 @@ func postgresScript(o Options, remove bool) []string {
 	text := strings.NewReplacer(
 		"@prefix@", literal(o.Prefix),
 		"@tables@", array(tables), "@skip@", array(skip),
-		"@remove@", fmt.Sprint(remove),
+		"@reprColumns@", array(reprColumns), "@remove@", fmt.Sprint(remove),
 		"@maxText@", fmt.Sprint(maxText), "@textStart@", fmt.Sprint(textStart), "@blobStart@", fmt.Sprint(blobStart), "@maxRepr@", fmt.Sprint(maxRepr),
 	).Replace(postgresSQL)
 	all := []string{audit.InboxSchema(Postgres)}

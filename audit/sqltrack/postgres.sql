@@ -41,6 +41,7 @@ DECLARE
     named jsonb := coalesce(old_row, new_row);
     changes jsonb;
     id text;
+    repr text;
 BEGIN
     SELECT jsonb_object_agg(key, jsonb_build_object(
                'old', auditadmin_value(o.value, key = ANY (TG_ARGV[2]::text[])),
@@ -51,16 +52,20 @@ BEGIN
     IF TG_OP = 'UPDATE' AND changes IS NULL THEN
         RETURN NULL;
     END IF;
-    SELECT string_agg(CASE WHEN cardinality(key_columns) > 1
-               THEN replace(replace(coalesce(named ->> c, ''), '%', '%25'), ',', '%2C')
-               ELSE named ->> c END, ',' ORDER BY place)
-    INTO id FROM unnest(key_columns) WITH ORDINALITY AS k (c, place);
+    IF cardinality(key_columns) = 1 THEN
+        id := coalesce(named ->> key_columns[1], '');
+    ELSE
+        SELECT coalesce(string_agg(c || '=' || coalesce(named ->> c, ''), ',' ORDER BY c COLLATE "C"), '') INTO id FROM unnest(key_columns) AS c;
+    END IF;
+    SELECT named ->> c INTO repr
+    FROM unnest(@reprColumns@) WITH ORDINALITY AS r (c, place)
+    WHERE jsonb_typeof(named -> c) = 'string' AND named ->> c <> '' ORDER BY place LIMIT 1;
     INSERT INTO auditadmin_inbox (event) VALUES ('{"kind":"audit_log",' || substr((auditadmin_fields() || jsonb_build_object(
         'source', 'trigger',
         'action', CASE TG_OP WHEN 'INSERT' THEN 'CREATE' ELSE TG_OP END,
         'content_type', TG_ARGV[0],
-        'object_id', coalesce(id, ''),
-        'object_repr', coalesce(left(coalesce(named ->> 'name', named ->> 'title'), @maxRepr@), ''),
+        'object_id', id,
+        'object_repr', left(coalesce(repr, TG_TABLE_NAME || ' ' || id), @maxRepr@),
         'changes', coalesce(changes, '{}')))::text, 2));
     RETURN NULL;
 END

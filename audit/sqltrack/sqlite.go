@@ -190,7 +190,7 @@ func readSQLiteTable(ctx context.Context, db audit.Queryer, name string) (t sqli
 	for _, c := range columns {
 		t.columns = append(t.columns, sqliteColumn{name: c[0], boolean: strings.HasPrefix(strings.ToLower(c[1]), "bool")})
 	}
-	if t.key, err = texts(ctx, db, "SELECT name FROM pragma_table_xinfo($1) WHERE pk > 0 ORDER BY pk", name); err != nil {
+	if t.key, err = texts(ctx, db, "SELECT name FROM pragma_table_xinfo($1) WHERE pk > 0 ORDER BY name", name); err != nil {
 		return t, err
 	}
 	if len(t.key) == 0 {
@@ -236,12 +236,12 @@ func (t sqliteTable) triggers(contentType string) []trigger {
 	// aside before, and recorded after: an INSERT that went through in spite of it
 	// has replaced it. Where it did not, because it was to ignore or to update,
 	// what was put aside is overwritten before it is ever looked at.
-	aside := "WHEN EXISTS (SELECT 1 FROM " + table + " AS was WHERE " + t.conflict() + ")\nBEGIN\n" +
+	aside := "WHEN EXISTS (SELECT 1 FROM " + table + " AS existing WHERE " + t.conflict() + ")\nBEGIN\n" +
 		"DELETE FROM auditadmin_replaced WHERE content_type = " + kind + ";\n" +
-		"INSERT INTO auditadmin_replaced (content_type, object_id, event) SELECT " + kind + ", " + t.id("was") + ", (" +
-		t.event("DELETE", contentType, "was", "was", "") + ") FROM " + table + " AS was WHERE " + t.conflict() + ";\nEND"
+		"INSERT INTO auditadmin_replaced (content_type, object_id, event) SELECT " + kind + ", " + t.id("existing") + ", (" +
+		t.event("DELETE", contentType, "existing", "existing", "") + ") FROM " + table + " AS existing WHERE " + t.conflict() + ";\nEND"
 	replaced := "content_type = " + kind + " AND (object_id = " + t.id("NEW") +
-		" OR NOT EXISTS (SELECT 1 FROM " + table + " AS was WHERE " + t.id("was") + " = object_id))"
+		" OR NOT EXISTS (SELECT 1 FROM " + table + " AS existing WHERE " + t.id("existing") + " = object_id))"
 	return []trigger{
 		on("BEFORE INSERT", "replace", aside),
 		on("AFTER INSERT", "insert", "\nBEGIN\n"+
@@ -254,13 +254,13 @@ func (t sqliteTable) triggers(contentType string) []trigger {
 	}
 }
 
-// conflict is the condition under which the row "was" stands in the way of NEW.
+// conflict is the condition under which the row "existing" stands in the way of NEW.
 func (t sqliteTable) conflict() string {
 	var any []string
 	for _, key := range append([][]string{t.key}, t.unique...) {
 		var all []string
 		for _, c := range key {
-			all = append(all, "was."+identifier(c)+" = NEW."+identifier(c))
+			all = append(all, "existing."+identifier(c)+" = NEW."+identifier(c))
 		}
 		any = append(any, strings.Join(all, " AND "))
 	}
@@ -274,16 +274,16 @@ func (t sqliteTable) event(action, contentType, of, old, new string) string {
 	var b strings.Builder
 	b.WriteString(`SELECT '{"kind":"audit_log","source":"trigger","action":"` + action + `","content_type":` +
 		strings.ReplaceAll(asJSON(contentType), "'", "''") + `,"object_id":' || json_quote(` + t.id(of) + `)`)
-	if repr := t.repr(of); repr != "" {
-		b.WriteString(` || ',"object_repr":' || json_quote(` + repr + `)`)
-	}
+	b.WriteString(` || ',"object_repr":' || json_quote(` + t.repr(of) + `)`)
 	b.WriteString("\n || coalesce((SELECT ',' || substr(json(fields), 2, length(json(fields)) - 2) FROM auditadmin_context WHERE json(fields) <> '{}'), '')")
 	changes := "coalesce(changes, '')" // a row of nothing but NULL
 	if action == "UPDATE" {
 		changes = "changes"
 	}
 	b.WriteString("\n || ',\"changes\":{' || " + changes + " || '}}' FROM (\n")
-	b.WriteString(`SELECT group_concat(json_quote(column1) || ':{"old":' || ` + valueSQL("column3") + ` || ',"new":' || ` + valueSQL("column4") + ` || '}') AS changes FROM (VALUES`)
+	// The first row gives the columns their names, and is never one that differs.
+	b.WriteString(`SELECT group_concat(json_quote(field) || ':{"old":' || ` + valueSQL("was") + ` || ',"new":' || ` + valueSQL("now") +
+		` || '}') AS changes FROM (SELECT '' AS field, 0 AS boolean, NULL AS was, NULL AS now UNION ALL VALUES`)
 	for i, c := range t.columns {
 		if i > 0 {
 			b.WriteByte(',')
@@ -294,8 +294,9 @@ func (t sqliteTable) event(action, contentType, of, old, new string) string {
 		}
 		b.WriteString("\n(" + literal(c.name) + ", " + boolean + ", " + field(old, c.name) + ", " + field(new, c.name) + ")")
 	}
-	// Without its collation, or a change of case would be none under NOCASE.
-	b.WriteString(") WHERE column3 IS NOT column4 COLLATE BINARY)")
+	// Without collation and affinity: a change of case is one under NOCASE, too, and
+	// one from 1 to '1' as well.
+	b.WriteString(") WHERE +was IS NOT +now COLLATE BINARY)")
 	if action == "UPDATE" {
 		b.WriteString(" WHERE changes IS NOT NULL")
 	}
@@ -317,36 +318,52 @@ func field(row, column string) string {
 func valueSQL(x string) string {
 	return strings.NewReplacer("X", x, "MAX", fmt.Sprint(maxText), "HEAD", fmt.Sprint(textStart), "BYTES", fmt.Sprint(blobStart)).Replace(
 		`CASE typeof(X) WHEN 'null' THEN 'null'
- WHEN 'integer' THEN CASE WHEN column2 AND X IN (0, 1) THEN iif(X, 'true', 'false') ELSE CAST(X AS TEXT) END
- WHEN 'real' THEN CASE WHEN abs(X) = 9e999 THEN json_quote(CAST(X AS TEXT)) WHEN CAST(printf('%!.15g', X) AS REAL) = X THEN printf('%!.15g', X) ELSE printf('%!.17g', X) END
+ WHEN 'integer' THEN CASE WHEN boolean AND X IN (0, 1) THEN iif(X, 'true', 'false') ELSE CAST(X AS TEXT) END
+ WHEN 'real' THEN CASE WHEN X = 9e999 THEN '"Inf"' WHEN X = -9e999 THEN '"-Inf"' WHEN CAST(printf('%!.15g', X) AS REAL) = X THEN printf('%!.15g', X) ELSE printf('%!.17g', X) END
  WHEN 'text' THEN iif(length(X) <= MAX, json_quote(X || ''), '{"$text":{"length":' || length(X) || ',"start":' || json_quote(substr(X, 1, HEAD)) || '}}')
  ELSE '{"$blob":{"length":' || length(X) || ',"start":"' || lower(hex(substr(X, 1, BYTES))) || '"}}' END`)
 }
 
-// id is the object_id of a row: the key's values, separated by commas where
-// there are several, in which case a comma within one is written as %2C.
+// id is the object_id of a row, as [audit.Track] makes it: the key's value, or
+// "line=1,order_id=42" where the key has several columns.
 func (t sqliteTable) id(row string) string {
 	var parts []string
-	for _, c := range t.key {
-		value := "coalesce(CAST(" + row + "." + identifier(c) + " AS TEXT), '')"
+	for i, c := range t.key {
+		x := row + "." + identifier(c)
+		value := "CASE typeof(" + x + ") WHEN 'blob' THEN lower(hex(" + x + ")) ELSE coalesce(CAST(" + x + " AS TEXT), '') END"
 		if len(t.key) > 1 {
-			value = "replace(replace(" + value + ", '%', '%25'), ',', '%2C')"
+			comma := ""
+			if i > 0 {
+				comma = ","
+			}
+			value = literal(comma+c+"=") + " || " + value
 		}
 		parts = append(parts, value)
 	}
-	return strings.Join(parts, " || ',' || ")
+	return strings.Join(parts, " || ")
 }
 
-// repr is what a row is called: its name or title. It is "" where it has none.
+// reprColumns are the columns that usually say what a row is called, as
+// [audit.Track] has them.
+var reprColumns = []string{"name", "title", "label", "username", "email", "number", "code", "slug"}
+
+// repr is what a row is called: by the first of the columns that is not empty, or
+// else by its table and key.
 func (t sqliteTable) repr(row string) string {
-	for _, name := range []string{"name", "title"} {
+	var parts []string
+	for _, name := range reprColumns {
 		for _, c := range t.columns {
 			if strings.EqualFold(c.name, name) {
-				return fmt.Sprintf("substr(coalesce(CAST(%s.%s AS TEXT), ''), 1, %d)", row, identifier(c.name), maxRepr)
+				x := row + "." + identifier(c.name)
+				parts = append(parts, "CASE WHEN typeof("+x+") = 'text' THEN nullif("+x+", '') END")
 			}
 		}
 	}
-	return ""
+	parts = append(parts, literal(t.name+" ")+" || "+t.id(row))
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return fmt.Sprintf("substr(coalesce(%s), 1, %d)", strings.Join(parts, ", "), maxRepr)
 }
 
 // asJSON writes a text as JSON.
