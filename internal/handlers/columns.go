@@ -90,12 +90,12 @@ var (
 			return templates.Cell{}
 		}
 		c := templates.Cell{Spans: t.text(name, templates.Plain, nameLimit), Hint: st.Get("content_type"), Href: objectPath(t.visit, st.Event)}
-		if st.Get("object_repr") == "" {
+		if st.Get("object_repr") == "" || t.filter.Has("type", st.Get("content_type"), false) {
 			c.Hint = ""
 		}
 		return c
 	}}
-	addressColumn = column{templates.Column{Label: "Address", Role: templates.RolePlain}, func(t *table, st *db.Stored) templates.Cell {
+	addressColumn = column{templates.Column{Label: "Address", Role: templates.RoleAddress}, func(t *table, st *db.Stored) templates.Cell {
 		return t.filtered(st, "ip_address", "ip")
 	}}
 	placeColumn = column{templates.Column{Label: "Place", Role: templates.RolePlain, Optional: true}, func(t *table, st *db.Stored) templates.Cell {
@@ -141,11 +141,7 @@ var (
 			}
 			return c
 		}
-		open := &templates.Badge{Text: "open", Icon: templates.IconAgain}
-		if kind := st.Get("event_type"); kind == "ERROR" || kind == "SECURITY" {
-			open.Tone = templates.Alarm
-		}
-		return templates.Cell{Badge: open, Href: t.toggle("is", "unresolved")}
+		return templates.Cell{Spans: []templates.Span{plain("open")}, Href: t.toggle("is", "unresolved")}
 	}}
 )
 

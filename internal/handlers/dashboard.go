@@ -35,7 +35,7 @@ var sums = []struct {
 	{"Views", audit.KindAuditLog, "action:VIEW", func(s db.Summary) int64 { return s.Views }, false},
 	{"Logins", audit.KindLoginAttempt, "status:SUCCESS", func(s db.Summary) int64 { return s.Logins }, false},
 	{"Failed logins", audit.KindLoginAttempt, "status:FAILED", func(s db.Summary) int64 { return s.FailedLogins }, false},
-	{"System errors", audit.KindSystemEvent, "event:ERROR", func(s db.Summary) int64 { return s.SystemErrors }, true},
+	{"System errors", audit.KindSystemEvent, "event:ERROR", func(s db.Summary) int64 { return s.SystemErrors }, false},
 	{"Unresolved events", audit.KindSystemEvent, "is:unresolved", func(s db.Summary) int64 { return s.UnresolvedEvents }, true},
 }
 
@@ -118,12 +118,66 @@ func (o overview) sums(page *templates.DashboardPage) error {
 	if err != nil {
 		return err
 	}
+	twice, err := o.server.Store.Summary(o.Context(), 2*o.days, o.user)
+	if err != nil {
+		return err
+	}
 	for _, sum := range sums {
 		n := sum.of(summary)
 		m := templates.Sum{Label: sum.label, Text: number(n), Href: o.listQuery(sum.kind, o.query(sum.query)), Alarm: sum.alarm && n > 0}
+		if !sum.alarm { // what was unresolved before is not known
+			m.Change = change100(n, sum.of(twice)-n)
+		}
+		if m.Spark, err = o.spark(sum.kind, sum.query); err != nil {
+			return err
+		}
 		page.Sums = append(page.Sums, m)
+		if m.Change != "" {
+			page.SumsNote = "In per cent: against the " + plural(int64(o.days), "day") + " before."
+		}
 	}
 	return nil
+}
+
+// change100 is how much more or less n is than what was before, in per cent,
+// and "" where too little was before for that to mean anything.
+func change100(n, before int64) string {
+	const few = 10
+	if before < few {
+		return ""
+	}
+	switch d := (n - before) * 100 / before; {
+	case d > 0:
+		return "+" + number(d) + " %"
+	case d < 0:
+		return "−" + number(-d) + " %"
+	}
+	return "±0 %"
+}
+
+// spark is how many events of a query there were in each step of the overview.
+func (o overview) spark(kind audit.Kind, q string) ([]int64, error) {
+	_, sel, err := o.pick(kind, q)
+	if err != nil {
+		return nil, err
+	}
+	from, to := o.span()
+	by := bars(from, to)
+	line, err := sel.Timeline(o.Context(), by)
+	if err != nil {
+		return nil, err
+	}
+	var counts []int64
+	for _, bucket := range filled(line, by, from, to).Buckets {
+		counts = append(counts, bucket.Count)
+	}
+	return counts, nil
+}
+
+// span is the stretch of time of the overview.
+func (o overview) span() (from, to time.Time) {
+	to = o.now.In(o.zone)
+	return to.AddDate(0, 0, -o.days), to
 }
 
 func (o overview) activity(page *templates.DashboardPage) error {
@@ -135,7 +189,7 @@ func (o overview) activity(page *templates.DashboardPage) error {
 	if err != nil {
 		return err
 	}
-	from, to := o.now.In(o.zone).AddDate(0, 0, -o.days), o.now.In(o.zone)
+	from, to := o.span()
 	by := bars(from, to)
 	line, err := sel.Timeline(o.Context(), by)
 	if err != nil {
@@ -150,8 +204,9 @@ func (o overview) activity(page *templates.DashboardPage) error {
 // What calls for a person: so many unresolved events at once, and so many
 // failures from one address.
 const (
-	attentionRows = 6
-	burstFrom     = 10
+	attentionRows  = 6
+	attentionReach = 200 // unresolved events looked at for those rows
+	burstFrom      = 10
 )
 
 func (o overview) attention(page *templates.DashboardPage) error {
@@ -160,20 +215,30 @@ func (o overview) attention(page *templates.DashboardPage) error {
 	if err != nil {
 		return err
 	}
-	rows, err := sel.List(o.Context(), db.Page{Limit: attentionRows})
+	rows, err := sel.List(o.Context(), db.Page{Limit: attentionReach})
 	if err != nil {
 		return err
 	}
-	for _, st := range rows.Items {
-		page.Attention = append(page.Attention, templates.Attention{Badge: *badge(st.Event), Spans: teller{}.what(st.Event, true),
-			Href: eventPath(st.Kind, st.ID), Note: joined(", ", st.Get("module"), who(st.Event)), Time: o.clock(st.Time(), "2 Jan 15:04")})
-	}
-	if rows.Next != 0 {
-		count, err := sel.Count(o.Context())
-		if err != nil {
-			return err
+	shown := 0
+	groups := alike(rows.Items)
+	for _, same := range groups[:min(attentionRows, len(groups))] {
+		st := same[0]
+		a := templates.Attention{Badge: *badge(st.Event), Spans: teller{}.what(st.Event, true),
+			Href: eventPath(st.Kind, st.ID), Note: joined(", ", st.Get("module"), who(st.Event)), Time: o.clock(st.Time(), "2 Jan 15:04")}
+		if n := len(same); n > 1 {
+			a.Times = "× " + number(int64(n))
+			a.Href = o.listQuery(st.Kind, o.query("event:"+st.Get("event_type")+" is:unresolved title:"+query.Quote(st.Get("title"))))
+			a.Note = joined(", ", st.Get("module"), "first on "+o.day(same[n-1].Time()))
 		}
-		page.More = &templates.Link{Text: number(count.Value-int64(len(rows.Items))) + " more unresolved errors and security events", Href: o.listQuery(audit.KindSystemEvent, o.query(urgent))}
+		page.Attention = append(page.Attention, a)
+		shown += len(same)
+	}
+	count, err := sel.Count(o.Context())
+	if err != nil {
+		return err
+	}
+	if more := count.Value - int64(shown); more > 0 {
+		page.More = &templates.Link{Text: number(more) + " more unresolved, errors and security", Href: o.listQuery(audit.KindSystemEvent, o.query(urgent))}
 	}
 	for _, look := range []func(*templates.DashboardPage) error{o.bursts, o.lateArrivals} {
 		if err := look(page); err != nil {
@@ -182,6 +247,24 @@ func (o overview) attention(page *templates.DashboardPage) error {
 	}
 	page.Quiet = "Nothing: no unresolved errors, no bursts of failed logins, nothing that came in late."
 	return nil
+}
+
+// alike gathers the events that say the same, the newest of each first.
+func alike(events []*db.Stored) [][]*db.Stored {
+	type sameness struct{ kind, module, title string }
+	places := map[sameness]int{}
+	var groups [][]*db.Stored
+	for _, st := range events {
+		key := sameness{st.Get("event_type"), st.Get("module"), st.Get("title")}
+		place, known := places[key]
+		if !known {
+			place = len(groups)
+			places[key] = place
+			groups = append(groups, nil)
+		}
+		groups[place] = append(groups[place], st)
+	}
+	return groups
 }
 
 // bursts are the addresses that failed to sign in most.
@@ -204,7 +287,7 @@ func (o overview) bursts(page *templates.DashboardPage) error {
 		if err != nil {
 			return err
 		}
-		a := templates.Attention{Badge: *badgeNamed("FAILED"), Href: o.list(from),
+		a := templates.Attention{Badge: templates.Badge{Text: "FAILED", Tone: templates.Alarm, Icon: templates.IconBad}, Href: o.list(from),
 			Spans: []templates.Span{strong(plural(value.Count, "failed login")), plain(" from " + value.Value)}}
 		if latest != nil {
 			a.Note, a.Time = "last as "+somebody(latest.Event), o.clock(latest.Time(), "2 Jan 15:04")
@@ -237,7 +320,7 @@ func (o overview) lateArrivals(page *templates.DashboardPage) error {
 	}
 	var what []string
 	var newest *db.Stored
-	a := templates.Attention{Badge: templates.Badge{Text: "late", Icon: templates.IconInfo}, Note: "an import, or a recorder that was cut off"}
+	a := templates.Attention{Badge: templates.Badge{Text: "LATE", Icon: templates.IconInfo}, Note: "an import, or a recorder that was cut off"}
 	for _, kind := range audit.Kinds() {
 		f, err := o.parse(kind, q)
 		if err != nil {
@@ -268,7 +351,7 @@ func (o overview) lateArrivals(page *templates.DashboardPage) error {
 	if newest == nil {
 		return nil
 	}
-	a.Spans = []templates.Span{strong(strings.Join(what, ", ")), plain(" were recorded in the last 7 days and had happened before them")}
+	a.Spans = []templates.Span{strong(strings.Join(what, ", ")), plain(" came in late in the last 7 days")}
 	a.Time = o.clock(newest.RecordedAt, "2 Jan 15:04")
 	page.Attention = append(page.Attention, a)
 	return nil
@@ -293,7 +376,7 @@ func (o overview) exports(page *templates.DashboardPage) error {
 		row := templates.SideRow{Name: templates.Link{Text: cut(st.Get("export_type"), quoteLimit), Href: eventPath(st.Kind, st.ID)},
 			Note: joined(", ", who(st.Event), st.Time().In(o.zone).Format("2 Jan 15:04"))}
 		if err == nil {
-			row.Value, row.Alarm = plural(n, "row"), n >= largeExport
+			row.Value, row.Strong = plural(n, "row"), n >= largeExport
 		}
 		page.Exports.Rows = append(page.Exports.Rows, row)
 	}
@@ -309,14 +392,14 @@ func (o overview) failing(page *templates.DashboardPage) error {
 	if err != nil {
 		return err
 	}
-	page.Failing = templates.Side{Title: "Failing to sign in", None: "Nobody failed to sign in."}
+	page.Failing = templates.Side{Title: "Failed to sign in most", None: "Nobody failed to sign in."}
 	for _, value := range facet.Values {
 		name := value.Value
 		if name == "" {
 			name = "no name"
 		}
 		page.Failing.Rows = append(page.Failing.Rows, templates.SideRow{Name: templates.Link{Text: cut(name, quoteLimit), Href: o.list(f.Include("user", value.Value))},
-			Value: plural(value.Count, "failure"), Alarm: value.Count >= burstFrom})
+			Value: plural(value.Count, "failure")})
 	}
 	if facet.More > 0 {
 		page.Failing.More = &templates.Link{Text: plural(int64(facet.More), "more name"), Href: o.list(f)}

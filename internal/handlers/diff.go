@@ -13,11 +13,11 @@ func changesDiff(t *diff.Table, action string) *templates.Diff {
 	if len(t.Rows) == 0 {
 		return nil
 	}
-	m := &templates.Diff{Caption: plural(int64(len(t.Rows)+t.More), "field"), Created: action == "CREATE", Deleted: action == "DELETE"}
+	m := &templates.Diff{Caption: plural(int64(len(t.Rows)+t.More), "field"), Created: action != "DELETE", Deleted: action == "DELETE"}
 	for _, row := range t.Rows {
 		m.Fields = append(m.Fields, diffField(row))
 		// A column is left out only where nothing stands in it.
-		m.Created = m.Created && row.Before.State != diff.Given
+		m.Created = m.Created && row.Before.State != diff.Given && (action == "CREATE" || row.Before.State == diff.Missing && row.Shape != diff.JSON)
 		m.Deleted = m.Deleted && row.After.State != diff.Given
 	}
 	if t.More > 0 {

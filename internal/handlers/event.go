@@ -95,12 +95,11 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 			page.Details = append(page.Details, *d)
 		}
 	}
-	var err error
-	if page.Around, err = v.around(st); err != nil {
-		return page, err
-	}
 	request, err := v.sameRequest(st)
 	if err != nil {
+		return page, err
+	}
+	if page.Around, err = v.around(st, request != nil); err != nil {
 		return page, err
 	}
 	if request != nil {
@@ -122,6 +121,9 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 
 // badgesOf are the shapes and words above an event.
 func (v *visit) badgesOf(st *db.Stored) []templates.Badge {
+	if st.Kind == audit.KindDataExport {
+		return nil // the headline says it
+	}
 	badges := []templates.Badge{*badge(st.Event)}
 	if st.Kind != audit.KindSystemEvent {
 		return badges
@@ -181,8 +183,9 @@ var sharedNames = map[string]struct{ label, field, key string }{
 	"request": {"Same request", "request_id", "request"},
 }
 
-// around are the neighbours of an event.
-func (v *visit) around(st *db.Stored) ([]templates.Around, error) {
+// around are the neighbours of an event; those of its request only where the
+// page does not show all of them.
+func (v *visit) around(st *db.Stored, requestShown bool) ([]templates.Around, error) {
 	neighbours, err := v.server.Store.Neighbours(v.Context(), st)
 	if err != nil {
 		return nil, err
@@ -191,6 +194,9 @@ func (v *visit) around(st *db.Stored) ([]templates.Around, error) {
 	for _, n := range neighbours {
 		if n.Earlier == nil && n.Later == nil {
 			continue // this event alone
+		}
+		if n.Shared == "request" && requestShown {
+			continue
 		}
 		m := templates.Around{Note: countText(n.Count) + " " + noun(n.Count.Value, "event"),
 			Earlier: v.near(st, n.Earlier, n.Shared), Later: v.near(st, n.Later, n.Shared)}
@@ -236,6 +242,9 @@ func (v *visit) near(of, st *db.Stored, shared string) *templates.Near {
 		when += ", " + span(-d) + " before"
 	default:
 		when += ", at the same moment"
+	}
+	if who(st.Event) == who(of.Event) && shared == "session" {
+		shared = "user" // whose name need not be said again
 	}
 	return &templates.Near{Spans: teller{}.near(st, shared), Href: eventPath(st.Kind, st.ID), Note: when}
 }

@@ -29,7 +29,7 @@ func whoFact(v *visit, st *db.Stored) *templates.Fact {
 	}
 	f := &templates.Fact{Label: "Who", Lines: []templates.FactLine{{Spans: []templates.Span{{Text: name, Href: userPath(v, name)}}, Key: true}}}
 	if id := st.Get("user_id"); id != "" && id != name {
-		f.Lines = append(f.Lines, templates.FactLine{Spans: []templates.Span{plain("user " + id + ", name as it was then")}})
+		f.Lines = append(f.Lines, templates.FactLine{Spans: []templates.Span{plain("id " + id + "; the name is of that time")}})
 	}
 	return f
 }
@@ -37,19 +37,16 @@ func whoFact(v *visit, st *db.Stored) *templates.Fact {
 func whenFact(v *visit, st *db.Stored) *templates.Fact {
 	local := st.Time().In(v.zone)
 	at := v.clock(st.Time(), fullTime)
-	return &templates.Fact{Label: "When", Lines: []templates.FactLine{
+	f := &templates.Fact{Label: "When", Lines: []templates.FactLine{
 		{Time: &at, Key: true},
-		{Spans: []templates.Span{plain(dayName(local) + ", " + v.zone.String() + zoneOffset(v, st) + ", " + ago(st.Time(), v.now))}},
-		{Spans: []templates.Span{plain(audit.FormatTime(st.Time()))}, Mono: true},
+		{Spans: []templates.Span{plain(dayName(local))}},
+		{Spans: []templates.Span{plain(ago(st.Time(), v.now))}},
 	}}
-}
-
-// zoneOffset says how the zone stood to UTC then, where that is not plain.
-func zoneOffset(v *visit, st *db.Stored) string {
-	if o := offset(st.Time().In(v.zone)); o != v.zone.String() {
-		return " (" + o + ")"
+	if o := offset(local); o != v.zone.String() {
+		f.Lines = append(f.Lines, templates.FactLine{Spans: []templates.Span{plain(v.zone.String() + " (" + o + ")")}})
 	}
-	return ""
+	f.Lines = append(f.Lines, templates.FactLine{Spans: []templates.Span{plain(audit.FormatTime(st.Time()))}, Mono: true})
+	return f
 }
 
 func whereFact(v *visit, st *db.Stored) *templates.Fact {
@@ -171,18 +168,18 @@ func sessionFact(v *visit, st *db.Stored) *templates.Fact {
 func recordFact(v *visit, st *db.Stored) *templates.Fact {
 	f := &templates.Fact{Label: "Recorded"}
 	at := v.clock(st.RecordedAt, dayAndTime)
-	spans := []templates.Span{}
-	switch d := st.Late(); {
-	case d < 0:
-		spans = append(spans, plain("("+span(-d)+" before it happened: one of the two clocks was wrong)"))
-	default:
-		spans = append(spans, plain("("+span(d)+" after it happened)"))
+	if db.ByDay.Start(st.RecordedAt.In(v.zone)).Equal(db.ByDay.Start(st.Time().In(v.zone))) {
+		at = v.clock(st.RecordedAt, fullTime)
 	}
-	f.Lines = append(f.Lines, templates.FactLine{Time: &at, Spans: spans},
-		templates.FactLine{Spans: []templates.Span{plain("entry #" + number(st.Seq))}})
+	after := span(st.Late()) + " after it happened"
+	if d := st.Late(); d < 0 {
+		after = span(-d) + " before it happened: one of the two clocks was wrong"
+	}
+	entry := []templates.Span{plain("entry #" + number(st.Seq))}
 	if st.Source != "" {
-		f.Lines = append(f.Lines, templates.FactLine{Spans: []templates.Span{plain("through "), {Text: st.Source, Href: v.listOf(st.Kind, "source", st.Source)}}})
+		entry = append(entry, plain(" through "), templates.Span{Text: st.Source, Href: v.listOf(st.Kind, "source", st.Source)})
 	}
+	f.Lines = append(f.Lines, templates.FactLine{Time: &at}, templates.FactLine{Spans: []templates.Span{plain(after)}}, templates.FactLine{Spans: entry})
 	if st.EventID != "" {
 		f.Lines = append(f.Lines, templates.FactLine{Spans: []templates.Span{plain(st.EventID)}, Mono: true})
 	}
@@ -194,13 +191,19 @@ func metadataDetail(v *visit, st *db.Stored) *templates.Details {
 }
 
 func filtersDetail(v *visit, st *db.Stored) *templates.Details {
-	return membersDetail("Filters applied", st.Get("filters_applied"))
+	raw := st.Get("filters_applied")
+	d := membersDetail("Filters applied", raw)
+	if d == nil && raw != "" {
+		d = &templates.Details{Title: "Filters applied", Note: "none: everything was exported"}
+	}
+	return d
 }
 
 // membersDetail is a table of the members of a JSON object; another JSON value
-// is one row.
+// is one row, and an empty one nothing.
 func membersDetail(title, raw string) *templates.Details {
-	if raw == "" {
+	switch strings.TrimSpace(raw) {
+	case "", "{}", "[]", "null":
 		return nil
 	}
 	d := &templates.Details{Title: title}

@@ -74,10 +74,13 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 		page.Headline = f.EmptySentence()
 	} else {
 		s.selectMode(v, f, &page, t, count)
+		if t.perDay, err = v.perDay(sel, count); err != nil {
+			return page, err
+		}
 		page.Table = t.model(look.title()+", newest first", t.days(rows.Items, rows.Tombstones))
 		page.Pager = v.pager(f, rows)
 		if t.belated > 0 {
-			page.Notes = append(page.Notes, "Nearly everything on this page was recorded long after it happened, as in an import: up to "+late(t.belated)+".")
+			page.Notes = append(page.Notes, "Most of this page came in late, as from an import: up to "+span(t.belated)+" after it happened.")
 		}
 		if len(rows.Items) == 0 && len(rows.Tombstones) == 0 {
 			page.Notes = append(page.Notes, pastTheEnd(rows, place))
@@ -252,9 +255,11 @@ func (v *visit) facets(sel *db.Selection, f *query.Filter) (templates.Facets, er
 				return m, err
 			}
 		}
-		if group := v.facet(f, facet); len(group.Values) > 0 {
-			m.Groups = append(m.Groups, group)
+		group := v.facet(f, facet)
+		if n := len(group.Values); n == 0 || n == 1 && group.Values[0].Blank && !group.Values[0].Included {
+			continue // a field that nothing here has
 		}
+		m.Groups = append(m.Groups, group)
 	}
 	return m, nil
 }
@@ -355,8 +360,7 @@ func (v *visit) sieve(f *query.Filter, sieve *db.Sieve) *templates.Empty {
 	}
 	if best >= 0 {
 		step := sieve.Steps[best]
-		m.Link = &templates.Link{Text: "Show " + plural(step.Without.Value, "event") + " without it", Href: v.list(f.Without(step.Term)),
-			Hint: f.Terms[step.Term].String()}
+		m.Link = &templates.Link{Text: "Show " + plural(step.Without.Value, "event") + " without " + f.Terms[step.Term].String(), Href: v.list(f.Without(step.Term))}
 	} else {
 		m.Link = &templates.Link{Text: "Show everything", Href: v.listQuery(f.Kind, "")}
 	}

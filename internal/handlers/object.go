@@ -161,7 +161,7 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 	for _, st := range items {
 		if d := db.ByDay.Start(st.Time().In(o.zone)); len(days) == 0 || !d.Equal(day) {
 			day = d
-			days = append(days, templates.StoryDay{Label: dayName(d), Note: oddDay(d)})
+			days = append(days, templates.StoryDay{Label: d.Format("2 January 2006"), Note: joined("; ", d.Format("Monday"), oddDay(d))})
 		}
 		last := &days[len(days)-1]
 		step := o.step(st, current, gaps[st.ID])
@@ -175,14 +175,14 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 
 func (o *story) step(st *db.Stored, current int64, gap string) templates.StoryStep {
 	v := verbOf(st.Get("action"))
-	step := templates.StoryStep{Icon: v.icon, Tone: v.tone, Time: o.eventTime(st, timeOfDay),
+	step := templates.StoryStep{ID: cursorText(st.ID), Icon: v.icon, Tone: v.tone, Time: o.eventTime(st, timeOfDay),
 		Who: templates.Link{Text: somebody(st.Event)}, Reason: cut(st.Get("reason"), valueLimit), Current: st.ID == current, Gap: gap}
 	if name := who(st.Event); name != "" {
 		step.Who.Href = userPath(o.visit, name)
 	}
 	step.Spans = append([]templates.Span{plain(" ")}, linked(teller{}.what(st.Event, false), eventPath(st.Kind, st.ID))...)
 	if st.Get("changes") != "" && !step.Current {
-		step.AsOf = &templates.Link{Text: "state after it", Href: o.same("at", cursorText(st.ID))}
+		step.AsOf = &templates.Link{Text: "state after it", Href: o.same("at", cursorText(st.ID)) + "#e" + cursorText(st.ID)}
 	}
 	return step
 }

@@ -25,7 +25,7 @@ var verbs = map[string]verb{
 	"VIEW":              {"viewed", "", templates.IconView, templates.Neutral},
 	"LOGIN":             {"signed in to", "signed in", templates.IconLogin, templates.Neutral},
 	"LOGOUT":            {"signed out of", "signed out", templates.IconLogout, templates.Neutral},
-	"LOGIN_FAILED":      {"failed to sign in to", "failed to sign in", templates.IconBad, templates.Alarm},
+	"LOGIN_FAILED":      {"failed to sign in to", "failed to sign in", templates.IconBad, templates.Loud},
 	"EXPORT":            {"exported", "", templates.IconExport, templates.Neutral},
 	"IMPORT":            {"imported", "", templates.IconImport, templates.Neutral},
 	"PASSWORD_CHANGE":   {"changed the password of", "changed the password", templates.IconKey, templates.Neutral},
@@ -50,38 +50,46 @@ func (v verb) plainly() string {
 	return strings.TrimSuffix(v.did, ":")
 }
 
-// badges are the shapes and words of statuses and types of events.
-var badges = map[string]templates.Badge{
-	"SUCCESS":     {Text: "success", Tone: templates.Sure, Icon: templates.IconTick},
-	"FAILED":      {Text: "failed", Tone: templates.Alarm, Icon: templates.IconBad},
-	"BLOCKED":     {Text: "blocked", Tone: templates.Alarm, Icon: templates.IconBlocked},
-	"ERROR":       {Text: "error", Tone: templates.Alarm, Icon: templates.IconBad},
-	"WARNING":     {Text: "warning", Tone: templates.Was, Icon: templates.IconWarning},
-	"INFO":        {Text: "info", Icon: templates.IconInfo},
-	"SECURITY":    {Text: "security", Tone: templates.Alarm, Icon: templates.IconSecurity},
-	"PERFORMANCE": {Text: "performance", Tone: templates.Was, Icon: templates.IconSlow},
+// shapes are how statuses and types of events are drawn beside their words.
+var shapes = map[string]struct {
+	icon templates.Icon
+	tone templates.Tone
+}{
+	"SUCCESS":     {templates.IconTick, templates.Neutral},
+	"FAILED":      {templates.IconBad, templates.Loud},
+	"BLOCKED":     {templates.IconBlocked, templates.Loud},
+	"ERROR":       {templates.IconBad, templates.Loud},
+	"WARNING":     {templates.IconWarning, templates.Neutral},
+	"INFO":        {templates.IconInfo, templates.Neutral},
+	"SECURITY":    {templates.IconSecurity, templates.Loud},
+	"PERFORMANCE": {templates.IconSlow, templates.Neutral},
 }
 
-// badge is the action, the status or the type of an event.
+// badge is the action, the status or the type of an event, in the word of the
+// data. It alarms only where somebody has something to do.
 func badge(e *audit.Event) *templates.Badge {
 	switch e.Kind {
 	case audit.KindAuditLog:
 		v := verbOf(e.Get("action"))
-		return &templates.Badge{Text: strings.ToLower(e.Get("action")), Tone: v.tone, Icon: v.icon}
+		return &templates.Badge{Text: e.Get("action"), Tone: v.tone, Icon: v.icon}
 	case audit.KindLoginAttempt:
 		return badgeNamed(e.Get("status"))
 	case audit.KindSystemEvent:
-		return badgeNamed(e.Get("event_type"))
+		b := badgeNamed(e.Get("event_type"))
+		if b.Tone == templates.Loud && e.Get("resolved") != "true" {
+			b.Tone = templates.Alarm
+		}
+		return b
 	}
-	return &templates.Badge{Text: "export", Icon: templates.IconExport}
+	return &templates.Badge{Text: "EXPORT", Icon: templates.IconExport}
 }
 
 func badgeNamed(name string) *templates.Badge {
-	b, known := badges[name]
+	shape, known := shapes[name]
 	if !known {
-		b = templates.Badge{Text: strings.ToLower(name), Icon: templates.IconOther}
+		shape.icon = templates.IconOther
 	}
-	return &b
+	return &templates.Badge{Text: name, Tone: shape.tone, Icon: shape.icon}
 }
 
 // who is the name an event says did it: the user's name, else his id, else "".
@@ -149,7 +157,7 @@ func (t teller) what(e *audit.Event, named bool) []templates.Span {
 	case audit.KindLoginAttempt:
 		return t.attempt(e)
 	case audit.KindDataExport:
-		return t.export(e)
+		return t.export(e, named)
 	}
 	return t.text(e.Get("title"), templates.Plain, titleLimit)
 }
@@ -278,9 +286,9 @@ func (t teller) because(did, why string) []templates.Span {
 	return spans
 }
 
-func (t teller) export(e *audit.Event) []templates.Span {
+func (t teller) export(e *audit.Event, named bool) []templates.Span {
 	spans := append([]templates.Span{plain("exported ")}, t.text(e.Get("export_type"), templates.Strong, nameLimit)...)
-	if format := e.Get("file_format"); format != "" {
+	if format := e.Get("file_format"); format != "" && named {
 		spans = append(spans, plain(" as "))
 		spans = append(spans, t.text(format, templates.Plain, quoteLimit)...)
 	}

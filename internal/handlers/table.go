@@ -16,6 +16,9 @@ type table struct {
 	filter  *query.Filter
 	columns []column
 	selects bool // resolved rows cannot be selected
+	// perDay says how many events match on the day that begins at a second, for
+	// the days it knows.
+	perDay map[int64]int64
 	// belated is set where nearly all rows are late, as after an import: then a
 	// mark in each of them would say nothing.
 	belated time.Duration
@@ -44,7 +47,7 @@ func (t *table) days(items []*db.Stored, stones []db.Tombstone) []templates.Day 
 			days = append(days, templates.Day{
 				Label: dayName(day),
 				Href:  t.list(t.filter.During(day, db.ByDay.Next(day))),
-				Note:  oddDay(day),
+				Note:  t.dayNote(day),
 			})
 		}
 		last := &days[len(days)-1]
@@ -61,6 +64,19 @@ func (t *table) days(items []*db.Stored, stones []db.Tombstone) []templates.Day 
 		add(stone.Timestamp, t.stone(stone))
 	}
 	return days
+}
+
+// dayNote says how much there was on a day, and what is unusual about it.
+func (t *table) dayNote(day time.Time) string {
+	n, known := t.perDay[day.Unix()]
+	if !known {
+		return oddDay(day)
+	}
+	text := plural(n, "event")
+	if day.Equal(db.ByDay.Start(t.now.In(t.zone))) {
+		text += " so far"
+	}
+	return joined("; ", text, oddDay(day))
 }
 
 // mostlyLate returns how late the latest of some events was recorded, if at
@@ -107,13 +123,40 @@ func (t *table) stone(stone db.Tombstone) templates.Row {
 	}
 }
 
-// model is the table as the page takes it.
+// model is the table as the page takes it, without the columns that no row of
+// it has a value in.
 func (t *table) model(caption string, days []templates.Day) templates.Table {
 	m := templates.Table{Caption: caption, Days: days}
-	for _, c := range t.columns {
-		m.Columns = append(m.Columns, c.Column)
+	filled := make([]bool, len(t.columns))
+	for _, day := range days {
+		for _, row := range day.Rows {
+			for i, cell := range row.Cells {
+				filled[i] = filled[i] || cell.Badge != nil || len(cell.Spans) > 0 || cell.Hint != ""
+			}
+		}
+	}
+	for i, c := range t.columns {
+		if filled[i] {
+			m.Columns = append(m.Columns, c.Column)
+		}
+	}
+	for _, day := range days {
+		for i := range day.Rows {
+			day.Rows[i].Cells = kept(day.Rows[i].Cells, filled)
+		}
 	}
 	return m
+}
+
+// kept are the cells whose column stays.
+func kept(cells []templates.Cell, stays []bool) []templates.Cell {
+	var some []templates.Cell
+	for i, cell := range cells {
+		if stays[i] {
+			some = append(some, cell)
+		}
+	}
+	return some
 }
 
 // eventTime is when an event happened, with the mark of one recorded late.

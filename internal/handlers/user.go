@@ -38,7 +38,9 @@ func (s *Server) showUser(v *visit) (templ.Component, error) {
 		if err != nil {
 			return nil, err
 		}
-		page.Sections = append(page.Sections, section)
+		if len(section.Table.Days) > 0 {
+			page.Sections = append(page.Sections, section)
+		}
 		page.Sums = append(page.Sums, templates.Sum{Label: views[i].title(), Text: section.Count.Text, Href: section.Href})
 	}
 	if p.total == 0 {
@@ -104,6 +106,9 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 		}
 	}
 	t := p.table(f)
+	if t.perDay, err = p.perDay(sel, count); err != nil {
+		return section, err
+	}
 	t.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { return c.Role == templates.RoleWho })
 	section.Table = t.model(look.title()+" of this user, newest first", t.days(rows.Items, nil))
 	return section, nil

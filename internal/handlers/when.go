@@ -18,7 +18,10 @@ func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templ
 	var by db.Step
 	if bounded {
 		m.PreviousHref, m.NextHref = v.besides(f, from, to)
-		if by = bars(from, earlier(to, v.now)); by == "" {
+		if _, whole := enclosing(from, to); !whole {
+			to = earlier(to, v.now.In(v.zone)) // a whole year, month or day is drawn whole
+		}
+		if by = bars(from, to); by == "" {
 			return m, nil
 		}
 	} else {
@@ -44,7 +47,7 @@ func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templ
 	if n := len(line.Buckets); n > 0 && !bounded {
 		from, to = line.Buckets[0].Start.In(v.zone), line.Buckets[n-1].Start
 	}
-	line = filled(line, by, from, earlier(to, v.now.In(v.zone)))
+	line = filled(line, by, from, to)
 	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.list(f.During(from, to)) })
 	return m, nil
 }
@@ -77,6 +80,27 @@ func filled(line *db.Timeline, by db.Step, from, to time.Time) *db.Timeline {
 		}
 	}
 	return line
+}
+
+// daysCounted is how many events may match for their days to be counted for
+// the dividers of a list alone.
+const daysCounted = 500_000
+
+// perDay is how many events there were on each day, as far as that is known
+// and worth its time.
+func (v *visit) perDay(sel *db.Selection, count db.Count) (map[int64]int64, error) {
+	if !count.Exact || count.Value > daysCounted {
+		return nil, nil
+	}
+	line, err := sel.Timeline(v.Context(), db.ByDay)
+	if err != nil || !line.Exact {
+		return nil, err
+	}
+	days := make(map[int64]int64, len(line.Buckets))
+	for _, bucket := range line.Buckets {
+		days[bucket.Start.Unix()] = bucket.Count
+	}
+	return days, nil
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -160,8 +184,10 @@ func (v *visit) histogram(line *db.Timeline, by db.Step, what string, href func(
 			Label:     stepFullName(from, by),
 			Count:     bucket.Count,
 			CountText: plural(bucket.Count, "event"),
-			Href:      href(from, to),
 			Current:   !v.now.Before(from) && v.now.Before(to),
+		}
+		if bucket.Count > 0 || !from.After(v.now) {
+			bar.Href = href(from, to)
 		}
 		if !line.Exact && to.Before(line.LookedTo) {
 			bar.Unknown, bar.CountText = true, "not counted"

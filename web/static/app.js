@@ -1,4 +1,4 @@
-// Comfort for the keyboard. Every page works without it.
+// Comfort. Every page works without it.
 "use strict";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -7,29 +7,23 @@ const make = (tag, properties) => Object.assign(document.createElement(tag), pro
 
 keys();
 menus();
+roles();
 zones();
 selection();
 const box = $("#q[data-suggest]");
 if (box) suggestions(box);
 
-// keys: what the list of keys promises.
 function keys() {
   const dialog = $("#keys-dialog");
   const links = () => $$(".rows tbody tr:not(.day) :is(.what > a, .stone a, td[colspan] > a), .story p > a, .need a");
   let leading = false; // after g
 
   const help = (event) => {
-    if (!dialog || dialog.open) return;
     event.preventDefault();
-    dialog.showModal();
+    dialog?.showModal();
   };
   $("[data-keys]")?.addEventListener("click", help);
 
-  const find = () => {
-    const input = $("#q");
-    input?.focus();
-    input?.setSelectionRange(input.value.length, input.value.length);
-  };
   const step = (by) => {
     const all = links();
     if (!all.length) return;
@@ -49,7 +43,7 @@ function keys() {
       return;
     }
     switch (event.key) {
-      case "/": event.preventDefault(); find(); break;
+      case "/": event.preventDefault(); $("#q")?.focus(); $("#q")?.setSelectionRange(4096, 4096); break;
       case "j": step(1); break;
       case "k": step(-1); break;
       case "o": if (document.activeElement.matches("a")) document.activeElement.click(); break;
@@ -62,7 +56,6 @@ function keys() {
   });
 }
 
-// menus: one open at a time; Escape and a click elsewhere close it.
 function menus() {
   const open = () => $$("details.menu[open]");
   document.addEventListener("click", (event) => {
@@ -77,7 +70,14 @@ function menus() {
   });
 }
 
-// zones: offers the zone of this very computer, and completes the others.
+// roles: some browsers forget a table whose rows a phone shows as blocks.
+function roles() {
+  if (!matchMedia("(max-width: 52rem)").matches) return;
+  const parts = { "": "table", thead: "rowgroup", tbody: "rowgroup", tr: "row", td: "cell", "thead th": "columnheader", "tbody th": "rowheader" };
+  for (const tag in parts) for (const part of $$(".rows " + tag)) part.role = parts[tag];
+}
+
+// zones: offers the zone of this computer, and completes the others.
 function zones() {
   const form = $("form[data-zone]");
   if (!form) return;
@@ -101,7 +101,6 @@ function zones() {
   }, { once: true });
 }
 
-// selection: all rows at once, and how many they are.
 function selection() {
   const slot = $("[data-all]");
   const boxes = $$("input[name=id][form=selection]");
@@ -124,7 +123,7 @@ function selection() {
   tell();
 }
 
-// suggestions: an ARIA combobox over what the server says may come at the cursor.
+// suggestions: an ARIA combobox of what may come at the cursor.
 // The server counts bytes, the browser UTF-16 units.
 function suggestions(input) {
   const list = make("ul", { id: "suggestions", className: "suggest", hidden: true });
@@ -155,7 +154,7 @@ function suggestions(input) {
   const accept = (n) => {
     const { text } = answer.items[n];
     const start = units(answer.start), end = units(answer.end);
-    const more = text.endsWith(":"); // a key: its values come next
+    const more = text.endsWith(":");
     input.setRangeText(more ? text : text + " ", start, end, "end");
     close();
     if (more) ask();
@@ -183,7 +182,7 @@ function suggestions(input) {
       if (!response.ok) return close();
       answer = await response.json();
       if (document.activeElement === input) show();
-    } catch { /* a newer question, or no network: nothing to suggest */ }
+    } catch { /* a newer question, or no network */ }
   }
 
   input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 120); });

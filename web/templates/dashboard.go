@@ -7,6 +7,7 @@ type DashboardPage struct {
 	Headline  string // "The last 30 days, 2 to 31 March 2026"
 	Period    Period
 	Sums      []Sum
+	SumsNote  string // what their changes are against, or ""
 	Activity  Activity
 	Attention []Attention
 	Quiet     string // said where nothing needs attention
@@ -53,6 +54,7 @@ type Activity struct {
 type Attention struct {
 	Badge Badge
 	Spans []Span
+	Times string // "× 5" where it happened so often, or ""
 	Href  string
 	Note  string
 	Time  Time
@@ -68,8 +70,8 @@ type Side struct {
 
 // SideRow is one line of it.
 type SideRow struct {
-	Name  Link
-	Value string
-	Note  string
-	Alarm bool
+	Name   Link
+	Value  string
+	Note   string
+	Strong bool // the value is more than the usual
 }

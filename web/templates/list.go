@@ -53,13 +53,14 @@ type Role string
 
 // The roles of columns.
 const (
-	RoleWho    Role = "who"
-	RoleBadge  Role = "badge"
-	RoleWhat   Role = "what" // the column that takes the room that is left; its cells lead to the event
-	RoleObject Role = "obj"
-	RolePlain  Role = "plain"
-	RoleNumber Role = "num"
-	RoleTime   Role = "t" // made by the table itself from Row.Time: always first, not in Columns
+	RoleWho     Role = "who"
+	RoleBadge   Role = "badge"
+	RoleWhat    Role = "what" // the column that takes the room that is left; its cells lead to the event
+	RoleObject  Role = "obj"
+	RolePlain   Role = "plain"
+	RoleAddress Role = "addr"
+	RoleNumber  Role = "num"
+	RoleTime    Role = "t" // made by the table itself from Row.Time: always first, not in Columns
 )
 
 // Column is a heading.

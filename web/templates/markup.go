@@ -1,7 +1,9 @@
 package templates
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -14,12 +16,18 @@ func lateTitle(t Time) string {
 	return "Recorded long after it happened"
 }
 
-func mostOf(counts []int64) int64 {
-	var most int64
-	for _, n := range counts {
-		most = max(most, n)
+// sparkBox and sparkPath draw counts as bars, three wide with a gap of one and
+// at most a hundred high, on a line.
+func sparkBox(counts []int64) string { return fmt.Sprintf("0 0 %d 102", 4*len(counts)) }
+
+func sparkPath(counts []int64) string {
+	most := slices.Max(append([]int64{0}, counts...))
+	var b strings.Builder
+	for i, n := range counts {
+		height := max(2, int(100*share(n, most))) // zero is a line, not a hole
+		fmt.Fprintf(&b, "M%d 102v-%dh3v%dz", 4*i, height, height)
 	}
-	return most
+	return b.String()
 }
 
 func mostOfBars(bars []Bar) int64 {
@@ -62,12 +70,11 @@ func article(noun string) string {
 	return "a " + noun
 }
 
-// The bars of a histogram stand between 14% and 78% of its height; a bar takes
-// 72% of its step.
+// tableBars is how many bars a table can repeat and still be read.
+const tableBars = 40
 
-func barX(i, n int) string { return percent((float64(i) + 0.14) / float64(n)) }
-
-func barWidth(n int) string { return percent(0.72 / float64(n)) }
+// The bars of a histogram stand between 14% and 78% of its height. The width of
+// a bar within its step is the stylesheet's.
 
 func barHeight(b Bar, most int64) float64 { return 0.64 * share(b.Count, most) }
 
@@ -90,20 +97,26 @@ func ticks(bars []Bar) []int {
 	return shown
 }
 
-// tickX puts the name of a step under the left edge of its bar, and the last
-// ones under the right edge, so that they stay on the page.
+// tickX puts the name of a step under its middle, and the first and the last
+// where they stay on the page.
 func tickX(i, n int) string {
-	if tickAnchor(i, n) == "end" {
-		return percent((float64(i) + 0.86) / float64(n))
+	switch tickAnchor(i, n) {
+	case "start":
+		return percent(float64(i) / float64(n))
+	case "end":
+		return percent(float64(i+1) / float64(n))
 	}
-	return barX(i, n)
+	return percent((float64(i) + 0.5) / float64(n))
 }
 
 func tickAnchor(i, n int) string {
-	if n > 3 && float64(i) > 0.88*float64(n) {
+	switch middle := (float64(i) + 0.5) / float64(n); {
+	case middle < 0.03:
+		return "start"
+	case middle > 0.97:
 		return "end"
 	}
-	return "start"
+	return "middle"
 }
 
 // logShare draws one event and a million so that both are seen.

@@ -23,6 +23,7 @@ type StoryDay struct {
 
 // StoryStep is one event of the object.
 type StoryStep struct {
+	ID      string // of the event; its place on the page is #e and this
 	Icon    Icon
 	Tone    Tone
 	Time    Time

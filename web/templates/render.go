@@ -72,7 +72,7 @@ func writeSpan(b *strings.Builder, s Span) {
 	case Arrow:
 		b.WriteString(`<span class="arrow" role="img" aria-label="to">→</span>`)
 	case Masked:
-		b.WriteString(`<span class="mask"><svg class="i" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-lock"></use></svg>hidden`)
+		b.WriteString(`<span class="mask"><svg class="i" aria-hidden="true"><use href="#i-lock"></use></svg>hidden`)
 		if s.Text != "" {
 			b.WriteString(", mark <code>")
 			writeVisible(b, s.Text)

@@ -95,12 +95,11 @@ func TestGeometry(t *testing.T) {
 		{"the most is whole", percent(share(10, 10)), "100%"},
 		{"never more than whole", percent(share(11, 10)), "100%"},
 		{"no counts at all", percent(share(0, 0)), "0%"},
-		{"the first bar", barX(0, 2), "7%"},
-		{"the width of a bar", barWidth(2), "36%"},
+		{"a tick stands under the middle of its bar", tickX(1, 4), "37.5%"},
 		{"logarithms of nothing", percent(logShare(0, 0)), "0%"},
 		{"logarithms of all", percent(logShare(1000, 1000)), "100%"},
 		{"a late tick stays on the page", tickAnchor(30, 31), "end"},
-		{"an early tick starts at its bar", tickAnchor(0, 31), "start"},
+		{"an early tick stays on the page", tickAnchor(0, 31), "start"},
 	}
 	for _, tt := range tests {
 		if tt.got != tt.want {

@@ -90,7 +90,7 @@ func overview() templates.DashboardPage {
 		}},
 		Failing: templates.Side{Title: "Most failed sign-ins", More: &templates.Link{Text: "All failed", Href: "?f"}, Rows: []templates.SideRow{
 			{Name: templates.Link{Text: "root", Href: "?x"}, Value: "2,118", Note: "last 14:27"},
-			{Name: templates.Link{Text: "admin'; DROP TABLE users;--", Href: "?x"}, Value: "391", Note: "last 14:27", Alarm: true},
+			{Name: templates.Link{Text: "admin'; DROP TABLE users;--", Href: "?x"}, Value: "391", Note: "last 14:27", Strong: true},
 		}},
 		Recorder: templates.Side{Title: "Recorder", Rows: []templates.SideRow{
 			{Name: templates.Link{Text: "Newest event"}, Value: "2 s ago", Note: "through shop-web"},

@@ -65,6 +65,7 @@ type Tone string
 // The tones.
 const (
 	Neutral Tone = ""
+	Loud    Tone = "loud"  // stands out among its like, in ink alone
 	Was     Tone = "was"   // gone
 	Now     Tone = "now"   // new
 	Alarm   Tone = "alarm" // needs a person
