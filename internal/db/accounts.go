@@ -52,11 +52,16 @@ func CheckName(name string) (string, error) {
 			return "", fmt.Errorf("%w: it has the invisible character %U", ErrName, r)
 		}
 	}
-	// These stand for something else where the history names an actor.
-	for _, taken := range []string{"cli (", "token:"} {
+	// These stand for something else where the history names an actor or a
+	// source. What a token called like the program sends would pass for the
+	// program's own trace of a deletion.
+	for _, taken := range []string{"cli (", "token:", "import:"} {
 		if strings.HasPrefix(query.Fold(name), taken) {
 			return "", fmt.Errorf("%w: names that begin with %q are the program's own", ErrName, taken)
 		}
+	}
+	if query.Fold(name) == Self {
+		return "", fmt.Errorf("%w: %q is the program itself", ErrName, Self)
 	}
 	return name, nil
 }

@@ -104,7 +104,7 @@ func TestCheckName(t *testing.T) {
 	for name, want := range map[string]string{
 		"ines": "ines", "  Ines Roth ": "Ines Roth", "o'hara@example.org": "o'hara@example.org", "李": "李", long: long,
 		"": "", " \t": "", "a\nb": "", "a\x00": "", "in\u200bes": "", "ines\u202e": "", "\xff": "", long + "x": "",
-		"cli (root)": "", "CLI (x": "", "token:abc": "",
+		"cli (root)": "", "CLI (x": "", "token:abc": "", "Import:ndjson": "", "auditadmin": "", " AuditAdmin ": "", "auditadmin-shop": "auditadmin-shop",
 	} {
 		got, err := db.CheckName(name)
 		if got != want || (err != nil) != (want == "") || err != nil && !errors.Is(err, db.ErrName) {

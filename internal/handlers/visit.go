@@ -38,6 +38,11 @@ const (
 // program gets the same answer whoever runs it.
 func (s *Server) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 	v := &visit{Request: r, server: s, who: authz.From(r.Context()), began: s.Now(), now: s.Now().UTC(), zone: time.UTC, params: r.URL.Query()}
+	// What cannot be read would be left out, and a filter that is left out shows,
+	// or exports, everything.
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return v, refuse(http.StatusBadRequest, "the part of the address after ? cannot be read (%v); write %% as %%25 and ; as %%3B", err)
+	}
 	page := !isTwin(r.URL.Path)
 	name := v.params.Get("tz")
 	if name != "" {
