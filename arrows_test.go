@@ -21,6 +21,8 @@ var arrows = map[string]string{
 	"audit":             "internal/fold",
 	"audit/auditdb":     ". audit internal/db",
 	"audit/geo":         "audit",
+	"audit/gormaudit":   "audit",
+	"audit/sqltrack":    "audit",
 	"internal/fold":     "",
 	"internal/query":    "audit",
 	"internal/diff":     "audit",
@@ -31,7 +33,7 @@ var arrows = map[string]string{
 	"web/templates":     "",
 	"web/static":        "",
 	"internal/handlers": "audit internal/query internal/diff internal/db internal/authz internal/format web/templates web/static",
-	"cmd/auditadmin":    ". audit internal/query internal/demo internal/db internal/authz internal/format internal/handlers",
+	"cmd/auditadmin":    ". audit audit/auditdb audit/sqltrack internal/query internal/demo internal/db internal/authz internal/format internal/handlers",
 	"internal/need":     "",
 	"examples/shop":     "audit audit/auditdb audit/gormaudit",
 }

@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"github.com/mattn/go-sqlite3"
+	"github.com/auditadmin/auditadmin/internal/db"
 )
 
 // version is the version of this source; CHANGELOG.md says what is in it.
@@ -20,8 +20,7 @@ type versionCommand struct{}
 
 // Run prints the versions of what this program is made of.
 func (c *versionCommand) Run(p *process) error {
-	engine, _, _ := sqlite3.Version()
-	_, err := fmt.Fprintf(p.stdout, "auditadmin %s\ncommit %s\nSQLite %s\n%s\n", version, builtFrom(), engine, runtime.Version())
+	_, err := fmt.Fprintf(p.stdout, "auditadmin %s\ncommit %s\n%s\n%s\n", version, builtFrom(), db.EngineVersion(), runtime.Version())
 	return err
 }
 

@@ -15,6 +15,9 @@ import (
 // sliceTime is how long one slice of indexing may hold the write lock.
 const sliceTime = 20 * time.Millisecond
 
+// indexPause is how long the indexer lets events gather.
+const indexPause = 50 * time.Millisecond
+
 // wakeIndexer tells the indexer that there is something new. It never blocks.
 func (s *Store) wakeIndexer() {
 	select {
@@ -29,6 +32,13 @@ func (s *Store) indexLoop() {
 	for {
 		select {
 		case <-s.stale:
+		case <-s.closing.Done():
+			return
+		}
+		// Single events come in bursts: a moment later there is one commit for
+		// all of them, and none in the way of the next.
+		select {
+		case <-time.After(indexPause):
 		case <-s.closing.Done():
 			return
 		}

@@ -240,6 +240,12 @@ func sqliteConnect(path string, settings url.Values, pragmas []string, assert, w
 	return sqlx.NewDb(pool, "sqlite3")
 }
 
+// EngineVersion names the engine this program brings with it, and its version.
+func EngineVersion() string {
+	v, _, _ := sqlite3.Version()
+	return "SQLite " + v
+}
+
 func (sqliteDialect) version(ctx context.Context, db *sqlx.DB) (string, error) {
 	var v string
 	err := db.GetContext(ctx, &v, "SELECT sqlite_version()")
