@@ -95,16 +95,21 @@ func forwardedFor(element string) netip.Addr {
 // parseAddress reads an address with or without a port, brackets and a zone, and
 // returns the zero Addr for anything else.
 func parseAddress(s string) netip.Addr {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		if p, err := netip.ParseAddrPort(s); err == nil {
-			a = p.Addr()
-		} else if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
-			a, _ = netip.ParseAddr(s[1 : len(s)-1])
-			if a.Is4() {
+	var a netip.Addr
+	switch {
+	case strings.HasPrefix(s, "["):
+		if inside, ok := strings.CutSuffix(s[1:], "]"); ok {
+			if a, _ = netip.ParseAddr(inside); a.Is4() {
 				a = netip.Addr{}
 			}
+			break
 		}
+		fallthrough
+	case strings.Count(s, ":") == 1: // asked first, because a failure would cost memory
+		p, _ := netip.ParseAddrPort(s)
+		a = p.Addr()
+	default:
+		a, _ = netip.ParseAddr(s)
 	}
 	return a.Unmap().WithZone("")
 }

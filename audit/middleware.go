@@ -260,9 +260,11 @@ func givenID(h http.Header) string {
 		return id
 	}
 	// 00-<32 of trace>-<16 of span>-<2 of flags>
-	if parts := strings.Split(cut(h.Get("Traceparent"), 100), "-"); len(parts) >= 4 && len(parts[0]) == 2 && parts[0] != "ff" &&
-		len(parts[1]) == 32 && strings.Trim(parts[1], "0123456789abcdef") == "" && strings.Trim(parts[1], "0") != "" {
-		return parts[1]
+	version, rest, _ := strings.Cut(h.Get("Traceparent"), "-")
+	trace, rest, _ := strings.Cut(rest, "-")
+	if len(version) == 2 && version != "ff" && len(rest) >= 19 && rest[16] == '-' &&
+		len(trace) == 32 && strings.Trim(trace, "0123456789abcdef") == "" && strings.Trim(trace, "0") != "" {
+		return trace
 	}
 	return ""
 }
