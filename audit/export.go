@@ -119,9 +119,9 @@ func metadataObject(metadata any) (map[string]any, error) {
 // finds what next has looked up. See LogViewAccess, SkipActions, SampleViews.
 func (r *Recorder) ViewHandler(next http.Handler, object func(*http.Request) Object) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		answer := &answerWriter{ResponseWriter: w}
-		next.ServeHTTP(answer, q)
-		if q.Method != http.MethodGet || !answer.succeeded() {
+		answer := &response{w: w}
+		next.ServeHTTP(answer.writer(), q)
+		if q.Method != http.MethodGet || !(succeeded(answer.status) || answer.status == http.StatusNotModified) {
 			return
 		}
 		if o := object(q); o.ID != "" {
@@ -139,11 +139,11 @@ func (r *Recorder) ViewHandler(next http.Handler, object func(*http.Request) Obj
 // the one that has the beginning counts.
 func (r *Recorder) DownloadHandler(next http.Handler, export func(*http.Request) Object) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		answer := &answerWriter{ResponseWriter: w}
+		answer := &fileAnswer{ResponseWriter: w}
 		completed := false
 		defer func() { // a handler that breaks off panics, and what was sent was sent
 			beginning := answer.status != http.StatusPartialContent || strings.HasPrefix(answer.Header().Get("Content-Range"), "bytes 0-")
-			if q.Method != http.MethodGet || answer.status == http.StatusNotModified || !answer.succeeded() || !beginning {
+			if q.Method != http.MethodGet || !succeeded(answer.status) || !beginning {
 				return
 			}
 			o := export(q)
@@ -161,39 +161,39 @@ func (r *Recorder) DownloadHandler(next http.Handler, export func(*http.Request)
 	})
 }
 
-// answerWriter remembers how a request was answered.
-type answerWriter struct {
+// succeeded reports whether a status says that something was given out. The one
+// of an answer that says nothing is 0, and goes out as 200.
+func succeeded(status int) bool { return status == 0 || 200 <= status && status < 300 }
+
+// fileAnswer remembers how a request was answered, and counts the bytes.
+type fileAnswer struct {
 	http.ResponseWriter
 	status int
 	size   int64
 	err    error
 }
 
-func (w *answerWriter) succeeded() bool {
-	return w.status == 0 || 200 <= w.status && w.status < 300 || w.status == http.StatusNotModified
-}
-
-func (w *answerWriter) WriteHeader(status int) {
+func (w *fileAnswer) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 { // the informational ones come before
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *answerWriter) Write(p []byte) (int, error) {
+func (w *fileAnswer) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	w.wrote(int64(n), err)
 	return n, err
 }
 
 // ReadFrom lets files go out without a copy, where the writer underneath can.
-func (w *answerWriter) ReadFrom(from io.Reader) (int64, error) {
+func (w *fileAnswer) ReadFrom(from io.Reader) (int64, error) {
 	n, err := io.Copy(w.ResponseWriter, from)
 	w.wrote(n, err)
 	return n, err
 }
 
-func (w *answerWriter) wrote(n int64, err error) {
+func (w *fileAnswer) wrote(n int64, err error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
@@ -204,7 +204,7 @@ func (w *answerWriter) wrote(n int64, err error) {
 }
 
 // Flush is for those who ask for an http.Flusher.
-func (w *answerWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+func (w *fileAnswer) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
 // Unwrap is for http.ResponseController.
-func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *fileAnswer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
