@@ -55,7 +55,7 @@ func (c *demoCommand) Run(p *process) error {
 		file = filepath.Join(folder, "demo.db")
 	}
 	clock := &pastClock{now: p.now}
-	return database{file}.with(p, db.Options{Now: clock.read}, func(store *db.Store) error {
+	return database{file}.with(p, db.Options{Now: clock.read, Volatile: true}, func(store *db.Store) error {
 		if err := c.fill(p, store, clock); err != nil {
 			return err
 		}

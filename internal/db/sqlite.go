@@ -153,11 +153,16 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 	} else {
 		f.Close()
 	}
-	writer := sqliteConnect(path, sqliteWriter, []string{
+	settings, synchronous := sqliteWriter, "2"
+	if o.Volatile {
+		settings, synchronous = maps.Clone(sqliteWriter), "0"
+		settings.Set("_synchronous", "OFF")
+	}
+	writer := sqliteConnect(path, settings, []string{
 		"PRAGMA cache_size = -32768",
 		// Rarer checkpoints rewrite a hot page once instead of twenty times.
 		"PRAGMA wal_autocheckpoint = 4000",
-	}, "PRAGMA synchronous", "2")
+	}, "PRAGMA synchronous", synchronous)
 	writer.SetMaxOpenConns(1)
 	if err := sqliteCreate(ctx, writer, o.Schema); err != nil {
 		writer.Close()

@@ -25,6 +25,9 @@ type Options struct {
 	MustExist bool
 	// ReadOnly opens an existing database for reading alone.
 	ReadOnly bool
+	// Volatile does not wait for the disk: for invented data, which can be made
+	// again when the power goes.
+	Volatile bool
 }
 
 // Store is an open audit database. It is safe for concurrent use, also beside
@@ -32,8 +35,9 @@ type Options struct {
 type Store struct {
 	path    string
 	dialect dialect
-	rw      *sqlx.DB // one connection: there is one writer; nil when read-only
-	ro      *sqlx.DB // a pool that cannot write
+	rw      *sqlx.DB     // one connection: there is one writer; nil when read-only
+	ro      *sqlx.DB     // a pool that cannot write
+	inPlace func() error // that the database is still where it was opened
 	now     func() time.Time
 	columns *columns
 	texts   *textCache
@@ -57,6 +61,13 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1)}
 	var err error
 	if s.rw, s.ro, err = s.dialect.open(ctx, path, o); err != nil {
+		return nil, err
+	}
+	if s.inPlace, err = s.dialect.watch(path); err != nil {
+		s.ro.Close()
+		if s.rw != nil {
+			s.rw.Close()
+		}
 		return nil, err
 	}
 	s.columns = newColumns()
@@ -87,8 +98,12 @@ func (s *Store) Path() string { return s.path }
 // Now returns the store's clock.
 func (s *Store) Now() time.Time { return s.now() }
 
-// Ping reports whether the database answers.
+// Ping reports whether the database answers and is still at its place; if it is
+// not, the error wraps ErrMoved.
 func (s *Store) Ping(ctx context.Context) error {
+	if err := s.inPlace(); err != nil {
+		return fmt.Errorf("ping the database: %w", err)
+	}
 	var one int
 	if err := s.ro.GetContext(ctx, &one, "SELECT 1 FROM meta LIMIT 1"); err != nil {
 		return fmt.Errorf("ping the database: %w", s.dialect.classify(err))
