@@ -16,6 +16,10 @@ type dialect interface {
 	// writer is nil.
 	open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error)
 
+	// watch returns a check that what was opened at path is still what is there:
+	// its error wraps ErrMoved.
+	watch(path string) (inPlace func() error, err error)
+
 	// version names the engine and its version.
 	version(ctx context.Context, db *sqlx.DB) (string, error)
 

@@ -10,15 +10,16 @@ import (
 // Sentinels. Every error of this package that a caller may branch on wraps one.
 var (
 	ErrNotFound  = errors.New("not found")
-	ErrDeleted   = errors.New("deleted")                              // wrapped by *DeletedError
-	ErrConflict  = errors.New("changed meanwhile")                    // somebody else was faster, or the count is another
-	ErrExists    = errors.New("exists already")                       // an account of that name
-	ErrProtected = errors.New("protected")                            // the trace of a deletion is not deleted
-	ErrForeign   = errors.New("not a database of auditadmin")         // at Open
-	ErrNewer     = errors.New("made by a newer auditadmin")           // at Open
-	ErrReadOnly  = errors.New("the database cannot be written")       //
-	ErrBusy      = errors.New("the database is locked")               // try again later
-	ErrFull      = errors.New("the disk is full")                     //
+	ErrDeleted   = errors.New("deleted")                        // wrapped by *DeletedError
+	ErrConflict  = errors.New("changed meanwhile")              // somebody else was faster, or the count is another
+	ErrExists    = errors.New("exists already")                 // an account of that name
+	ErrProtected = errors.New("protected")                      // the trace of a deletion is not deleted
+	ErrForeign   = errors.New("not a database of auditadmin")   // at Open
+	ErrNewer     = errors.New("made by a newer auditadmin")     // at Open
+	ErrReadOnly  = errors.New("the database cannot be written") //
+	ErrBusy      = errors.New("the database is locked")         // try again later
+	ErrFull      = errors.New("the disk is full")               //
+	ErrMoved     = errors.New("the database is no longer at its place")
 	ErrLastOne   = errors.New("the last superuser cannot be removed") //
 )
 

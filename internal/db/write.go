@@ -104,6 +104,9 @@ func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error
 	if err := fn(tx); err != nil {
 		return err
 	}
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	if err := inner.Commit(); err != nil {
 		return err
 	}
