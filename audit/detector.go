@@ -159,11 +159,13 @@ func (d *Detector) inspect(q *Request, answered bool) []Finding {
 	if len(s.findings) == 0 {
 		return nil
 	}
+	special := slices.ContainsFunc(s.findings, func(f Finding) bool { return len(f.Rule.find) > 0 && !f.Rule.general && f.Rule.in != inAgent })
 	var all []Finding
 	for _, f := range s.findings {
-		if !slices.ContainsFunc(all, func(g Finding) bool { return f.Rule == g.Rule }) {
-			all = append(all, f)
+		if f.Rule.general && special || slices.ContainsFunc(all, func(g Finding) bool { return f.Rule == g.Rule }) {
+			continue
 		}
+		all = append(all, f)
 	}
 	clear(s.findings)
 	s.findings = s.findings[:0]

@@ -94,7 +94,7 @@ func TestAttacksAreFound(t *testing.T) {
 		"system-file":       {`/etc/passwd`, `/x?f=/etc/shadow`, `/x?f=/proc/self/environ`, `/x?f=c:\windows\win.ini`, `/WEB-INF/web.xml`, `/x?f=/var/log/apache2/access.log`},
 		"null-byte":         {`/x.php%00.jpg`, `/a%2500b`},
 		"secret-file":       {`404 /.env`, `/.env.production`, `404 /api/.env`, `404 /.git/config`, `/.git/HEAD`, `404 /.aws/credentials`, `404 /wp-config.php.bak`, `404 /.ssh/id_rsa`, `404 /id_rsa`, `404 /.DS_Store.env/.env`, `404 /docker-compose.yml`, `404 /phpinfo.php`, `404 /actuator/heapdump`},
-		"backup-file":       {`404 /backup.zip`, `404 /db.sql.gz`, `404 /www.tar.gz`, `404 /index.php.bak`, `404 /site-2024.zip`, `404 /config.php~`, `404 /.index.php.swp`},
+		"backup-file":       {`404 /backup.zip`, `404 /database-2024.sql.gz`, `404 /www.tar.gz`, `404 /index.php.bak`, `404 /site-2024.zip`, `404 /config.php~`, `404 /.index.php.swp`},
 		"hidden-file":       {`404 /.DS_Store`, `403 /.vscode/settings.json`, `404 /.config`, `404 /x/.wget-hsts`},
 		"wordpress":         {`404 /wp-login.php`, `404 /blog/wp-admin/`, `POST 404 /xmlrpc.php`, `404 /2019/wp-includes/wlwmanifest.xml`},
 		"admin-tool":        {`404 /phpmyadmin/`, `404 /pma/index.php`, `404 /phpMyAdmin-5.1/`, `404 /manager/html`, `404 /solr/`, `404 /cgi-bin/test.cgi`, `404 /owa/auth/logon.aspx`, `404 /administrator/index.php`, `404 /adminer-4.8.php`, `404 /server-status`},

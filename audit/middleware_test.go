@@ -275,8 +275,8 @@ func TestFloodOfDifferentEvents(t *testing.T) {
 	if len(events) != floodEvents || len(notices) != 1 {
 		t.Fatalf("got %d events and %d notices, want %d and 1", len(events), len(notices), floodEvents)
 	}
-	if got := meta(t, notices[0])["count"].(float64); int(got)+len(events) != 10_000 { // two rules each
-		t.Errorf("got %d events and %v counted, want 10000 in all", len(events), got)
+	if got := meta(t, notices[0])["count"].(float64); int(got)+len(events) != 5000 {
+		t.Errorf("got %d events and %v counted, want 5000 in all", len(events), got)
 	}
 }
 
