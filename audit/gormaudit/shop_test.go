@@ -101,21 +101,31 @@ type shop struct {
 	*gorm.DB
 	raw      *sql.DB
 	recorder *audit.Recorder
-	path     string
 }
 
 // alice is who does everything.
 var alice = audit.WithUser(context.Background(), audit.User{ID: "7", Name: "alice"})
 
-// openShop makes a database of two customers, three orders, two lines and two
-// tags, of which nothing was recorded.
+// openShop makes a shop whose changes are recorded by the plugin.
 func openShop(t testing.TB, config *gorm.Config, options ...gormaudit.Option) *shop {
 	t.Helper()
-	s := &shop{path: filepath.Join(t.TempDir(), "shop.db")}
+	s := newShop(t, sqlite.Open(file(filepath.Join(t.TempDir(), "shop.db"))), config)
+	must(t, s.Use(gormaudit.New(s.recorder, options...)))
+	return s
+}
+
+// file is a database of SQLite as applications should open it.
+func file(path string) string { return "file:" + path + "?_journal_mode=WAL&_busy_timeout=5000" }
+
+// newShop makes a database of two customers, three orders, two lines and two
+// tags, of which nothing was recorded.
+func newShop(t testing.TB, dialector gorm.Dialector, config *gorm.Config) *shop {
+	t.Helper()
 	config.Logger = logger.Discard
 	config.NowFunc = func() time.Time { return now }
+	s := &shop{}
 	var err error
-	s.DB, err = gorm.Open(sqlite.Open("file:"+s.path+"?_journal_mode=WAL&_busy_timeout=5000"), config)
+	s.DB, err = gorm.Open(dialector, config)
 	must(t, err)
 	s.raw, err = s.DB.DB()
 	must(t, err)
@@ -128,7 +138,6 @@ func openShop(t testing.TB, config *gorm.Config, options ...gormaudit.Option) *s
 	must(t, s.Create([]Tag{{Name: "red"}, {Name: "blue"}}).Error)
 	s.recorder, err = audit.New(&sink{}, audit.Strict())
 	must(t, err)
-	must(t, s.Use(gormaudit.New(s.recorder, options...)))
 	s.DB = s.DB.WithContext(alice)
 	return s
 }

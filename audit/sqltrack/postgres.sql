@@ -30,8 +30,8 @@ END
 $auditadmin$;
 
 -- One event a row. Its arguments: content_type, and the columns of the key, of
--- bytes, and of what is not recorded, each as an array. It runs with the rights
--- of its owner, so that the writers need none on the inbox.
+-- bytes, and of what is not recorded, each as an array, and the table's name. It
+-- runs with the rights of its owner, so that the writers need none on the inbox.
 CREATE OR REPLACE FUNCTION auditadmin_row() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET bytea_output = 'hex' SET timezone = 'UTC' AS $auditadmin$
 DECLARE
@@ -65,7 +65,7 @@ BEGIN
         'action', CASE TG_OP WHEN 'INSERT' THEN 'CREATE' ELSE TG_OP END,
         'content_type', TG_ARGV[0],
         'object_id', id,
-        'object_repr', left(coalesce(repr, TG_TABLE_NAME || ' ' || id), @maxRepr@),
+        'object_repr', left(coalesce(repr, TG_ARGV[4] || ' ' || id), @maxRepr@),
         'changes', coalesce(changes, '{}')))::text, 2));
     RETURN NULL;
 END
@@ -106,25 +106,25 @@ BEGIN
             (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attgenerated <> '') AS derived
         FROM pg_class c
-        WHERE c.relnamespace = here::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        WHERE c.relnamespace = here::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname NOT LIKE 'auditadmin\_%'
             AND (cardinality(@tables@) = 0 OR lower(c.relname) = ANY (@tables@))
         ORDER BY c.relname
     LOOP
         had := EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND g.tgname IN ('auditadmin_row', 'auditadmin_truncate'));
-        row_statement := format('CREATE TRIGGER auditadmin_row AFTER INSERT OR UPDATE OR DELETE ON %I.%I FOR EACH ROW EXECUTE FUNCTION %I.auditadmin_row(%L, %L, %L, %L)',
-            here, t.name, here, @prefix@ || t.name, coalesce(t.key_columns, '{}'), coalesce(t.bytes, '{}'), coalesce(t.derived, '{}'));
+        row_statement := format('CREATE TRIGGER auditadmin_row AFTER INSERT OR UPDATE OR DELETE ON %I.%I FOR EACH ROW EXECUTE FUNCTION %I.auditadmin_row(%L, %L, %L, %L, %L)',
+            here, t.name, here, @prefix@ || t.name, coalesce(t.key_columns, '{}'), coalesce(t.bytes, '{}'), coalesce(t.derived, '{}'), t.name);
         truncate_statement := format('CREATE TRIGGER auditadmin_truncate AFTER TRUNCATE ON %I.%I FOR EACH STATEMENT EXECUTE FUNCTION %I.auditadmin_truncate(%L)',
             here, t.name, here, @prefix@ || t.name);
         fits := 2 = (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = t.oid AND g.tgenabled <> 'D'
             AND obj_description(g.oid, 'pg_trigger') = CASE g.tgname WHEN 'auditadmin_row' THEN row_statement WHEN 'auditadmin_truncate' THEN truncate_statement END);
-        IF @remove@ OR t.name LIKE 'auditadmin\_%' OR lower(t.name) LIKE ANY (@skip@) THEN
+        IF @remove@ OR lower(t.name) LIKE ANY (@skip@) THEN
             IF had THEN
                 EXECUTE format('DROP TRIGGER IF EXISTS auditadmin_row ON %I.%I', here, t.name);
                 EXECUTE format('DROP TRIGGER IF EXISTS auditadmin_truncate ON %I.%I', here, t.name);
                 INSERT INTO auditadmin_report VALUES (t.name, 'removed', '');
             ELSE
                 INSERT INTO auditadmin_report VALUES (t.name, 'skipped',
-                    CASE WHEN @remove@ THEN 'not tracked' WHEN lower(t.name) LIKE ANY (@skip@) THEN 'as the options say' ELSE 'bookkeeping' END);
+                    CASE WHEN @remove@ THEN 'not tracked' ELSE 'as the options say' END);
             END IF;
         ELSIF fits THEN
             INSERT INTO auditadmin_report VALUES (t.name, 'tracked', '');

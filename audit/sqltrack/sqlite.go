@@ -150,7 +150,7 @@ func existingTriggers(ctx context.Context, db audit.Queryer) ([]trigger, error) 
 // sqliteSchema reads the tables that the options name, and says why others are
 // skipped.
 func sqliteSchema(ctx context.Context, db audit.Queryer, o Options) (tables []sqliteTable, skipped []Table, err error) {
-	names, err := pairs(ctx, db, "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'view' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+	names, err := pairs(ctx, db, "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'view' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'auditadmin\\_%' ESCAPE '\\' ORDER BY name")
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the tables: %w", err)
 	}

@@ -139,7 +139,7 @@ func changeSQLite(ctx context.Context, db *sql.DB, o Options, remove bool) (p *P
 
 // skips reports whether the options leave a table out, and why.
 func (o Options) skips(table string) (reason string) {
-	if audit.Bookkeeping(table) || strings.HasPrefix(strings.ToLower(table), "auditadmin_") {
+	if audit.Bookkeeping(table) {
 		return "bookkeeping"
 	}
 	for _, s := range o.Skip {
