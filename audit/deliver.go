@@ -120,14 +120,15 @@ func pause(ctx context.Context, d time.Duration) bool {
 // deliver moves everything from the spool to the sink, in order.
 func (r *Recorder) deliver(ctx context.Context) error {
 	for {
+		// First without closing the gate: if the sink does not answer, nobody waits.
+		if err := r.deliverSome(ctx); err != nil {
+			return err
+		}
 		if waiting, _, _ := r.spool.state(); waiting <= deliveryEvents {
 			done, err := r.deliverLast(ctx)
 			if done || err != nil {
 				return err
 			}
-		}
-		if err := r.deliverSome(ctx); err != nil {
-			return err
 		}
 	}
 }

@@ -248,11 +248,13 @@ func isStruct(t reflect.Type) bool {
 
 // hasText reports whether values of a type say themselves how they are written.
 func hasText(t reflect.Type) bool {
-	if t == typeTime || t == typeRaw || t == typeNumber {
+	switch {
+	case t == typeTime || t == typeRaw || t == typeNumber:
 		return true
-	}
-	if t.Kind() == reflect.Interface {
-		return false // what is in it knows
+	case t.Kind() == reflect.Interface: // what is in it knows
+		return false
+	case t.PkgPath() == "" && t.Name() != "": // the predeclared types have no methods
+		return false
 	}
 	for _, i := range withText {
 		if t.Implements(i) || t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(i) {
@@ -359,14 +361,15 @@ func (f *flattener) ownText(v reflect.Value, depth int) (text any) {
 		}
 	}()
 	value := v.Interface()
+	if t, ok := value.(time.Time); ok { // most of them, and looking at methods takes time
+		return t.UTC().Format(time.RFC3339Nano)
+	}
 	if v.Kind() != reflect.Pointer && !implementsText(v.Type()) && reflect.PointerTo(v.Type()).NumMethod() > v.Type().NumMethod() {
 		p := reflect.New(v.Type())
 		p.Elem().Set(v)
 		value = p.Interface()
 	}
 	switch x := value.(type) {
-	case time.Time:
-		return x.UTC().Format(time.RFC3339Nano)
 	case *time.Time:
 		return x.UTC().Format(time.RFC3339Nano)
 	case json.Number:

@@ -91,7 +91,7 @@ func (m *Masker) Mask(e *Event) (masked int) {
 			*v = w.run()
 			masked += w.masked
 		case f.Type == Text:
-			text, n := m.text(*v, !isIdentifier(f.Name))
+			text, n := m.text(*v, len(*v) >= shortestCard && !isIdentifier(f.Name))
 			if n > 0 {
 				*v = text
 				masked += n
@@ -188,7 +188,7 @@ func (w *walk) visitString(key, s string, c certainty) (string, int) {
 			return in.run(), in.masked
 		}
 	}
-	return w.m.text(s, !isIdentifier(key))
+	return w.m.text(s, len(s) >= shortestCard && !isIdentifier(key))
 }
 
 func (w *walk) visitArray(key string, c certainty) {

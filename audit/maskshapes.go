@@ -89,6 +89,10 @@ var (
 // shortest is the length of the shortest text that can hold a shape.
 const shortest = 8
 
+// shortestCard is the length of the shortest text that can hold the number of a
+// card. To look at the length first saves a look at the name.
+const shortestCard = 14
+
 // text masks what has the shape of a secret; cards says whether a number may be
 // that of a card.
 func (m *Masker) text(s string, cards bool) (string, int) {
@@ -268,7 +272,7 @@ func cardEnd(s string, i int) int {
 }
 
 // isCard reports whether a whole text is the number of a card.
-func isCard(s string) bool { return len(s) >= 14 && cardEnd(s, 0) == len(s) }
+func isCard(s string) bool { return len(s) >= shortestCard && cardEnd(s, 0) == len(s) }
 
 // isCardNumber reports whether digits begin like a card of their length and
 // satisfy its check digit.

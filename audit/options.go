@@ -2,6 +2,8 @@ package audit
 
 import (
 	"database/sql"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -64,6 +66,26 @@ func defaultSettings() settings {
 		source:      filepath.Base(os.Args[0]),
 		logger:      slog.New(slog.DiscardHandler),
 	}
+}
+
+// check says which settings cannot be.
+func (s *settings) check() error {
+	switch {
+	case !s.strict && s.spoolDir == "":
+		return errors.New("where do events wait while the database is away? Give SpoolDir, or Strict to fail instead")
+	case s.strict && s.spoolDir != "":
+		return errors.New("Strict fails where SpoolDir waits: give one of them")
+	case s.spoolLimit <= 0:
+		return fmt.Errorf("SpoolLimit is %d bytes: nothing would fit", s.spoolLimit)
+	case s.timeout <= 0:
+		return fmt.Errorf("SinkTimeout is %s: no attempt would succeed", s.timeout)
+	}
+	for _, in := range s.inboxes {
+		if in.db == nil || in.every <= 0 {
+			return fmt.Errorf("DrainEvery needs a database, and a time between two drains; got %s", in.every)
+		}
+	}
+	return nil
 }
 
 // Strict makes Record return only after the sink has the event, and fail where

@@ -67,16 +67,18 @@ func New(sink Sink, options ...Option) (*Recorder, error) {
 	for _, o := range options {
 		o.apply(&r.settings)
 	}
-	if !r.strict && r.spoolDir == "" {
-		return nil, errors.New("new recorder: where do events wait while the database is away? Give SpoolDir, or Strict to fail instead")
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("new recorder: %w", err)
 	}
 	r.closing, r.close = context.WithCancel(own(context.Background()))
 	if err := r.openMasker(); err != nil {
+		r.close()
 		return nil, fmt.Errorf("new recorder: %w", err)
 	}
 	if !r.strict {
 		var err error
 		if r.spool, err = openSpool(r.spoolDir, r.spoolLimit, r.atLimit); err != nil {
+			r.close()
 			return nil, fmt.Errorf("new recorder: %w", err)
 		}
 		r.workers.Go(r.deliverLoop)

@@ -236,7 +236,9 @@ func TestSecretsAreMaskedBeforeAnythingSeesThem(t *testing.T) {
 
 type keyedSink struct{ memory }
 
-func (*keyedSink) MaskKey(context.Context) ([]byte, error) { return []byte("the key of the database"), nil }
+func (*keyedSink) MaskKey(context.Context) ([]byte, error) {
+	return []byte("the key of the database"), nil
+}
 
 func TestMaskKeyComesFromTheSink(t *testing.T) {
 	sink := &keyedSink{}
@@ -319,9 +321,21 @@ func TestUnattributedIsCounted(t *testing.T) {
 	}
 }
 
-func TestNewNeedsToKnowWhereEventsWait(t *testing.T) {
-	if _, err := New(&memory{}); err == nil || !strings.Contains(err.Error(), "SpoolDir") {
-		t.Errorf("got %v, want an error that names SpoolDir", err)
+func TestNewRefusesSettingsThatCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	for _, test := range []struct {
+		options []Option
+		want    string
+	}{
+		{nil, "SpoolDir"},
+		{[]Option{Strict(), SpoolDir(dir)}, "one of them"},
+		{[]Option{SpoolDir(dir), SpoolLimit(0, Block)}, "SpoolLimit"},
+		{[]Option{Strict(), SinkTimeout(0)}, "SinkTimeout"},
+		{[]Option{Strict(), DrainEvery(nil, time.Second)}, "DrainEvery"},
+	} {
+		if r, err := New(&memory{}, test.options...); err == nil || !strings.Contains(err.Error(), test.want) || r != nil {
+			t.Errorf("got %v, want an error that names %s", err, test.want)
+		}
 	}
 }
 

@@ -326,7 +326,9 @@ func (s *spool) write(g *group) (err error) {
 			return err
 		}
 	}
-	last := s.segments[len(s.segments)-1] // only this goroutine appends one, and it is not removed before it is sealed
+	s.mu.Lock()
+	last := s.segments[len(s.segments)-1] // it is not removed before it is sealed, or the gate is closed
+	s.mu.Unlock()
 	if _, err := s.file.Write(g.frames); err != nil {
 		// What is half there must not stand in front of what comes next.
 		if s.file.Truncate(last.end) != nil {
