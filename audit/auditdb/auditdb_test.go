@@ -49,13 +49,13 @@ func openShop(t *testing.T) *sql.DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	exec(t, db, audit.InboxSchema("sqlite"))
-	exec(t, db, `CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT NOT NULL, total NUMERIC, name TEXT, password TEXT)`)
-	exec(t, db, `CREATE TABLE lines (order_id INTEGER, line INTEGER, quantity INTEGER, PRIMARY KEY (order_id, line))`)
+	execute(t, db, audit.InboxSchema("sqlite"))
+	execute(t, db, `CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT NOT NULL, total NUMERIC, name TEXT, password TEXT)`)
+	execute(t, db, `CREATE TABLE lines (order_id INTEGER, line INTEGER, quantity INTEGER, PRIMARY KEY (order_id, line))`)
 	return db
 }
 
-func exec(t *testing.T, db audit.Execer, query string, args ...any) sql.Result {
+func execute(t *testing.T, db audit.Execer, query string, args ...any) sql.Result {
 	t.Helper()
 	result, err := db.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -233,7 +233,7 @@ func TestDrainedExactlyOnce(t *testing.T) {
 	if err := r.RecordTx(ctx, shop, anOrder(1), anOrder(2)); err != nil {
 		t.Fatal(err)
 	}
-	exec(t, shop, `INSERT INTO auditadmin_inbox (event) VALUES ('{"kind":"audit_log","action":"delete","object_id":"3"}')`) // by a trigger, without event_id and timestamp
+	execute(t, shop, `INSERT INTO auditadmin_inbox (event) VALUES ('{"kind":"audit_log","action":"delete","object_id":"3"}')`) // by a trigger, without event_id and timestamp
 	for round, after := range []func(cancel func()) error{
 		func(func()) error { return errors.New("the answer was lost") },
 		func(cancel func()) error { cancel(); return nil }, // the deletion fails
@@ -269,7 +269,7 @@ func TestInboxKeepsWhatIsNoEvent(t *testing.T) {
 		`{"kind":"audit_log","action":"CREATE","content_type":"cache"}`,
 		`{"kind":"audit_log","action":"CREATE","object_id":"2","timestamp":"2026-03-01T12:00:00Z"}`,
 	} {
-		exec(t, shop, "INSERT INTO auditadmin_inbox (event) VALUES ($1)", line)
+		execute(t, shop, "INSERT INTO auditadmin_inbox (event) VALUES ($1)", line)
 	}
 	if n, err := r.Drain(ctx, shop); n != 2 || err != nil {
 		t.Errorf("got %d, %v, want 2", n, err)
@@ -360,7 +360,7 @@ func TestDrainInTheBackground(t *testing.T) {
 
 func TestRecordTxWithoutInboxSaysWhatToDo(t *testing.T) {
 	shop := openShop(t)
-	exec(t, shop, "DROP TABLE auditadmin_inbox")
+	execute(t, shop, "DROP TABLE auditadmin_inbox")
 	if err := newRecorder(t, openAudit(t)).RecordTx(ctx, shop, anOrder(1)); err == nil || !strings.Contains(err.Error(), "InboxSchema") {
 		t.Errorf("got %v, want an error that names InboxSchema", err)
 	}

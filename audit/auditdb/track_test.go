@@ -50,8 +50,8 @@ func TestTrack(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			shop := openShop(t)
-			exec(t, shop, "INSERT INTO orders (id, status, total, name) VALUES (1, 'open', 10, 'First'), (2, 'open', 20, NULL)")
-			exec(t, shop, "INSERT INTO lines VALUES (1, 2, 1)")
+			execute(t, shop, "INSERT INTO orders (id, status, total, name) VALUES (1, 'open', 10, 'First'), (2, 'open', 20, NULL)")
+			execute(t, shop, "INSERT INTO lines VALUES (1, 2, 1)")
 			sink := &faulty{Sink: openAudit(t)}
 			r := newRecorder(t, sink)
 			tx, err := shop.BeginTx(ctx, nil)
@@ -96,7 +96,7 @@ func sets(query string) func(*sql.Tx, *int64) func() error {
 
 func TestTrackFollowsTheTransactionOfSqlx(t *testing.T) {
 	shop := openShop(t)
-	exec(t, shop, "INSERT INTO orders (id, status) VALUES (1, 'open')")
+	execute(t, shop, "INSERT INTO orders (id, status) VALUES (1, 'open')")
 	sink := &faulty{Sink: openAudit(t)}
 	r := newRecorder(t, sink)
 	db := sqlx.NewDb(shop, "sqlite3")
@@ -149,7 +149,7 @@ func TestTrackRefuses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			shop := openShop(t)
-			exec(t, shop, "INSERT INTO orders (id, status) VALUES (1, 'open'), (2, 'open')")
+			execute(t, shop, "INSERT INTO orders (id, status) VALUES (1, 'open'), (2, 'open')")
 			r := newRecorder(t, openAudit(t))
 			ran = false
 			err := audit.Track(ctx, r, shop, test.table, test.key, func() error {
