@@ -24,7 +24,7 @@ import (
 // of a call that changed something are the new values of its changes. All that
 // has no field of its own is kept in the metadata.
 //
-// A sign-in to the console is a login attempt.
+// A sign-in to the console is a login attempt, and an Insight a system event.
 func readCloudTrail(ctx context.Context, in *Input, _ Options, emit func(Record) error) error {
 	head, err := in.reader.Peek(4096)
 	if err != nil && err != io.EOF && err != bufio.ErrBufferFull && len(head) == 0 {
@@ -189,8 +189,9 @@ func trailEvents(text string) ([]*audit.Event, error) {
 			return nil, fmt.Errorf("the key %q is repeated", shorten(m.key, 40))
 		}
 	}
+	insight := r.text("eventType") == "AwsCloudTrailInsight"
 	for _, name := range []string{"eventTime", "eventName", "eventSource"} {
-		if r.text(name) == "" {
+		if r.text(name) == "" && (name == "eventTime" || !insight) {
 			return nil, fmt.Errorf("not a record of CloudTrail: %s is missing", name)
 		}
 	}
@@ -198,18 +199,24 @@ func trailEvents(text string) ([]*audit.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := audit.NewEvent(audit.KindAuditLog)
-	if r.text("eventName") == "ConsoleLogin" && r.text("eventSource") == "signin.amazonaws.com" {
+	var e *audit.Event
+	switch {
+	case insight:
+		e = trailInsight(r)
+	case r.text("eventName") == "ConsoleLogin" && r.text("eventSource") == "signin.amazonaws.com":
 		if e, err = consoleLogin(r); err != nil {
 			return nil, err
 		}
-	} else {
+	default:
+		e = audit.NewEvent(audit.KindAuditLog)
 		trailLog(e, r)
 	}
 	e.EventID = r.text("eventID")
 	e.Set("timestamp", at)
 	e.Set("ip_address", r.text("sourceIPAddress"))
-	e.Set("user_agent", r.text("userAgent"))
+	if !insight { // which has no such field, and no client either
+		e.Set("user_agent", r.text("userAgent"))
+	}
 	e.Set("request_id", r.text("requestID"))
 	e.Set("session_key", r.text("userIdentity", "accessKeyId"))
 	return []*audit.Event{e}, nil
@@ -247,6 +254,26 @@ func consoleLogin(r trailRecord) (*audit.Event, error) {
 	}
 	e.Set("metadata", r.rest("responseElements", "errorMessage"))
 	return e, nil
+}
+
+// trailInsight reads what CloudTrail found unusual, such as a rate of calls or
+// of errors. Nobody did it; it begins, and ends, and somebody should look.
+func trailInsight(r trailRecord) *audit.Event {
+	detail := func(name string) string { return r.text("insightDetails", name) }
+	e := audit.NewEvent(audit.KindSystemEvent)
+	e.Set("event_type", "WARNING")
+	title := firstOf(detail("insightType"), "Insight")
+	for _, part := range []string{detail("eventName"), detail("state")} {
+		if part != "" {
+			title += ": " + part
+		}
+	}
+	e.Set("title", title)
+	e.Set("module", strings.TrimSuffix(firstOf(detail("eventSource"), r.text("eventSource")), ".amazonaws.com"))
+	e.Set("function_name", detail("eventName"))
+	e.Set("error_code", detail("errorCode"))
+	e.Set("metadata", r.rest())
+	return e
 }
 
 // trailLog reads any other record.

@@ -44,6 +44,18 @@ func TestCloudTrailDeliveredFile(t *testing.T) {
 	again(t, store, "cloudtrail", ImportOptions{}, path)
 }
 
+// An Insight has no name of its own, no user and no client: they stand in its
+// details, where they are those of the calls.
+func TestCloudTrailInsight(t *testing.T) {
+	const line = `{"eventVersion":"1.08","eventTime":"2026-03-01T12:00:00Z","awsRegion":"us-east-1","eventID":"I1","eventType":"AwsCloudTrailInsight","sharedEventID":"S1","eventCategory":"Insight","insightDetails":{"state":"Start","eventSource":"ec2.amazonaws.com","eventName":"RunInstances","insightType":"ApiErrorRateInsight","errorCode":"AccessDenied","insightContext":{"statistics":{"baseline":{"average":0.1}}}}}`
+	store, _, bad := testImport(t, "cloudtrail", ImportOptions{}, testFile(t, "insight", []byte(line)))
+	want := `{"kind":"system_event","event_id":"I1","timestamp":"2026-03-01T12:00:00.000000Z","event_type":"WARNING","title":"ApiErrorRateInsight: RunInstances: Start","module":"ec2","function_name":"RunInstances","error_code":"AccessDenied","metadata":{"eventVersion":"1.08",`
+	got := jsonLines(store.events)
+	if len(bad) > 0 || len(got) != 1 || !strings.HasPrefix(got[0], want) || !strings.Contains(got[0], `"average":0.1`) {
+		t.Errorf("bad records: %q\ngot  %q\nwant %s…", bad, got, want)
+	}
+}
+
 const trailLine = `{"eventTime":"2026-03-01T12:00:00Z","eventSource":"%s","eventName":"%s","readOnly":false%s}`
 
 // The same records are the same in whatever they are wrapped.

@@ -161,7 +161,7 @@ func (s *site) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"username", "email", "name"} {
+	for _, name := range []string{"username", "email", "name", "phone", "phone_number", "mobile"} {
 		if columns[name] {
 			s.users, err = s.db.PrepareContext(ctx, `SELECT CAST(`+identifier(name)+` AS TEXT) FROM `+identifier(table)+` WHERE `+identifier(key)+` = ?`)
 			return err
@@ -171,14 +171,16 @@ func (s *site) look(ctx context.Context) error {
 }
 
 // userTable returns the table to which the logs point for who acted, and its
-// key: auth_user, or that of a site with users of its own.
+// key: auth_user, or that of a site with users of its own. Where no log says it,
+// it is auth_user, or else the one table that has what every user of Django has.
 func (s *site) userTable(ctx context.Context) (table, key string, err error) {
-	for _, log := range []string{"django_admin_log", "auditlog_logentry", "audit_auditlog"} {
-		if !s.tables[log] {
+	for _, log := range djangoTables {
+		if !s.tables[log.name] {
 			continue
 		}
-		err = s.each(ctx, `SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)`, []any{log}, func(r row) error {
-			if from := r.text("from"); from == "user_id" || from == "actor_id" {
+		err = s.each(ctx, `SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)`, []any{log.name}, func(r row) error {
+			switch r.text("from") {
+			case "user_id", "actor_id", "resolved_by_id":
 				table, key = r.text("table"), r.text("to")
 			}
 			return nil
@@ -196,7 +198,16 @@ func (s *site) userTable(ctx context.Context) (table, key string, err error) {
 	if s.tables["auth_user"] {
 		return "auth_user", "id", nil
 	}
-	return "", "", nil
+	var like []string
+	err = s.each(ctx, `SELECT t.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c ON c.name IN ('id', 'password', 'last_login')
+		WHERE t.type = 'table' GROUP BY t.name HAVING count(*) = 3`, nil, func(r row) error {
+		like = append(like, r.text("name"))
+		return nil
+	})
+	if err != nil || len(like) != 1 {
+		return "", "", err
+	}
+	return like[0], "id", nil
 }
 
 // user returns the name of a user, and "" if it is not known.

@@ -393,7 +393,7 @@ func axesEvent(d *djangoEntry, status, reason string) error {
 	meta.str("path", d.row.text("path_info"))
 	meta.raw("failures_since_start", d.row.text("failures_since_start"))
 	for _, name := range []string{"get_data", "post_data"} {
-		meta.str(name, strings.Trim(d.row.text(name), "\n-"))
+		meta.raw(name, formFields(strings.Trim(d.row.text(name), "\n-")))
 	}
 	e.Set("metadata", meta.String())
 	return nil

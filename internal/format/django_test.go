@@ -3,6 +3,7 @@ package format
 import (
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -104,7 +105,7 @@ func TestDjango(t *testing.T) {
 			`CREATE TABLE axes_accesslog (id integer PRIMARY KEY, username text, ip_address text, user_agent text, path_info text, attempt_time datetime, logout_time datetime)`,
 			`INSERT INTO axes_accesslog VALUES (1, 'alice', '203.0.113.9', 'curl', '/login', '2026-03-01 12:00:01', '2026-03-01 13:00:00')`,
 			`CREATE TABLE axes_accessattempt (id integer PRIMARY KEY, username text, ip_address text, failures_since_start integer, post_data text, attempt_time datetime)`,
-			`INSERT INTO axes_accessattempt VALUES (1, 'bob', '203.0.113.9', 3, 'username=bob', '2026-03-01 12:00:02')`,
+			`INSERT INTO axes_accessattempt VALUES (1, 'bob', '203.0.113.9', 3, 'username=bob' || char(10) || 'password=hunter2', '2026-03-01 12:00:02')`,
 			`CREATE TABLE wagtailcore_pagelogentry (id integer PRIMARY KEY, label text, action text, timestamp datetime, content_type_id integer, page_id integer, user_id integer, uuid text, data text)`,
 			`INSERT INTO wagtailcore_pagelogentry VALUES (1, 'Home', 'wagtail.publish.schedule', '2026-03-01 12:00:03', 1, 3, 7, 'u1', '{"revision": {"id": 9}}')`,
 		}, []string{
@@ -112,7 +113,7 @@ func TestDjango(t *testing.T) {
 			`{"kind":"audit_log","event_id":"django_admin_log:2","timestamp":"2026-03-01T12:00:00.000000Z","user_id":"7","username":"alice","action":"UPDATE","content_type":"shop.order","object_id":"42","object_repr":"Order 42","reason":"Changed Total, Note and Tag. Added line \"Line 1\".","module":"shop","metadata":{"changed_fields":["Total","Note","Tag"],"change_message":[{"changed": {"fields": ["Total", "Note", "Tag"]}}, {"added": {"name": "line", "object": "Line 1"}}]}}`,
 			`{"kind":"login_attempt","event_id":"axes_accesslog:1","timestamp":"2026-03-01T12:00:01.000000Z","username":"alice","status":"SUCCESS","ip_address":"203.0.113.9","user_agent":"curl","metadata":{"path":"/login"}}`,
 			`{"kind":"audit_log","event_id":"axes_accesslog:1:2","timestamp":"2026-03-01T13:00:00.000000Z","username":"alice","action":"LOGOUT","ip_address":"203.0.113.9","user_agent":"curl","module":"axes"}`,
-			`{"kind":"login_attempt","event_id":"axes_accessattempt:1","timestamp":"2026-03-01T12:00:02.000000Z","username":"bob","status":"FAILED","ip_address":"203.0.113.9","metadata":{"failures_since_start":3,"post_data":"username=bob"}}`,
+			`{"kind":"login_attempt","event_id":"axes_accessattempt:1","timestamp":"2026-03-01T12:00:02.000000Z","username":"bob","status":"FAILED","ip_address":"203.0.113.9","metadata":{"failures_since_start":3,"post_data":{"username":"bob","password":"hunter2"}}}`,
 			`{"kind":"audit_log","event_id":"wagtailcore_pagelogentry:1","timestamp":"2026-03-01T12:00:03.000000Z","user_id":"7","username":"alice","action":"PUBLISH_SCHEDULE","content_type":"shop.order","object_id":"3","object_repr":"Home","request_id":"u1","module":"shop","metadata":{"action":"wagtail.publish.schedule","data":{"revision": {"id": 9}}}}`,
 		}, nil},
 	} {
@@ -145,6 +146,31 @@ func TestDjango(t *testing.T) {
 			}
 			if beside, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(beside) != 1 {
 				t.Errorf("files were left beside it: %q", beside)
+			}
+		})
+	}
+}
+
+// Users of a site's own are found by the logs that point to them, whichever log
+// that is, and else by what every user of Django has.
+func TestDjangoOwnUsers(t *testing.T) {
+	const event = `CREATE TABLE easyaudit_crudevent (id integer PRIMARY KEY, event_type integer, object_id text, object_repr text, content_type_id integer, datetime datetime, user_id integer%s)`
+	for _, test := range []struct{ name, reference string }{
+		{"named by a foreign key", " REFERENCES people_member (id)"},
+		{"not named", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := testSite(t, siteTypes,
+				`CREATE TABLE people_member (id integer PRIMARY KEY, password text, last_login datetime, email text)`,
+				`INSERT INTO people_member VALUES (7, 'x', NULL, 'alice@example.com')`,
+				fmt.Sprintf(event, test.reference),
+				`INSERT INTO easyaudit_crudevent VALUES (1, 2, '42', 'Order 42', 1, '2026-03-01 12:00:00', 7)`)
+			store, _, bad := testImport(t, "django", ImportOptions{}, path)
+			if len(bad) > 0 || len(store.events) != 1 {
+				t.Fatalf("got %d events and bad rows %q, want 1 and none", len(store.events), bad)
+			}
+			if got, want := store.events[0].Get("username"), "alice@example.com"; got != want {
+				t.Errorf("username: got %q, want %q", got, want)
 			}
 		})
 	}

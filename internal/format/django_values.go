@@ -197,3 +197,24 @@ func mergeMetadata(e *audit.Event, more jsonObject) {
 	}
 	e.Set("metadata", all.String())
 }
+
+// formFields returns what axes keeps of a form, one "name=value" a line, as a
+// JSON object, so that a password in it is masked by its name. What is not of
+// that form is returned as JSON text, and nothing as "".
+func formFields(text string) string {
+	lines := strings.Split(text, "\n")
+	if len(lines) < 2 {
+		return jsonOrText(text)
+	}
+	var fields jsonObject
+	seen := map[string]bool{}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\r"), "=")
+		if !ok || name == "" || seen[name] {
+			return jsonOrText(text)
+		}
+		seen[name] = true
+		fields.raw(name, quote(value))
+	}
+	return fields.String()
+}

@@ -349,3 +349,32 @@ func accounted(t *testing.T, read func(context.Context, *Input, Options, func(Re
 		return nil
 	})
 }
+
+// The times that journalctl writes, in every form that it offers for lines.
+func TestJournalTimes(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const message = "web sshd[7]: Accepted password for alice from 203.0.113.9 port 22 ssh2"
+	for begin, want := range map[string]string{
+		"Mar 01 12:00:05":                      "2026-03-01T11:00:05.000000Z",
+		"2026-03-01T12:00:05+0100":             "2026-03-01T11:00:05.000000Z",
+		"2026-03-01T12:00:05.123456+01:00":     "2026-03-01T11:00:05.123456Z",
+		"Sun 2026-03-01 12:00:05 CET":          "2026-03-01T11:00:05.000000Z",
+		"Sun 2026-03-01 11:00:05 UTC":          "2026-03-01T11:00:05.000000Z",
+		"Sun 2026-03-01 11:00:05.5 UTC":        "2026-03-01T11:00:05.500000Z",
+		"Sun 2026-03-01 14:00:05 +03":          "2026-03-01T11:00:05.000000Z",
+		"Sun 2026-03-01 16:30:05.000001 +0530": "2026-03-01T11:00:05.000001Z",
+		"1772362805.123456":                    "2026-03-01T11:00:05.123456Z",
+	} {
+		store, _, bad := testImport(t, "sshd", ImportOptions{Options: Options{Year: 2026, Zone: berlin}}, testFile(t, "auth.log", []byte(begin+" "+message+"\n")))
+		if len(bad) > 0 || len(store.events) != 1 {
+			t.Errorf("%s: got %d events and bad lines %q, want 1 and none", begin, len(store.events), bad)
+			continue
+		}
+		if got := store.events[0].Get("timestamp"); got != want {
+			t.Errorf("%s: got %s, want %s", begin, got, want)
+		}
+	}
+}

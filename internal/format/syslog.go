@@ -33,7 +33,12 @@ var (
 	priority = regexp.MustCompile(`^<\d{1,3}>(1 )?`)
 	// Mar 27 13:06:56, with a year before the month or behind the day.
 	classicTime = regexp.MustCompile(`^(?:(\d{4}) )?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +(\d{1,2}) (?:(\d{4}) )?(\d\d:\d\d:\d\d)(\.\d{1,9})? `)
-	isoTime     = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)([.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)? `)
+	// 1772359226.123456, as journalctl -o short-unix has it.
+	unixTime = regexp.MustCompile(`^(\d{9,10})\.(\d{6}) `)
+	// Sun 2026-03-01 10:00:27 UTC, as journalctl -o short-full has it. Letters for
+	// any other zone say nothing for sure: its clock is that of the host.
+	fullTime = regexp.MustCompile(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,9})? ([A-Z]{2,5}|[+-]\d\d(?:\d\d)?) `)
+	isoTime  = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)([.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)? `)
 	// host, perhaps twice, then program[pid]:
 	tag = regexp.MustCompile(`^(\S+) +(?:[^\s:\[\]]+ +)?([^\s:\[\]]+)(?:\[(\d+)\])?: ?`)
 	// host app procid msgid structured-data, as RFC 5424 has it
@@ -41,7 +46,7 @@ var (
 )
 
 // parseSyslog takes a line apart: the classic form of syslog, RFC 3339 times
-// and RFC 5424, and the short-iso forms of the journal.
+// and RFC 5424, and the short-iso, short-full and short-unix forms of the journal.
 func parseSyslog(text string) (syslogLine, error) {
 	var l syslogLine
 	rest := text
@@ -94,6 +99,24 @@ func (t *syslogTime) parse(text string) (int, error) {
 			return 0, fmt.Errorf("no such time: %s", strings.TrimSpace(m[0]))
 		}
 		t.wall = wall
+		return len(m[0]), nil
+	}
+	if m := unixTime.FindStringSubmatch(text); m != nil {
+		t.instant, t.exact = time.Unix(int64(atoi(m[1])), int64(atoi(m[2]))*1000).UTC(), true
+		return len(m[0]), nil
+	}
+	if m := fullTime.FindStringSubmatch(text); m != nil {
+		layout, zone := "2006-01-02 15:04:05.999999999", m[3]
+		if t.exact = zone == "UTC" || zone[0] == '+' || zone[0] == '-'; zone[0] == '+' || zone[0] == '-' {
+			layout += "-0700"[:len(zone)]
+		} else {
+			zone = ""
+		}
+		at, err := time.Parse(layout, m[1]+m[2]+zone)
+		if err != nil {
+			return 0, fmt.Errorf("no such time: %s", strings.TrimSpace(m[0]))
+		}
+		t.wall, t.instant = at, at.UTC()
 		return len(m[0]), nil
 	}
 	m := isoTime.FindStringSubmatch(text)
