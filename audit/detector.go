@@ -116,6 +116,7 @@ func (l look) texts(number int) []needle {
 		if l.pattern == "" {
 			open := false
 			n.text, open = strings.CutSuffix(text, "*")
+			n.text, n.atStart = strings.CutPrefix(n.text, "^")
 			n.boundLeft = isWordByte(n.text[0])
 			n.boundRight = !open && isWordByte(n.text[len(n.text)-1])
 		}

@@ -12,8 +12,9 @@ type needles struct {
 }
 
 type needle struct {
-	text string
-	look int // of the detector, by number
+	text    string
+	look    int  // of the detector, by number
+	atStart bool // of the text only
 	// The needle counts only where the letter before or after it, if it begins or
 	// ends in one itself, is none: "nikto" is not in "niktoria".
 	boundLeft, boundRight bool
@@ -90,10 +91,10 @@ func (n *needles) find(text []byte, all []found) []found {
 		state = int(n.next[state*n.width+int(n.class[c])])
 		for _, id := range n.ends[state] {
 			t := &n.texts[id]
-			if t.boundRight && i+1 < len(text) && isWordByte(text[i+1]) {
+			if t.boundRight && i+1 < len(text) && (isWordByte(text[i+1]) || text[i+1] == '-' && t.text[0] == '/') {
 				continue
 			}
-			if from := i - len(t.text); t.boundLeft && from >= 0 && isWordByte(text[from]) {
+			if from := i - len(t.text); from >= 0 && (t.atStart || t.boundLeft && isWordByte(text[from])) {
 				continue
 			}
 			all = append(all, found{t, i + 1})
