@@ -8,7 +8,7 @@ import "strings"
 var (
 	agents = []struct{ sign, name string }{
 		{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"Firefox/", "Firefox"},
-		{"HeadlessChrome/", "Chrome without a window"}, {"Chrome/", "Chrome"}, {"Version/", "Safari"},
+		{"HeadlessChrome/", "Headless Chrome"}, {"Chrome/", "Chrome"}, {"Version/", "Safari"},
 		{"curl/", "curl"}, {"Wget/", "Wget"}, {"python-requests/", "Python requests"}, {"Go-http-client/", "Go"},
 		{"aws-cli/", "AWS CLI"}, {"Boto3/", "Boto3"}, {"PostmanRuntime/", "Postman"}, {"okhttp/", "OkHttp"},
 	}

@@ -126,7 +126,7 @@ func (o *story) lead(count db.Count, first, last *db.Stored) string {
 	if first.Get("action") == "CREATE" {
 		b.WriteString("Created on " + o.day(first.Time()) + " by " + somebody(first.Event) + ". ")
 	} else {
-		b.WriteString("Known since " + o.day(first.Time()) + ", and not how it came to be. ")
+		b.WriteString("First seen on " + o.day(first.Time()) + "; its creation was not recorded. ")
 	}
 	b.WriteString(countText(count) + " " + noun(count.Value, "event") + ", the last " + ago(last.Time(), o.now) + ".")
 	if last.Get("action") == "DELETE" {
@@ -161,7 +161,7 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 	for _, st := range items {
 		if d := db.ByDay.Start(st.Time().In(o.zone)); len(days) == 0 || !d.Equal(day) {
 			day = d
-			days = append(days, templates.StoryDay{Label: d.Format("2 January 2006"), Note: joined("; ", d.Format("Monday"), oddDay(d))})
+			days = append(days, templates.StoryDay{Label: d.Format("Mon 2 Jan 2006"), Note: oddDay(d)})
 		}
 		last := &days[len(days)-1]
 		step := o.step(st, current, gaps[st.ID])
@@ -317,5 +317,8 @@ func (o *story) since(t time.Time) string {
 	if db.ByDay.Start(t).Equal(db.ByDay.Start(o.now.In(o.zone))) {
 		return t.Format("15:04")
 	}
-	return o.day(t)
+	if t.Year() == o.now.In(o.zone).Year() {
+		return t.Format("2 Jan")
+	}
+	return t.Format("2 Jan 2006")
 }

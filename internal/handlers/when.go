@@ -228,6 +228,9 @@ func tickName(t, last time.Time, by db.Step, i, n int) string {
 		}
 		return t.Format("2006")
 	case db.ByMonth:
+		if n == 12 && t.AddDate(0, -i, 0).Month() == time.January {
+			return t.Format("Jan") // the year stands above
+		}
 		if t.Month() == time.January || i == 0 {
 			return t.Format("Jan 2006")
 		}

@@ -46,11 +46,14 @@ func mostFrequent(f Facet) int64 {
 	return most
 }
 
-// facetNames are the labels of all facets, in a sentence.
+// facetNames are the labels of the facets, in a sentence.
 func facetNames(f Facets) string {
 	names := make([]string, len(f.Groups))
 	for i, g := range f.Groups {
 		names[i] = strings.ToLower(g.Label)
+	}
+	if more := len(names) - 3; more > 1 {
+		return strings.Join(names[:3], ", ") + fmt.Sprintf(" and %d more", more)
 	}
 	return strings.Join(names, ", ")
 }
@@ -78,15 +81,16 @@ const tableBars = 40
 
 func barHeight(b Bar, most int64) float64 { return 0.64 * share(b.Count, most) }
 
-// ticks are the bars whose names the axis has room for. Names need an eighth of
-// a phone's width; where the first step is a broken one, its name gives way.
+// ticks are the bars whose names the axis has room for: a letter takes a
+// fiftieth of a phone's width. Where the first step is a broken one, its name
+// gives way.
 func ticks(bars []Bar) []int {
 	var shown []int
 	for i, b := range bars {
 		if b.Tick == "" {
 			continue
 		}
-		if n := len(shown); n > 0 && 8*(i-shown[n-1]) < len(bars) {
+		if n := len(shown); n > 0 && 50*(i-shown[n-1]) < (len(b.Tick)+1)*len(bars) {
 			if n > 1 || shown[0] > 0 {
 				continue
 			}
@@ -128,7 +132,10 @@ func logShare(n, most int64) float64 {
 }
 
 func columnClass(c Column) string {
-	if c.Optional {
+	switch {
+	case c.Spare:
+		return string(c.Role) + " opt spare"
+	case c.Optional:
 		return string(c.Role) + " opt"
 	}
 	return string(c.Role)

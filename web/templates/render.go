@@ -27,6 +27,26 @@ func text(spans []Span) templ.Component {
 	})
 }
 
+// bare is text without the isolation where it is not needed: letters of ASCII
+// turn nothing around. A row says so much of them that it counts.
+func bare(spans []Span) templ.Component {
+	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
+		var b strings.Builder
+		for _, s := range spans {
+			if !ascii(s.Text) {
+				return text(spans).Render(ctx, w)
+			}
+			writeSpan(&b, s)
+		}
+		_, err := io.WriteString(w, b.String())
+		return err
+	})
+}
+
+func ascii(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r >= 0x7f }) < 0
+}
+
 // plain renders one text of unknown origin.
 func plain(s string) templ.Component { return text([]Span{{Text: s}}) }
 

@@ -111,18 +111,19 @@ func TestGeometry(t *testing.T) {
 func TestTicksLeaveRoom(t *testing.T) {
 	tests := []struct {
 		name string
-		bars string // one letter a bar: x has a name
+		bars string // one letter a bar: x has the name of a day, j of a month
 		want []int
 	}{
 		{"none", "", nil},
 		{"weeks of a month", "x......x......x......x......x..", []int{0, 7, 14, 21, 28}},
 		{"a broken month first", "x.x.............x.......", []int{2, 16}},
+		{"months of a year", "jjjjjjjjjjjj", []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 		{"too many", "xxxxxxxxxxxxxxxx", []int{1, 3, 5, 7, 9, 11, 13, 15}},
 	}
 	for _, tt := range tests {
 		var bars []Bar
 		for _, c := range tt.bars {
-			bars = append(bars, Bar{Tick: strings.Trim(string(c), ".")})
+			bars = append(bars, Bar{Tick: map[rune]string{'x': "7 Nov", 'j': "Jan"}[c]})
 		}
 		if got := ticks(bars); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)

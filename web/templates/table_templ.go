@@ -430,7 +430,7 @@ func cell(c Cell, column Column, r Row) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = text(c.Spans).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = bare(c.Spans).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -456,7 +456,7 @@ func cell(c Cell, column Column, r Row) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = text(c.Spans).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = bare(c.Spans).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -485,7 +485,7 @@ func cell(c Cell, column Column, r Row) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = plain(c.Hint).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = bare([]Span{{Text: c.Hint}}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
