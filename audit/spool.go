@@ -2,18 +2,14 @@ package audit
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,47 +83,11 @@ const (
 	spoolSuffix    = ".spool"
 	maxSegment     = 8 << 20
 	minSegment     = 64 << 10
-	frameHeader    = 18
 	rejectedFile   = "rejected.ndjson" // events that the sink refused for good
 	damagedFile    = "damaged.txt"     // lines that did not pass, in front of ones that did
 	deliveryEvents = 500
 	deliveryBytes  = 1 << 20
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// appendFrame appends the line of one event.
-func appendFrame(dst []byte, e *Event, now time.Time) []byte {
-	start := len(dst)
-	dst = append(dst, "00000000 00000000 "...)
-	dst = AppendJSON(dst, e, &Recorded{RecordedAt: now}) // this form has the source, and says when it was spooled
-	payload := dst[start+frameHeader:]
-	putHex(dst[start:], uint32(len(payload)))
-	putHex(dst[start+9:], crc32.Checksum(payload, castagnoli))
-	return append(dst, '\n')
-}
-
-func putHex(dst []byte, n uint32) {
-	hex.Encode(dst, []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-}
-
-// parseFrame returns the event of a line, which ends with its line feed, or nil
-// where the line was cut or damaged.
-func parseFrame(line []byte) []byte {
-	payload, ok := bytes.CutSuffix(line, []byte("\n"))
-	if !ok || len(payload) < frameHeader {
-		return nil
-	}
-	payload = payload[frameHeader:]
-	var want [frameHeader]byte
-	copy(want[:], "00000000 00000000 ")
-	putHex(want[:], uint32(len(payload)))
-	putHex(want[9:], crc32.Checksum(payload, castagnoli))
-	if !bytes.Equal(want[:], line[:frameHeader]) {
-		return nil
-	}
-	return payload
-}
 
 func openSpool(dir string, limit int64, then AtLimit) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -216,17 +176,6 @@ func (s *spool) scan(seg *segment) error {
 			return err
 		}
 	}
-}
-
-// spooledAt is when an event came into the spool, as its line says.
-func spooledAt(payload []byte) (at time.Time) {
-	members(string(payload), func(key, raw string) bool {
-		if key == memberRecordedAt {
-			at, _ = ParseTime(strings.Trim(raw, `"`))
-		}
-		return key != memberRecordedAt
-	})
-	return at
 }
 
 // reserve makes sure that n bytes fit.
