@@ -92,12 +92,12 @@ func (m *middleware) serve(next http.Handler, w http.ResponseWriter, q *http.Req
 		next.ServeHTTP(w, q)
 		return
 	}
-	peer := parseAddress(q.RemoteAddr)
+	peer, trusted := m.r.peerOf(q)
 	x := &exchange{Context: q.Context(), response: response{w: w}}
 	x.info.Start = m.r.now()
 	x.info.Method, x.info.Path, x.info.UserAgent = q.Method, q.URL.Path, q.UserAgent()
 	x.info.Address = peer
-	if isTrusted(peer, m.r.trustedProxies) {
+	if trusted {
 		x.info.Address = ClientAddress(q, m.r.trustedProxies)
 		x.info.ID = givenID(q.Header)
 	}
