@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -475,5 +476,59 @@ func TestValues(t *testing.T) {
 		`"l":{"old":null,"new":{"$text":{"length":20000,"sha256":"` + hex.EncodeToString(long[:]) + `","start":"` + strings.Repeat("x", 1000) + `"}}}}`}
 	if diff := cmp.Diff(want, s.recorded(t)); diff != "" {
 		t.Errorf("wrong event (-want +got):\n%s", diff)
+	}
+}
+
+// TestConcurrent holds that recording makes nobody fail who would have waited:
+// on SQLite a transaction that reads first and writes later does.
+func TestConcurrent(t *testing.T) {
+	s := openShop(t, &gorm.Config{})
+	const writers, writes = 8, 25
+	failed := make(chan error, writers)
+	for w := range writers {
+		go func() {
+			var err error
+			for i := range writes {
+				err = errors.Join(err, s.Model(&Order{ID: 1}).Update("quantity", gorm.Expr("quantity + ?", 1)).Error,
+					s.Exec("UPDATE tags SET name = ? WHERE id = 1", fmt.Sprint(w, i)).Error)
+			}
+			failed <- err
+		}()
+	}
+	for range writers {
+		must(t, <-failed)
+	}
+	quantity := 1
+	for _, e := range s.events(t) {
+		if e.Get("content_type") != "orders" {
+			continue
+		}
+		want := fmt.Sprintf(`{"quantity":{"old":%d,"new":%d}}`, quantity, quantity+1)
+		if got := e.Get("changes"); got != want {
+			t.Fatalf("got %s, want %s: each change from what it really was", got, want)
+		}
+		quantity++
+	}
+	if want := 1 + writers*writes; quantity != want {
+		t.Errorf("got events up to the quantity %d, want %d", quantity, want)
+	}
+}
+
+// TestManyRows changes more rows than one query looks for.
+func TestManyRows(t *testing.T) {
+	s := openShop(t, &gorm.Config{})
+	var lines []Line
+	for i := range 1000 {
+		lines = append(lines, Line{OrderID: uint(i), SKU: "X", Count: 1})
+	}
+	must(t, s.CreateInBatches(lines, 300).Error)
+	must(t, s.Model(&Line{}).Where("sku = ?", "X").Update("count", 2).Error)
+	must(t, s.Exec("DELETE FROM lines WHERE sku = ?", "X").Error)
+	count := map[string]int{}
+	for _, e := range s.events(t) {
+		count[e.Get("action")]++
+	}
+	if diff := cmp.Diff(map[string]int{"CREATE": 1000, "UPDATE": 1000, "DELETE": 1000}, count); diff != "" {
+		t.Errorf("wrong events (-want +got):\n%s", diff)
 	}
 }

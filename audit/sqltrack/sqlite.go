@@ -225,9 +225,9 @@ func (t sqliteTable) rowid() string {
 
 // triggers are the statements that track a table.
 func (t sqliteTable) triggers(contentType string) []trigger {
-	on := func(event, when, body string) trigger {
-		name := triggerPrefix + t.name + ":" + strings.ReplaceAll(strings.ToLower(when), " ", "-")
-		return trigger{name, t.name, "CREATE TRIGGER " + identifier(name) + " " + event + " ON " + identifier(t.name) + " FOR EACH ROW " + body}
+	on := func(event, what, body string) trigger {
+		name := triggerPrefix + t.name + ":" + what
+		return trigger{name, t.name, "CREATE TRIGGER " + identifier(name) + " " + event + " ON " + identifier(t.name) + " FOR EACH ROW" + body}
 	}
 	put := func(statement string) string { return "INSERT INTO auditadmin_inbox (event) " + statement + ";\n" }
 	kind, table := literal(contentType), identifier(t.name)
@@ -236,7 +236,7 @@ func (t sqliteTable) triggers(contentType string) []trigger {
 	// aside before, and recorded after: an INSERT that went through in spite of it
 	// has replaced it. Where it did not, because it was to ignore or to update,
 	// what was put aside is overwritten before it is ever looked at.
-	aside := "WHEN EXISTS (SELECT 1 FROM " + table + " AS existing WHERE " + t.conflict() + ")\nBEGIN\n" +
+	aside := " WHEN EXISTS (SELECT 1 FROM " + table + " AS existing WHERE " + t.conflict() + ")\nBEGIN\n" +
 		"DELETE FROM auditadmin_replaced WHERE content_type = " + kind + ";\n" +
 		"INSERT INTO auditadmin_replaced (content_type, object_id, event) SELECT " + kind + ", " + t.id("existing") + ", (" +
 		t.event("DELETE", contentType, "existing", "existing", "") + ") FROM " + table + " AS existing WHERE " + t.conflict() + ";\nEND"
@@ -316,12 +316,12 @@ func field(row, column string) string {
 // away the mark by which SQLite knows a result of its JSON functions, which would
 // be left unquoted.
 func valueSQL(x string) string {
-	return strings.NewReplacer("X", x, "MAX", fmt.Sprint(maxText), "HEAD", fmt.Sprint(textStart), "BYTES", fmt.Sprint(blobStart)).Replace(
-		`CASE typeof(X) WHEN 'null' THEN 'null'
- WHEN 'integer' THEN CASE WHEN boolean AND X IN (0, 1) THEN iif(X, 'true', 'false') ELSE CAST(X AS TEXT) END
- WHEN 'real' THEN CASE WHEN X = 9e999 THEN '"Inf"' WHEN X = -9e999 THEN '"-Inf"' WHEN CAST(printf('%!.15g', X) AS REAL) = X THEN printf('%!.15g', X) ELSE printf('%!.17g', X) END
- WHEN 'text' THEN iif(length(X) <= MAX, json_quote(X || ''), '{"$text":{"length":' || length(X) || ',"start":' || json_quote(substr(X, 1, HEAD)) || '}}')
- ELSE '{"$blob":{"length":' || length(X) || ',"start":"' || lower(hex(substr(X, 1, BYTES))) || '"}}' END`)
+	return strings.NewReplacer("@x@", x, "@maxText@", fmt.Sprint(maxText), "@textStart@", fmt.Sprint(textStart), "@blobStart@", fmt.Sprint(blobStart)).Replace(
+		`CASE typeof(@x@) WHEN 'null' THEN 'null'
+ WHEN 'integer' THEN CASE WHEN boolean AND @x@ IN (0, 1) THEN iif(@x@, 'true', 'false') ELSE CAST(@x@ AS TEXT) END
+ WHEN 'real' THEN CASE WHEN @x@ = 9e999 THEN '"Inf"' WHEN @x@ = -9e999 THEN '"-Inf"' WHEN CAST(printf('%!.15g', @x@) AS REAL) = @x@ THEN printf('%!.15g', @x@) ELSE printf('%!.17g', @x@) END
+ WHEN 'text' THEN iif(length(@x@) <= @maxText@, json_quote(@x@ || ''), '{"$text":{"length":' || length(@x@) || ',"start":' || json_quote(substr(@x@, 1, @textStart@)) || '}}')
+ ELSE '{"$blob":{"length":' || length(@x@) || ',"start":"' || lower(hex(substr(@x@, 1, @blobStart@))) || '"}}' END`)
 }
 
 // id is the object_id of a row, as [audit.Track] makes it: the key's value, or

@@ -63,12 +63,13 @@ type Plan struct {
 	Statements []string
 }
 
-// MakePlan reads the schema of a SQLite database and plans what Apply would do.
-func MakePlan(ctx context.Context, db audit.Queryer, o Options) (*Plan, error) {
+// MakePlan reads the schema of a SQLite database and plans what Apply would do, or
+// Remove. For PostgreSQL there is [Script].
+func MakePlan(ctx context.Context, db audit.Queryer, o Options, remove bool) (*Plan, error) {
 	if o.Dialect != SQLite {
-		return nil, fmt.Errorf("plan triggers: the dialect %q has no plan: its Script looks at the schema by itself", o.Dialect)
+		return nil, fmt.Errorf("plan triggers: a plan is for %s; the Script for %s looks at the schema by itself", SQLite, Postgres)
 	}
-	p, err := planSQLite(ctx, db, o, false)
+	p, err := planSQLite(ctx, db, o, remove)
 	if err != nil {
 		return nil, fmt.Errorf("plan triggers: %w", err)
 	}
