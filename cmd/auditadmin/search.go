@@ -11,6 +11,7 @@ import (
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
 	"github.com/auditadmin/auditadmin/internal/format"
+	"github.com/auditadmin/auditadmin/internal/handlers"
 	"github.com/auditadmin/auditadmin/internal/query"
 )
 
@@ -65,26 +66,7 @@ func (c *searchCommand) json(p *process, sel *db.Selection, list *db.List) error
 	if err != nil {
 		return err
 	}
-	items := make([]json.RawMessage, len(list.Items))
-	for i, s := range list.Items {
-		items[i] = format.AppendStored(nil, s)
-	}
-	next := ""
-	if list.Next != 0 {
-		next = strconv.FormatInt(list.Next, 10)
-	}
-	_, err = fmt.Fprintln(p.stdout, asJSON(struct {
-		Items []json.RawMessage `json:"items"`
-		Count struct {
-			Value int64 `json:"value"`
-			Exact bool  `json:"exact"`
-		} `json:"count"`
-		Next     string `json:"next"`
-		Previous string `json:"previous"`
-	}{Items: items, Count: struct {
-		Value int64 `json:"value"`
-		Exact bool  `json:"exact"`
-	}{count.Value, count.Exact}, Next: next}))
+	_, err = fmt.Fprintln(p.stdout, asJSON(handlers.NewListJSON(list, count)))
 	return err
 }
 

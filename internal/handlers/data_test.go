@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,7 +21,7 @@ func TestListJSON(t *testing.T) {
 	ids := s.shop()
 	var list listed
 	s.data("token:read", "/audit-logs.json?q=object:42+type:shop.order&limit=2", &list)
-	if list.Count != (countJSON{4, true}) || len(list.Items) != 2 || list.Next == "" || list.Previous != "" {
+	if list.Count != (countJSON{Value: 4, Exact: true}) || len(list.Items) != 2 || list.Next == "" || list.Previous != "" {
 		t.Fatalf("got count %v, %d items, next %q, previous %q; want 4, 2, a next and no previous", list.Count, len(list.Items), list.Next, list.Previous)
 	}
 	item := list.Items[1]
@@ -65,6 +66,59 @@ func TestLimitIsClamped(t *testing.T) {
 		s.data("viewer", "/audit-logs.json?q=object:42+type:shop.order&limit="+limit, &list)
 		if len(list.Items) != want {
 			t.Errorf("limit=%s: got %d items, want %d", limit, len(list.Items), want)
+		}
+	}
+}
+
+// Where a text is too frequent to count everywhere, a program learns how far back
+// it was counted.
+func TestCountSaysHowFar(t *testing.T) {
+	s := newSite(t)
+	events := make([]map[string]string, 6000)
+	for i := range events {
+		events[i] = map[string]string{"timestamp": at(time.Duration(i+1) * time.Second), "action": "VIEW", "object_repr": "Gift card"}
+	}
+	s.load(audit.KindAuditLog, events)
+	var list listed
+	s.data("viewer", "/audit-logs.json?limit=1&q=gift", &list)
+	oldest := audit.FormatTime(noon.Add(-6000 * time.Second))
+	if list.Count.Exact || list.Count.LookedTo <= oldest || list.Count.LookedTo >= events[0]["timestamp"] {
+		t.Errorf("the count: got %+v, want an inexact one that goes back to within the events, which begin at %s", list.Count, oldest)
+	}
+	var line struct {
+		Exact    bool   `json:"exact"`
+		LookedTo string `json:"looked_to"`
+	}
+	s.data("viewer", "/audit-logs/timeline.json?by=day&q=gift", &line)
+	if line.Exact || line.LookedTo != list.Count.LookedTo {
+		t.Errorf("the timeline: got %+v, want an inexact one back to %s", line, list.Count.LookedTo)
+	}
+	list = listed{}
+	s.data("viewer", "/audit-logs.json?limit=1&q=action:VIEW", &list)
+	if want := (countJSON{Value: 6000, Exact: true}); list.Count != want {
+		t.Errorf("the count of an action: got %+v, want %+v", list.Count, want)
+	}
+}
+
+// A program gets as many values of a field as a list has events by default.
+func TestFacetsHaveAHundredValues(t *testing.T) {
+	s := newSite(t)
+	events := make([]map[string]string, 110)
+	for i := range events {
+		events[i] = map[string]string{"timestamp": at(time.Duration(i+1) * time.Second), "action": "VIEW", "username": fmt.Sprintf("user%03d", i)}
+	}
+	s.load(audit.KindAuditLog, events)
+	for path, want := range map[string]int{"": 100, "&limit=3": 3, "&limit=1000": 110} {
+		var facets struct {
+			Facets []struct {
+				Key    string
+				Values []facetValueJSON
+				More   int
+			}
+		}
+		s.data("viewer", "/audit-logs/facets.json?q=action:VIEW"+path, &facets)
+		if f := facets.Facets[0]; f.Key != "user" || len(f.Values) != want || f.More != 110-want {
+			t.Errorf("%q: got %s with %d values and %d more, want user with %d and %d", path, f.Key, len(f.Values), f.More, want, 110-want)
 		}
 	}
 }

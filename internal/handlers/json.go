@@ -12,8 +12,8 @@ import (
 	"github.com/auditadmin/auditadmin/internal/query"
 )
 
-// listJSON is the twin of a list, as the contract says it.
-type listJSON struct {
+// ListJSON is the JSON twin of a list, as the contract says it.
+type ListJSON struct {
 	Items    []json.RawMessage `json:"items"`
 	Count    countJSON         `json:"count"`
 	Next     string            `json:"next"`
@@ -23,9 +23,30 @@ type listJSON struct {
 	LookedTo string `json:"looked_to,omitempty"`
 }
 
+// NewListJSON returns the twin of a page and of the count of what it is a page of.
+func NewListJSON(rows *db.List, count db.Count) ListJSON {
+	data := ListJSON{Items: make([]json.RawMessage, len(rows.Items)),
+		Count: countJSON{count.Value, count.Exact, lookedTo(count.Exact, count.LookedTo)},
+		Next:  cursorText(rows.Next), Previous: cursorText(rows.Previous), LookedTo: lookedTo(!rows.Partial, rows.LookedTo)}
+	for i, st := range rows.Items {
+		data.Items[i] = format.AppendStored(nil, st)
+	}
+	return data
+}
+
 type countJSON struct {
 	Value int64 `json:"value"`
 	Exact bool  `json:"exact"`
+	// LookedTo is how far back was counted, where that is not everything.
+	LookedTo string `json:"looked_to,omitempty"`
+}
+
+// lookedTo is the time that what is not exact, or not whole, goes back to.
+func lookedTo(whole bool, t time.Time) string {
+	if whole || t.IsZero() {
+		return ""
+	}
+	return audit.FormatTime(t)
 }
 
 // listData is the twin of a kind's list.
@@ -47,15 +68,7 @@ func (s *Server) listData(kind audit.Kind) func(*visit) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		data := listJSON{Items: make([]json.RawMessage, len(rows.Items)), Count: countJSON{count.Value, count.Exact},
-			Next: cursorText(rows.Next), Previous: cursorText(rows.Previous)}
-		for i, st := range rows.Items {
-			data.Items[i] = format.AppendStored(nil, st)
-		}
-		if rows.Partial {
-			data.LookedTo = audit.FormatTime(rows.LookedTo)
-		}
-		return data, nil
+		return NewListJSON(rows, count), nil
 	}
 }
 
@@ -99,8 +112,8 @@ type facetValueJSON struct {
 	Count int64  `json:"count"`
 }
 
-// facetsData is the values beside a list. With key=, it is that one field, and
-// with limit= more of its values.
+// facetsData is the values beside a list, of each field as many as limit= says;
+// with key= it is that one field.
 func (s *Server) facetsData(kind audit.Kind) func(*visit) (any, error) {
 	return func(v *visit) (any, error) {
 		place, err := pageOf(v.params)
@@ -108,9 +121,6 @@ func (s *Server) facetsData(kind audit.Kind) func(*visit) (any, error) {
 			return nil, err
 		}
 		top := place.Limit
-		if v.params.Get("limit") == "" {
-			top = facetValues
-		}
 		_, sel, err := v.selection(kind)
 		if err != nil {
 			return nil, err
@@ -165,7 +175,9 @@ func (s *Server) timelineData(kind audit.Kind) func(*visit) (any, error) {
 		data := struct {
 			Buckets []bucketJSON `json:"buckets"`
 			Exact   bool         `json:"exact"`
-		}{make([]bucketJSON, len(line.Buckets)), line.Exact}
+			// LookedTo is how far back was counted, where that is not everything.
+			LookedTo string `json:"looked_to,omitempty"`
+		}{make([]bucketJSON, len(line.Buckets)), line.Exact, lookedTo(line.Exact, line.LookedTo)}
 		for i, bucket := range line.Buckets {
 			data.Buckets[i] = bucketJSON{bucket.Start.UTC().Format(time.RFC3339), bucket.Count}
 		}

@@ -79,7 +79,7 @@ func TestWords(t *testing.T) {
 		span(1500 * time.Microsecond): "1 ms", span(90 * time.Second): "1 minute", span(50 * time.Hour): "2 days", span(800 * 24 * time.Hour): "2 years",
 		cut("a  b\n c", 10): "a b c", cut("a long text", 7): "a long…", cut("ééééééééé", 4): "ééé…", late(time.Minute): "", late(73 * time.Hour): "3 days late",
 		ago(noon, noon): "just now", ago(noon.Add(-time.Hour), noon): "1 hour ago", ago(noon.Add(time.Hour), noon): "in 1 hour",
-		sentenceCase("été"): "Été", sentenceCase(""): "", article("audit log"): "an audit log", article("login attempt"): "a login attempt",
+		sentenceCase("été"): "Été", sentenceCase(""): "", sentenceCase(`limit="x" is no number`): `limit="x" is no number`, article("audit log"): "an audit log", article("login attempt"): "a login attempt",
 		joined(", ", "", "a", "", "b"): "a, b", address("/x", "a", "", "b", "c d"): "/x?b=c+d", address("/x"): "/x",
 	} {
 		if got != want {

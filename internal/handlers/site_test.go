@@ -134,6 +134,17 @@ func (s *site) data(as, path string, into any) {
 // add stores events given as pairs of fields and values, and returns the ids.
 func (s *site) add(kind audit.Kind, events ...map[string]string) []string {
 	s.Helper()
+	s.load(kind, events)
+	var ids []string
+	for _, e := range events {
+		ids = append(ids, s.find(kind, e["timestamp"]))
+	}
+	return ids
+}
+
+// load stores events given as pairs of fields and values.
+func (s *site) load(kind audit.Kind, events []map[string]string) {
+	s.Helper()
 	var all []*audit.Event
 	for _, fields := range events {
 		e := audit.NewEvent(kind)
@@ -155,11 +166,6 @@ func (s *site) add(kind audit.Kind, events ...map[string]string) []string {
 	if err := s.store.Index(context.Background()); err != nil {
 		s.Fatal(err)
 	}
-	var ids []string
-	for _, e := range all {
-		ids = append(ids, s.find(kind, e.Get("timestamp")))
-	}
-	return ids
 }
 
 // find is the id of the newest event of an instant.

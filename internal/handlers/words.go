@@ -114,10 +114,11 @@ func cut(s string, limit int) string {
 	return strings.TrimRight(string(runes[:limit-1]), " …") + "…"
 }
 
-// sentenceCase makes the first letter upper case.
+// sentenceCase makes the first letter upper case, unless it begins the name of
+// a parameter, limit=, which is told as it has to be written.
 func sentenceCase(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
-	if n == 0 {
+	if first, _, _ := strings.Cut(s, " "); n == 0 || strings.Contains(first, "=") {
 		return s
 	}
 	return strings.ToUpper(string(r)) + s[n:]
