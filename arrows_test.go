@@ -33,7 +33,7 @@ var arrows = map[string]string{
 	"web/templates":     "",
 	"web/static":        "",
 	"internal/handlers": "audit internal/query internal/diff internal/db internal/authz internal/format web/templates web/static",
-	"cmd/auditadmin":    ". audit audit/auditdb audit/sqltrack internal/query internal/demo internal/db internal/authz internal/format internal/handlers",
+	"cmd/auditadmin":    ". audit audit/auditdb audit/geo audit/sqltrack internal/query internal/demo internal/db internal/authz internal/format internal/handlers",
 	"internal/need":     "",
 	"internal/pgtest":   "internal/need",
 	"examples/shop":     "audit audit/auditdb audit/gormaudit",

@@ -58,7 +58,7 @@ func compile(t *testing.T, name, program string) string {
 	return filepath.Join(dir, name)
 }
 
-// start runs a program until the test ends, and waits until it listens.
+// start runs a program until the test ends, and waits until it answers.
 func start(t *testing.T, dir, address, program string, args ...string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -74,9 +74,8 @@ func start(t *testing.T, dir, address, program string, args ...string) {
 		<-ended
 	}))
 	for end := time.Now().Add(20 * time.Second); ; {
-		connection, err := net.Dial("tcp", address)
-		if err == nil {
-			connection.Close()
+		if w, err := http.Get("http://" + address + "/healthz"); err == nil {
+			w.Body.Close()
 			return
 		}
 		select {
@@ -85,7 +84,7 @@ func start(t *testing.T, dir, address, program string, args ...string) {
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s does not listen on %s", program, address)
+			t.Fatalf("%s does not answer at %s", program, address)
 		}
 	}
 }

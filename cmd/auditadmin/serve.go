@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/audit/geo"
 	"github.com/auditadmin/auditadmin/internal/db"
 	"github.com/auditadmin/auditadmin/internal/handlers"
 )
@@ -33,6 +35,7 @@ const (
 type serveCommand struct {
 	database
 	address
+	GeoIP string `name:"geoip" environment:"AUDITADMIN_GEOIP" placeholder:"FILE" help:"A database of places (.mmdb), to record from which country people sign in here."`
 }
 
 // address is where and how to serve.
@@ -51,6 +54,14 @@ func (c *serveCommand) Run(p *process) error {
 		return err
 	}
 	defer place.Close()
+	if c.GeoIP != "" {
+		places, err := geo.Open(c.GeoIP)
+		if err != nil {
+			return err
+		}
+		defer places.Close()
+		place.places = places
+	}
 	return c.with(p, creating, func(store *db.Store) error {
 		accounts, err := store.Accounts(p.ctx)
 		if err != nil {
@@ -74,6 +85,7 @@ type place struct {
 	tls     *tls.Config // nil for plain http
 	public  *url.URL    // nil if not given
 	proxies []netip.Prefix
+	places  audit.Locator // nil if not given
 }
 
 // listen checks the flags and takes the port.
@@ -140,7 +152,7 @@ func (s *place) insecure() bool {
 func (s *place) serve(p *process, store *db.Store, ready func()) error {
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
 	site, err := handlers.New(p.ctx, handlers.Config{
-		Store: store, Version: version, PublicURL: s.public, TrustedProxies: s.proxies, Insecure: s.insecure(), Now: p.now, Log: log,
+		Store: store, Version: version, PublicURL: s.public, TrustedProxies: s.proxies, Places: s.places, Insecure: s.insecure(), Now: p.now, Log: log,
 	})
 	if err != nil {
 		return err

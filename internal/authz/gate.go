@@ -25,6 +25,9 @@ type Options struct {
 	PublicURL *url.URL
 	// KDF derives keys from passwords; nil means argon2id.
 	KDF KDF
+	// Places says where callers are, for the record of their attempts to sign in;
+	// nil leaves that out.
+	Places audit.Locator
 	// Log takes what goes wrong beside an answer; nil means slog.Default.
 	Log *slog.Logger
 	// Refuse writes the answer to a request that was refused: a page, or JSON
@@ -44,6 +47,7 @@ type Gate struct {
 	throttle     *throttle
 	blocked      *fold // sign-ins that were not even tried
 	refused      *fold // rights that were refused
+	places       audit.Locator
 	publicOrigin string
 	https        bool // the public URL is https
 	log          *slog.Logger
@@ -53,7 +57,7 @@ type Gate struct {
 // NewGate returns a gate over a store, which it does not close.
 func NewGate(store *db.Store, o Options) *Gate {
 	g := &Gate{store: store, policy: o.Policy, passwords: NewPasswords(o.KDF), throttle: newThrottle(store),
-		log: o.Log, onRefusal: o.Refuse}
+		places: o.Places, log: o.Log, onRefusal: o.Refuse}
 	g.sessions = &Sessions{store: store, secure: g.secure}
 	g.blocked, g.refused = newFold(), newFold()
 	if g.log == nil {

@@ -47,6 +47,9 @@ func (g *Gate) SignIn(w http.ResponseWriter, r *http.Request, name, password str
 	a.actor.Name = clean(name, db.MaxName)
 
 	addr := ClientFrom(r.Context()).Addr
+	if g.places != nil {
+		a.actor.Country, a.actor.City = g.places.Locate(addr)
+	}
 	wait, refund := g.throttle.address(addr, a.now)
 	if wait > 0 {
 		return nil, a.blocked("address "+network(addr).String(), "too many attempts from this address", wait)

@@ -32,6 +32,8 @@ func (by Actor) sign(e *audit.Event) {
 		{"username", by.Name},
 		{"user_id", by.id()},
 		{"ip_address", by.Address},
+		{"country", by.Country},
+		{"city", by.City},
 		{"user_agent", by.UserAgent},
 		{"request_id", by.RequestID},
 		{"session_key", by.SessionID},

@@ -69,6 +69,8 @@ type Actor struct {
 	Name      string
 	AccountID int64
 	Address   string // canonical IP address, or ""
+	Country   string // of the address, for attempts to sign in, where it is known
+	City      string
 	UserAgent string
 	RequestID string
 	SessionID string // public id of the session, or ""

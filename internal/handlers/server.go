@@ -35,6 +35,8 @@ type Config struct {
 	// Insecure is set where passwords travel in plain http beyond this machine;
 	// the sign-in page says so.
 	Insecure bool
+	// Places says where people sign in from; nil leaves that out.
+	Places audit.Locator
 	// Now is the clock; nil means the store's.
 	Now func() time.Time
 	// Log takes what goes wrong; nil means slog.Default.
@@ -80,7 +82,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		version: "auditadmin " + c.Version + ", " + engine,
 		metrics: newMetrics(c.Now()),
 	}
-	s.gate = authz.NewGate(c.Store, authz.Options{Policy: s.policy, PublicURL: c.PublicURL, KDF: c.KDF, Log: c.Log, Refuse: s.refused})
+	s.gate = authz.NewGate(c.Store, authz.Options{Policy: s.policy, PublicURL: c.PublicURL, KDF: c.KDF, Places: c.Places, Log: c.Log, Refuse: s.refused})
 	if s.ingest, err = newIngest(ctx, s); err != nil {
 		return nil, fmt.Errorf("make the server: %w", err)
 	}
