@@ -188,8 +188,9 @@ func (d *Detector) texts(s *scratch, q *Request) {
 	path, query, _ := strings.Cut(target, "?")
 	s.text = decode(s.text[:0], path, false)
 	split := len(s.text)
-	s.text = append(s.text, '?')
-	s.text = decode(s.text, query, true)
+	if query != "" {
+		s.text = decode(append(s.text, '?'), query, true)
+	}
 	d.scan(s, q, s.text, inTarget, split)
 
 	if strings.ContainsAny(path, `%\`) {

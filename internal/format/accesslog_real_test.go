@@ -36,10 +36,7 @@ var inScope = []struct {
 	{`.`, []string{audit.CategoryExploit, audit.CategoryInjection, audit.CategoryTraversal}, ""},
 }
 
-var (
-	logs   = regexp.MustCompile(`\[\d\d/\w{3}/\d{4}:|"RequestPath":|\[useragent: `)
-	zoraxy = regexp.MustCompile(`^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) .*\[client: (\S+)\] \[useragent: (.*?)\] (\S+) (\S+) (\d{3})$`)
-)
+var zoraxy = regexp.MustCompile(`^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) .*\[client: (\S+)\] \[useragent: (.*?)\] (\S+) (\S+) (\d{3})$`)
 
 // requestOf reads a line of a test: of an access log, of Traefik's JSON or of
 // Zoraxy. The latter two are no formats of import; the detector is the same.
@@ -183,7 +180,7 @@ func TestFalsePositivesOnOrdinaryTraffic(t *testing.T) {
 		t.Fatal(err)
 	}
 	requests, probes, wrong := 0, 0, 0
-	err = eachLine(in.reader, maxLine, func(number int64, line []byte, err error) error {
+	err = eachLine(in.reader, maxLine, func(number int64, line []byte, _ error) error {
 		l, err := parseAccessLine(string(line), time.UTC)
 		if err != nil {
 			t.Errorf("line %d: %v", number, err)
