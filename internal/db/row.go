@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -141,18 +140,30 @@ type queryer interface {
 	sqlx.ExecerContext
 }
 
+// The rows that are read at once: as many as a page usually has, and fewer where
+// they turn out to be large, so that events of a megabyte take no gigabyte.
+const (
+	readRows  = 128
+	readBytes = 8 << 20
+)
+
 // eachByID calls fn with the rows of the given ids in the order of ids; an id
-// without a row, deleted meanwhile, is left out.
+// without a row, deleted meanwhile, is left out. While fn runs no connection is
+// in use, however long it takes.
 func (s *Store) eachByID(ctx context.Context, kind audit.Kind, ids []int64, fn func(*Stored) error) error {
 	t := tables[kind]
-	for part := range slices.Chunk(ids, 256) {
+	for n := readRows; len(ids) > 0; {
+		part := ids[:min(n, len(ids))]
+		ids = ids[len(part):]
 		found := make(map[int64]*Stored, len(part))
+		size := 0
 		condition, argument := s.dialect.among("e.id", part)
 		err := eachRow(ctx, s.ro, "SELECT "+t.columns+" FROM "+string(kind)+" e WHERE "+condition, []any{argument},
 			func(row scanner) error {
 				st, err := t.scan(row)
 				if err == nil {
 					found[st.ID] = st
+					size += st.size()
 				}
 				return err
 			})
@@ -166,8 +177,20 @@ func (s *Store) eachByID(ctx context.Context, kind audit.Kind, ids []int64, fn f
 				}
 			}
 		}
+		if n = min(2*n, 2*readRows); size > 0 {
+			n = min(n, max(1, len(part)*readBytes/size))
+		}
 	}
 	return nil
+}
+
+// size is about how much memory the event takes, in bytes.
+func (s *Stored) size() int {
+	n := 0
+	for _, v := range s.Values() {
+		n += len(v)
+	}
+	return n
 }
 
 // eachRow runs a query and calls fn with each row of its result.

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -262,23 +263,39 @@ func (m *merge) next() (rowPlace, bool) {
 // is shown with what was found.
 const walkBudget = 20_000
 
+// pageBytes is about how much one page holds. A thousand events of a megabyte
+// would take the memory of everybody.
+const pageBytes = 16 << 20
+
+// errPageFull ends the reading of a page that holds pageBytes already.
+var errPageFull = errors.New("the page is full")
+
 // List returns a page, newest first. A page that asks for events newer than
-// Before has the ones next to it.
+// Before has the ones next to it. Where events are so large that Limit of them
+// would be more than about 16 MiB there are fewer, and the cursors say where it
+// goes on.
 func (sel *Selection) List(ctx context.Context, p Page) (*List, error) {
-	limit := min(max(p.Limit, 1), 1000)
-	list := &List{}
-	places, err := sel.page(ctx, p, limit, list)
-	if err != nil {
-		return nil, err
+	var list *List
+	err := errPageFull
+	for limit := min(max(p.Limit, 1), 1000); errors.Is(err, errPageFull); limit = min(limit-1, len(list.Items)) {
+		list = &List{}
+		var places []rowPlace
+		if places, err = sel.page(ctx, p, limit, list); err != nil {
+			return nil, err
+		}
+		ids := make([]int64, len(places))
+		for i, place := range places {
+			ids[i] = place.id(sel.view)
+		}
+		size := 0
+		err = sel.store.eachByID(ctx, sel.filter.Kind, ids, func(st *Stored) error {
+			if size += st.size(); size > pageBytes && len(list.Items) > 0 {
+				return errPageFull
+			}
+			list.Items = append(list.Items, st)
+			return nil
+		})
 	}
-	ids := make([]int64, len(places))
-	for i, place := range places {
-		ids[i] = place.id(sel.view)
-	}
-	err = sel.store.eachByID(ctx, sel.filter.Kind, ids, func(st *Stored) error {
-		list.Items = append(list.Items, st)
-		return nil
-	})
 	if err != nil {
 		return nil, fmt.Errorf("read a page of %s: %w", sel.filter.Kind.Plural(), sel.store.dialect.classify(err))
 	}
