@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -13,7 +14,7 @@ import (
 type Client struct {
 	Addr  netip.Addr // canonical, without a zone; invalid if it cannot be known
 	HTTPS bool       // the caller's own connection is encrypted
-	Local bool       // from this very machine, through no proxy
+	Local bool       // from this very machine, through no proxy, and it asked for a local address
 }
 
 // Address returns the address as text, or "" if it is not known.
@@ -61,7 +62,9 @@ func ClientAddr(trusted []netip.Prefix) func(http.Handler) http.Handler {
 				values := strings.Split(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")
 				c.HTTPS = c.HTTPS || strings.EqualFold(strings.TrimSpace(values[len(values)-1]), "https")
 			}
-			c.Local = peer.IsLoopback() && !forwarded
+			// A browser here that was led to us under the name of another site
+			// speaks for that site.
+			c.Local = peer.IsLoopback() && !forwarded && localHost(r.Host)
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, c)))
 		}))
 	}
@@ -73,6 +76,16 @@ func peerOf(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	return ap.Addr().Unmap().WithZone("")
+}
+
+// localHost reports whether the host that was asked for is this machine's own
+// name for itself, with or without a port.
+func localHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
 func within(addr netip.Addr, prefixes []netip.Prefix) bool {

@@ -239,6 +239,7 @@ func TestT2_Headers(t *testing.T) {
 					"Cross-Origin-Resource-Policy": "same-origin",
 					"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 					"Cache-Control":                "no-store",
+					"X-Robots-Tag":                 "noindex, nofollow",
 					"Strict-Transport-Security":    c.hsts,
 				} {
 					if got := w.Header().Get(name); got != want {
@@ -300,7 +301,7 @@ func TestT17_ClientAddr(t *testing.T) {
 	} {
 		var got Client
 		handler := ClientAddr(c.trusted)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = ClientFrom(r.Context()) }))
-		r := request("GET", "/", from(c.peer))
+		r := request("GET", "http://localhost:8080/", from(c.peer))
 		for i := 0; i < len(c.headers); i += 2 {
 			r.Header.Add(c.headers[i], c.headers[i+1])
 		}
@@ -313,10 +314,17 @@ func TestT17_ClientAddr(t *testing.T) {
 
 func TestMetricsForTheMachineItself(t *testing.T) {
 	h := newHouse(t, setup{})
-	h.wantStatus(200, "GET", "/metrics", from("127.0.0.1:1"))
-	h.wantStatus(401, "GET", "/metrics", from("127.0.0.1:1"), with("X-Forwarded-For", "203.0.113.9"))
-	h.wantStatus(401, "GET", "/metrics", from("192.0.2.7:1"))
-	h.wantStatus(401, "GET", "/audit-logs.json", from("127.0.0.1:1")) // nothing else is
+	for host, want := range map[string]int{
+		"127.0.0.1:8080": 200, "localhost": 200, "LOCALHOST:8080": 200, "[::1]:8080": 200, "[::1]": 200,
+		// A page of another site whose name was made to lead here.
+		"evil.example:8080": 401, "localhost.evil.example": 401, "127.0.0.1.evil.example": 401, "192.168.1.5:8080": 401, "audit.example": 401,
+	} {
+		h.wantStatus(want, "GET", "http://"+host+"/metrics", from("127.0.0.1:1"))
+	}
+	const here = "http://127.0.0.1:8080"
+	h.wantStatus(401, "GET", here+"/metrics", from("127.0.0.1:1"), with("X-Forwarded-For", "203.0.113.9"))
+	h.wantStatus(401, "GET", here+"/metrics", from("192.0.2.7:1"))
+	h.wantStatus(401, "GET", here+"/audit-logs.json", from("127.0.0.1:1")) // nothing else is
 }
 
 func TestPublicRoutesAnswerWithoutADatabase(t *testing.T) {

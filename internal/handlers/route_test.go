@@ -178,7 +178,7 @@ func TestHealth(t *testing.T) {
 	if w := s.get("", "/metrics"); w.Code != http.StatusUnauthorized {
 		t.Errorf("metrics for a stranger elsewhere: got %d, want 401", w.Code)
 	}
-	local := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	local := httptest.NewRequest(http.MethodGet, "http://localhost:8080/metrics", nil)
 	local.RemoteAddr = "127.0.0.1:1234"
 	if w := s.do("", local); w.Code != http.StatusOK {
 		t.Errorf("metrics on the machine itself: got %d, want 200", w.Code)
