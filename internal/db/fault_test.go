@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
 )
@@ -111,5 +113,43 @@ func TestStrangeText(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.texts.forget()
+	}
+}
+
+// TestOpenWhileAnotherMakesIt opens one new database from many sides at once:
+// between its first byte and its last table it is nobody else's.
+func TestOpenWhileAnotherMakesIt(t *testing.T) {
+	for range 10 {
+		path := filepath.Join(t.TempDir(), "audit.db")
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				s, err := Open(t.Context(), path, Options{Schema: auditadmin.Schema})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer s.Close()
+				if _, err := s.MaskKey(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// TestOpenWithoutATable opens a database whose maker was killed between the
+// first byte and the first table.
+func TestOpenWithoutATable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.db")
+	bare, err := sqlx.Open("sqlite3", path+"?_journal_mode=WAL")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare.MustExec("PRAGMA user_version = 0")
+	bare.Close()
+	if got := mustAppend(t, openAt(t, path), event(t)); got.Accepted != 1 {
+		t.Errorf("append: %+v, want 1 accepted", got)
 	}
 }

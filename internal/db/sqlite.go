@@ -131,13 +131,40 @@ func sqliteInspect(path string, o Options) (fresh bool, err error) {
 	if n < len(header) || !bytes.HasPrefix(header, []byte("SQLite format 3\x00")) {
 		return false, fmt.Errorf("%s is no SQLite database: %w; choose another file with --db", path, ErrForeign)
 	}
-	if binary.BigEndian.Uint32(header[68:]) != sqliteApplication {
+	application, version := binary.BigEndian.Uint32(header[68:]), binary.BigEndian.Uint32(header[60:])
+	if application != sqliteApplication {
+		// Right after it was made, the schema may still be in the log alone.
+		var tables int
+		if application, version, tables, err = sqliteProbe(path); err != nil {
+			return false, fmt.Errorf("%s: %w", path, sqliteDialect{}.classify(err))
+		}
+		if application == 0 && tables == 0 {
+			return true, nil // empty, or being made by another program just now
+		}
+	}
+	if application != sqliteApplication {
 		return false, fmt.Errorf("%s is a SQLite database of another program: %w; choose another file with --db", path, ErrForeign)
 	}
-	if v := binary.BigEndian.Uint32(header[60:]); v > sqliteSchema {
-		return false, fmt.Errorf("%s has schema version %d and this auditadmin knows up to %d: %w; use a newer auditadmin", path, v, sqliteSchema, ErrNewer)
+	if version > sqliteSchema {
+		return false, fmt.Errorf("%s has schema version %d and this auditadmin knows up to %d: %w; use a newer auditadmin", path, version, sqliteSchema, ErrNewer)
 	}
 	return false, nil
+}
+
+// sqliteProbe asks SQLite itself what a file is, log and all, without writing to
+// it.
+func sqliteProbe(path string) (application, version uint32, tables int, err error) {
+	settings := url.Values{"mode": {"ro"}, "_query_only": {"1"}, "_busy_timeout": {"2000"}}
+	if sqliteAtRest(path) {
+		settings.Set("immutable", "1")
+	}
+	db := sqliteConnect(path, settings, nil, "PRAGMA query_only", "1")
+	defer db.Close()
+	err = errors.Join(
+		db.Get(&application, "PRAGMA application_id"),
+		db.Get(&version, "PRAGMA user_version"),
+		db.Get(&tables, "SELECT count(*) FROM sqlite_master"))
+	return application, version, tables, err
 }
 
 func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (*sqlx.DB, error) {
