@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ type database struct {
 // it; one that adds to it may create it.
 func (d database) open(p *process, o db.Options) (*db.Store, error) {
 	if strings.HasPrefix(d.DB, "postgres://") || strings.HasPrefix(d.DB, "postgresql://") {
-		return nil, usageError{fmt.Errorf("--db %s: this version stores in SQLite files alone; give the path of a file", d.DB)}
+		return nil, usageError{errors.New("--db names a PostgreSQL server, and this version stores in SQLite files alone; give the path of a file")}
 	}
 	o.Schema = auditadmin.Schema
 	if o.Now == nil {
