@@ -400,11 +400,12 @@ func TestNames(t *testing.T) {
 	must(t, s.Exec("UPDATE customers SET name = ? WHERE id = 1", strings.Repeat("ä", 300)).Error)
 	must(t, s.Model(&Line{OrderID: 1, SKU: "A"}).Update("sku", "a,b").Error)
 	must(t, s.Model(&Line{}).Where("sku = ?", "a,b").Update("count", 3).Error)
+	must(t, s.Exec("UPDATE orders SET status = c.name FROM customers c").Error)
 	var got []string
 	for _, e := range s.events(t) {
 		got = append(got, e.Get("content_type")+" "+e.Get("object_id")+" "+e.Get("object_repr"))
 	}
-	want := []string{"shop.order 1 Order 1", "shop.customer 1 " + strings.Repeat("ä", 200), "shop.line order_id=1,sku=A ", "shop.line order_id=1,sku=a,b lines order_id=1,sku=a,b"}
+	want := []string{"shop.order 1 Order 1", "shop.customer 1 " + strings.Repeat("ä", 200), "shop.line order_id=1,sku=A unattributed", "shop.line order_id=1,sku=a,b lines order_id=1,sku=a,b", "shop.order  3 rows, unattributed"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("wrong names (-want +got):\n%s", diff)
 	}

@@ -105,8 +105,9 @@ func (p *Plugin) event(db *gorm.DB, w *write, action string, r row, changes stri
 // how many there were, or nil where nobody knows.
 func (p *Plugin) unattributed(w *write, reason, id string, rows *int64) *audit.Event {
 	p.recorder.CountUnattributed(1)
-	metadata := `{"unattributed":` + quoted(reason)
+	metadata, repr := `{"unattributed":`+quoted(reason), "unattributed"
 	if rows != nil {
+		repr = fmt.Sprintf("%d rows, unattributed", *rows)
 		metadata += `,"rows":` + strconv.FormatInt(*rows, 10)
 	}
 	if w.text != "" {
@@ -116,6 +117,7 @@ func (p *Plugin) unattributed(w *write, reason, id string, rows *int64) *audit.E
 	e.Set("action", w.action)
 	e.Set("content_type", p.contentType(w.table))
 	e.Set("object_id", id)
+	e.Set("object_repr", repr) // by which it is found
 	e.Set("metadata", metadata+"}")
 	return e
 }

@@ -76,7 +76,7 @@ CREATE OR REPLACE FUNCTION auditadmin_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $auditadmin$
 BEGIN
     INSERT INTO auditadmin_inbox (event) VALUES ('{"kind":"audit_log",' || substr((auditadmin_fields() || jsonb_build_object(
-        'source', 'trigger', 'action', 'DELETE', 'content_type', TG_ARGV[0], 'object_repr', 'all rows',
+        'source', 'trigger', 'action', 'DELETE', 'content_type', TG_ARGV[0], 'object_repr', 'all rows, unattributed',
         'metadata', jsonb_build_object('unattributed', 'TRUNCATE names no rows', 'statement', 'TRUNCATE')))::text, 2));
     RETURN NULL;
 END

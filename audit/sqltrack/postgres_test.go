@@ -67,7 +67,7 @@ func TestPostgres(t *testing.T) {
 		run(t, db, "INSERT INTO v (id) VALUES (1)", "INSERT INTO v (id) VALUES (1) ON CONFLICT (id) DO NOTHING", "INSERT INTO v (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET paid = true",
 			"DO 'BEGIN DELETE FROM v; RAISE EXCEPTION $$no$$; EXCEPTION WHEN OTHERS THEN END'", "TRUNCATE v")
 		check(t, db, `CREATE shop.v 1 (v 1) {"id": {"new": 1, "old": null}}`, `UPDATE shop.v 1 (v 1) {"paid": {"new": true, "old": null}}`,
-			`DELETE shop.v  (all rows) {"statement": "TRUNCATE", "unattributed": "TRUNCATE names no rows"}`)
+			`DELETE shop.v  (all rows, unattributed) {"statement": "TRUNCATE", "unattributed": "TRUNCATE names no rows"}`)
 	})
 	t.Run("actor", func(t *testing.T) {
 		alice := audit.WithUser(t.Context(), audit.User{ID: "7", Name: `al"ice`})

@@ -24,7 +24,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var scripts []string
-	for _, name := range []string{"README.md", "docs/operations.md"} {
+	for _, name := range []string{"README.md", "docs/operations.md", "docs/tracking.md"} {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)
@@ -52,6 +52,7 @@ const prelude = `
 stdin password.txt
 exec auditadmin user create otto --role viewer --password-stdin --db audit.db
 sql site.sqlite3 'CREATE TABLE auth_user (id INTEGER PRIMARY KEY, username TEXT); CREATE TABLE django_content_type (id INTEGER PRIMARY KEY, app_label TEXT, model TEXT); CREATE TABLE django_admin_log (id INTEGER PRIMARY KEY, action_time TEXT, object_id TEXT, object_repr TEXT, action_flag INTEGER, change_message TEXT, content_type_id INTEGER, user_id INTEGER); INSERT INTO auth_user VALUES (1, "ada"); INSERT INTO django_content_type VALUES (1, "shop", "order"); INSERT INTO django_admin_log VALUES (1, "2026-03-01 12:00:00", "42", "Order 42", 2, "[]", 1, 1)'
+sql shop.db 'CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT); CREATE TABLE sessions (id TEXT PRIMARY KEY)'
 gzip trail.json
 `
 
@@ -134,7 +135,7 @@ func runGzip(ts *testscript.TestScript, _ bool, args []string) {
 func TestEveryFlagIsDocumented(t *testing.T) {
 	root := need.Root(t)
 	var text string
-	for _, name := range []string{"README.md", "docs/operations.md"} {
+	for _, name := range []string{"README.md", "docs/operations.md", "docs/tracking.md"} {
 		b, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)
@@ -148,7 +149,7 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 	}
 	documented := func(what string) {
 		if !strings.Contains(text, what+" ") && !strings.Contains(text, what+"`") && !strings.Contains(text, what+"\n") {
-			t.Errorf("neither README.md nor docs/operations.md speaks of %s", what)
+			t.Errorf("neither README.md nor docs/operations.md nor docs/tracking.md speaks of %s", what)
 		}
 	}
 	var flags []string

@@ -22,6 +22,7 @@ type grammar struct {
 	Import  importCommand  `cmd:"" help:"Read events from files."`
 	Search  searchCommand  `cmd:"" help:"Show the events that match a query."`
 	Export  exportCommand  `cmd:"" help:"Write the events that match a query to stdout."`
+	Track   trackCommands  `cmd:"" help:"Record what changes in the tables of an application."`
 	Summary summaryCommand `cmd:"" help:"Count what happened in the last days."`
 	Version versionCommand `cmd:"" help:"Print version, commit and SQLite version."`
 }
