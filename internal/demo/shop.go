@@ -373,7 +373,7 @@ func relaxRules(g *generator, old any) any {
 }
 
 func risk(g *generator) any {
-	return map[string]any{"score": g.IntN(60), "checks": map[string]any{"cvc": "pass", "postcode": pick(g, "pass", "pass", "unavailable")}}
+	return map[string]any{"score": g.IntN(60), "checks": map[string]any{"address": "pass", "postcode": pick(g, "pass", "pass", "unavailable")}}
 }
 
 func pageMeta(g *generator) any {
