@@ -264,7 +264,7 @@ func (t *kindTail) run(tx *writeTx, e *audit.Event) (*idRun, error) {
 	if r := t.runs[micros]; r != nil {
 		return r, nil
 	}
-	r := &idRun{tail: t, timestamp: e.Get("timestamp"), micros: micros, free: micros << idBits}
+	r := &idRun{tail: t, timestamp: e.Get("timestamp"), micros: micros, free: max(1, micros<<idBits)} // id 0 would be no id
 	t.runs[micros] = r
 	if micros<<idBits > t.last {
 		return r, nil
