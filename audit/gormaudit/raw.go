@@ -16,6 +16,9 @@ type rawWrite struct {
 	table  string // as it is called in the database; "" where it cannot be told
 	reason string // why its rows cannot be told one by one; "" where they can
 
+	uncounted bool // the database does not say how many rows it changed
+	alone     bool // it may not be run within a transaction of ours
+
 	from  string // of an UPDATE or DELETE: the table as written, with its alias
 	where string // and its condition; "" is none
 	vars  []any  // of the condition
@@ -40,18 +43,42 @@ func parseRaw(sql, dialect string, vars []any) *rawWrite {
 	}
 	var writes []*rawWrite
 	statements := split(tokens(sql, dialect))
+	alone := false
+	body := false // of a trigger that is created, which changes nothing yet
 	for _, s := range statements {
-		if w := parseStatement(sql, s, dialect, vars); w != nil {
-			writes = append(writes, w)
+		alone = alone || !body && slices.Contains(transacting, s[0].text)
+		switch {
+		case createsTrigger(s):
+			body = true
+		case body:
+			body = s[0].text != "END"
+		default:
+			if w := parseStatement(sql, s, dialect, vars); w != nil {
+				writes = append(writes, w)
+			}
 		}
 	}
-	switch {
-	case len(writes) == 0:
+	if len(writes) == 0 {
 		return nil
-	case len(statements) > 1:
-		writes[0].reason = fmt.Sprintf("one of %d statements in one text", len(statements))
 	}
-	return writes[0]
+	w := writes[0]
+	w.alone = alone
+	if len(statements) > 1 {
+		w.reason = fmt.Sprintf("one of %d statements in one text", len(statements))
+		w.uncounted = true // but for the last one
+	}
+	return w
+}
+
+// transacting are the words with which statements begin that end or begin a
+// transaction, or refuse to be in one.
+var transacting = []string{"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "VACUUM", "PRAGMA", "ATTACH", "DETACH", "CALL", "DO"}
+
+// createsTrigger reports whether a statement is the first part of a CREATE
+// TRIGGER, whose body has semicolons.
+func createsTrigger(s []token) bool {
+	return s[0].text == "CREATE" && slices.ContainsFunc(s[:min(len(s), 4)], func(t token) bool { return t.kind == word && t.text == "TRIGGER" }) &&
+		slices.ContainsFunc(s, func(t token) bool { return t.kind == word && t.text == "BEGIN" })
 }
 
 // mayWrite is a quick look for any of the words, which spares queries the rest.
@@ -106,7 +133,7 @@ func parseStatement(sql string, s []token, dialect string, vars []any) *rawWrite
 	case "INSERT":
 		w.deriveInsert(s, dialect)
 	default:
-		w.reason = s[0].text + " names no rows"
+		w.reason, w.uncounted = s[0].text+" names no rows", true
 	}
 	if isAutoMigrate(w, s) {
 		return nil
@@ -168,7 +195,7 @@ func (w *rawWrite) derive(sql string, s []token, dialect string, vars []any) {
 		case "OR":
 			if i == 1 {
 				begin = 3 // UPDATE OR IGNORE
-				if s[2].text == "REPLACE" {
+				if len(s) > 2 && s[2].text == "REPLACE" {
 					w.reason = "OR REPLACE may take other rows away"
 					return
 				}
@@ -324,7 +351,7 @@ func (p *Plugin) beforeStatement(db *gorm.DB, returned bool) {
 	if w == nil {
 		return
 	}
-	w.returned = returned
+	w.returned = returned || w.raw.uncounted
 	p.begin(db, w)
 	if db.Error != nil || w.reason != "" {
 		return

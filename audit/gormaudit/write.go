@@ -40,7 +40,7 @@ type running struct{ statement *gorm.Statement }
 // begin makes sure that the statement and its events are in one transaction, and
 // keeps the write for after.
 func (p *Plugin) begin(db *gorm.DB, w *write) {
-	if _, within := db.Statement.ConnPool.(gorm.TxCommitter); !within {
+	if _, within := db.Statement.ConnPool.(gorm.TxCommitter); !within && (w.raw == nil || !w.raw.alone) {
 		tx := db.Begin()
 		switch tx.Error {
 		case nil:
