@@ -63,7 +63,7 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 	changes := diff.New(st.Get("changes"))
 	page := templates.EventPage{
 		ID:       cursorText(st.ID),
-		Headline: teller{}.headline(st.Event),
+		Headline: teller{brief: true}.headline(st.Event),
 		Byline:   joined(", ", local.Format("2 January 2006, 15:04:05")+" ("+offset(local)+")", st.Get("ip_address")),
 		Badges:   v.badgesOf(st),
 		Diff:     changesDiff(changes, st.Get("action")),
@@ -202,7 +202,7 @@ func (v *visit) around(st *db.Stored, requestShown bool) ([]templates.Around, er
 			Earlier: v.near(st, n.Earlier, n.Shared), Later: v.near(st, n.Later, n.Shared)}
 		if n.Shared == "object" {
 			m.Label, m.Href = "Same object", objectPath(v, st.Event)
-			m.Note = objectName(st.Event) + ", " + m.Note
+			m.Note += ", " + objectName(st.Event) // a name in another script would turn the number around
 		} else {
 			shared := sharedNames[n.Shared]
 			value := st.Get(shared.field)
@@ -211,7 +211,7 @@ func (v *visit) around(st *db.Stored, requestShown bool) ([]templates.Around, er
 			}
 			m.Label, m.Href = shared.label, v.listOf(st.Kind, shared.key, value)
 			if n.Shared == "user" {
-				m.Note = value + ", " + m.Note
+				m.Note += ", " + value
 			}
 		}
 		all = append(all, m)
@@ -271,12 +271,20 @@ func (v *visit) sameRequest(st *db.Stored) (*templates.Details, error) {
 			continue
 		}
 		d.Rows = append(d.Rows, templates.Detail{Name: at, Value: templates.Value{
-			Spans: linked(teller{}.headline(other.Event), eventPath(other.Kind, other.ID)), Note: other.Kind.Singular()}})
+			Spans: linked(teller{}.headline(other.Event), eventPath(other.Kind, other.ID)), Note: kindBeside(st.Kind, other.Kind)}})
 	}
 	if len(d.Rows) < 2 {
 		return nil, nil
 	}
 	return d, nil
+}
+
+// kindBeside names the kind of an event beside one of another kind.
+func kindBeside(this, other audit.Kind) string {
+	if this == other {
+		return ""
+	}
+	return other.Singular()
 }
 
 // linked makes one link of a sentence: its first piece that says something.

@@ -119,6 +119,9 @@ func objectName(e *audit.Event) string {
 // teller says events in sentences, and marks in them what the reader searched.
 type teller struct {
 	needles []string // folded
+	// brief leaves out the values where several fields changed: the page of the
+	// event shows all of them under its headline.
+	brief bool
 }
 
 // Lengths of what a sentence quotes: a table row has one line or two.
@@ -223,7 +226,7 @@ func (t teller) action(e *audit.Event, named bool) []templates.Span {
 func (t teller) change(changed []change) []templates.Span {
 	c := changed[t.telling(changed)]
 	spans := t.text(c.field, templates.Strong, quoteLimit)
-	if c.short() {
+	if c.short() && !(t.brief && len(changed) > 1) {
 		spans = append(spans, plain(" "))
 		spans = append(spans, t.value(c.old, templates.Del)...)
 		spans = append(spans, templates.Span{Class: templates.Arrow})
