@@ -23,21 +23,24 @@ func BenchmarkWrite(b *testing.B) {
 		{"update", func(s *shop, i int) error { return s.Model(&Order{ID: 1}).Update("quantity", i+100).Error }},
 		{"update of 100 rows", func(s *shop, i int) error { return s.Model(&Tag{}).Where("id <= 100").UpdateColumn("name", i).Error }},
 	}
+	triggers := func(s *shop) error {
+		_, err := sqltrack.Apply(b.Context(), s.raw, sqltrack.Options{Dialect: sqltrack.SQLite})
+		return err
+	}
 	recorders := []struct {
-		name  string
-		begin func(s *shop) error
+		name    string
+		prepare bool
+		begin   func(s *shop) error
 	}{
-		{"unrecorded", func(*shop) error { return nil }},
-		{"gormaudit", func(s *shop) error { return s.Use(gormaudit.New(s.recorder)) }},
-		{"sqltrack", func(s *shop) error {
-			_, err := sqltrack.Apply(b.Context(), s.raw, sqltrack.Options{Dialect: sqltrack.SQLite})
-			return err
-		}},
+		{"unrecorded", false, func(*shop) error { return nil }},
+		{"gormaudit", false, func(s *shop) error { return s.Use(gormaudit.New(s.recorder)) }},
+		{"sqltrack", false, triggers},
+		{"sqltrack and PrepareStmt", true, triggers},
 	}
 	for _, w := range writes {
 		for _, r := range recorders {
 			b.Run(w.name+"/"+r.name, func(b *testing.B) {
-				s := newShop(b, sqlite.Open(file(filepath.Join(b.TempDir(), "shop.db"))+"&_synchronous=NORMAL"), &gorm.Config{})
+				s := newShop(b, sqlite.Open(file(filepath.Join(b.TempDir(), "shop.db"))+"&_synchronous=NORMAL"), &gorm.Config{PrepareStmt: r.prepare})
 				must(b, s.plain("INSERT INTO tags (name) WITH RECURSIVE n(i) AS (VALUES (3) UNION ALL SELECT i + 1 FROM n WHERE i < 100) SELECT i FROM n"))
 				must(b, r.begin(s))
 				b.ReportAllocs()
