@@ -34,9 +34,11 @@ const (
 	storeTime  = 15 * time.Second
 
 	// What all bodies together may take in memory beyond the first ingestFree
-	// of each: a little more than the worst one body can be, 8 MiB of the
-	// smallest events. One that finds no room waits for roomTime.
+	// of each: for their events a little more than the worst one body can be,
+	// 8 MiB of the smallest events, and for the lines being read, which may be
+	// rubbish. One that finds no room waits for roomTime.
 	ingestMemory = 128 << 20
+	lineMemory   = 16 << 20
 	ingestFree   = 64 << 10
 	roomTime     = 2 * time.Second
 	eventCost    = 384 // of an event beside its line, in bytes
@@ -52,10 +54,12 @@ const (
 type ingest struct {
 	server *Server
 	masker *audit.Masker
-	memory *semaphore.Weighted
+	memory *semaphore.Weighted // for events
+	lines  *semaphore.Weighted // for lines
 	rate   rate.Limit
 	burst  int
 	arrive time.Duration
+	wait   time.Duration
 
 	mutex  sync.Mutex
 	tokens map[int64]*sender // only those that exist: the gate let them in
@@ -73,8 +77,8 @@ func newIngest(ctx context.Context, s *Server) (*ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ingest{server: s, masker: audit.NewMasker(key), memory: semaphore.NewWeighted(ingestMemory),
-		rate: tokenRate, burst: tokenBurst, arrive: ingestTime, tokens: map[int64]*sender{}}, nil
+	return &ingest{server: s, masker: audit.NewMasker(key), memory: semaphore.NewWeighted(ingestMemory), lines: semaphore.NewWeighted(lineMemory),
+		rate: tokenRate, burst: tokenBurst, arrive: ingestTime, wait: roomTime, tokens: map[int64]*sender{}}, nil
 }
 
 // ingestError refuses a body: what is wrong with it, and where.
@@ -122,7 +126,7 @@ func (in *ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), in.arrive+storeTime)
 	defer cancel()
 
-	room := &room{memory: in.memory, ctx: ctx}
+	room := &room{memory: in.memory, ctx: ctx, wait: in.wait}
 	defer room.leave()
 	events, err := in.read(r, token.Name, room)
 	if err != nil {
@@ -180,7 +184,10 @@ func (in *ingest) read(r *http.Request, source string, room *room) ([]*audit.Eve
 		return nil, &ingestError{status: http.StatusUnsupportedMediaType, say: "a body comes as it is or compressed with gzip, not with " + short(coding)}
 	}
 	body := bufio.NewReaderSize(&limited{r: r.Body, left: ingestBody}, 16<<10) // what is packed is no larger than what it unpacks to
-	lines, err := newBodyLines(body, room)
+	lineRoom := *room
+	lineRoom.memory = in.lines
+	defer lineRoom.leave()
+	lines, err := newBodyLines(body, &lineRoom)
 	if err != nil {
 		return nil, err
 	}
@@ -328,6 +335,7 @@ var errNoRoom = later(http.StatusServiceUnavailable, time.Second, "too many even
 type room struct {
 	memory *semaphore.Weighted
 	ctx    context.Context
+	wait   time.Duration
 	used   int
 	held   int
 }
@@ -340,7 +348,7 @@ func (m *room) take(n int) error {
 		return nil
 	}
 	need = (need + ingestFree - 1) / ingestFree * ingestFree
-	ctx, cancel := context.WithTimeout(m.ctx, roomTime)
+	ctx, cancel := context.WithTimeout(m.ctx, m.wait)
 	defer cancel()
 	if err := m.memory.Acquire(ctx, int64(need)); err != nil {
 		return errNoRoom
@@ -411,7 +419,10 @@ func (l *bodyLines) next() ([]byte, error) {
 			return nil, tooLarge(l.number+1, "line %d: an event may have %d MiB at most", l.number+1, audit.MaxEvent>>20)
 		}
 		if size := len(l.buf) + len(part); size > cap(l.buf) {
-			more := max(size, min(2*cap(l.buf), audit.MaxEvent+2))
+			more := ingestFree
+			if size > more {
+				more = audit.MaxEvent + 2 // at once: what is outgrown is memory too, for a while
+			}
 			if err := l.room.take(more - cap(l.buf)); err != nil {
 				return nil, err
 			}
