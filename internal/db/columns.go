@@ -37,7 +37,7 @@ type columns struct {
 // kindColumns is one kind: its columns by field and its current view.
 type kindColumns struct {
 	kind    audit.Kind
-	names   []string // of the coded columns
+	names   []string // of the coded columns, as they are read
 	index   map[string]int
 	dicts   []*dictionary
 	numbers []string // of the numeric columns
@@ -87,6 +87,12 @@ func newColumns() *columns {
 				}
 			case query.ClassNumber:
 				k.numbers = append(k.numbers, f.Columns...)
+			case query.ClassText:
+				for _, field := range f.Columns {
+					if fields := kind.Fields(); fields[kind.Index(field)].Type == audit.Text {
+						k.addFilled(field)
+					}
+				}
 			}
 		}
 		if kind == audit.KindSystemEvent {
@@ -99,6 +105,18 @@ func newColumns() *columns {
 	}
 	return c
 }
+
+// addFilled adds the column that says of a text only whether there is any.
+func (k *kindColumns) addFilled(field string) {
+	if _, ok := k.index[filled+field]; !ok {
+		k.index[filled+field] = len(k.names)
+		k.names = append(k.names, field+" <> ''")
+		k.dicts = append(k.dicts, newDictionary(false))
+	}
+}
+
+// filled begins the names of those columns.
+const filled = "filled:"
 
 // view returns the state of a kind as of now.
 func (s *Store) view(ctx context.Context, kind audit.Kind) (*view, error) {

@@ -70,7 +70,7 @@ func (sel *Selection) facet(ctx context.Context, f query.Field, top int) (Facet,
 	if err != nil {
 		return Facet{}, err
 	}
-	facet := Facet{Key: f.Key, Exact: m.exact}
+	facet := Facet{Key: f.Key, Exact: m.exact, LookedTo: m.result().LookedTo}
 	facet.Values, facet.More = mostFrequent(sel.countValues(m, f), top)
 	return facet, nil
 }

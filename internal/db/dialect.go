@@ -31,10 +31,10 @@ type dialect interface {
 	// and its argument. One argument for all of them is cheaper than one each.
 	among(column string, ids []int64) (condition string, argument any)
 
-	// candidates returns the ledger's seq of at most limit events of a kind,
-	// newest first, whose searchable text holds every one of the trigrams. Some
-	// of them may not hold the text they were cut from.
-	candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, limit int) ([]int64, error)
+	// candidates returns the ledger's seq of at most limit events of a kind that
+	// were recorded after a seq, newest first, whose searchable text holds every
+	// one of the trigrams. Some of them may not hold the text they were cut from.
+	candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after int64, limit int) ([]int64, error)
 
 	// scrub takes what was deleted out of what the engine keeps beside its data,
 	// and reports whether all of it is gone.

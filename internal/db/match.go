@@ -19,8 +19,10 @@ type condition struct {
 	// Not. It is nil for a condition that only the row itself can answer.
 	mark func(seg int, s *segment) bitset
 
-	// needle is set where mark is nil: see text.go.
+	// needle is set where mark is nil: see text.go. Where they are known, only
+	// the rows of maybe, by segment, can hold it.
 	needle *needle
+	maybe  []bitset
 }
 
 // compile makes each term ready. What it reads beside the columns, candidates
@@ -49,6 +51,9 @@ func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []qu
 				c.mark = markTimes(v, t)
 			}
 		case query.ClassText, query.ClassFree:
+			if c.mark = k.markUnfilled(t); c.mark != nil {
+				break
+			}
 			n := newNeedle(k.kind, t)
 			sets, err := s.findText(ctx, k.kind, v, n)
 			if err != nil {
@@ -135,6 +140,33 @@ func (k *kindColumns) markCodes(t query.Term) func(int, *segment) bitset {
 				}
 			}
 			b.or(none)
+		}
+		return b
+	}
+}
+
+// markUnfilled answers whether a text field is empty, where a term asks nothing
+// else; otherwise it is nil.
+func (k *kindColumns) markUnfilled(t query.Term) func(int, *segment) bitset {
+	for _, v := range t.Values {
+		if v.Text != "" {
+			return nil
+		}
+	}
+	if len(t.Field.Columns) != 1 {
+		return nil
+	}
+	column, ok := k.index[filled+t.Field.Columns[0]]
+	if !ok {
+		return nil
+	}
+	empty := k.dicts[column].code("0")
+	return func(_ int, s *segment) bitset {
+		b := newBitset(s.len())
+		for i, c := range s.codes[column] {
+			if c == empty {
+				b.set(i)
+			}
 		}
 		return b
 	}

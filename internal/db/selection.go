@@ -22,6 +22,7 @@ type Selection struct {
 	view       *view
 	conditions []condition
 	matches    map[string]*matched // by the key whose terms are left out; noKey is none
+	learned    bool                // which rows can hold frequent needles
 	marked     map[[2]int]bitset   // of a condition and a segment
 }
 
@@ -88,6 +89,8 @@ func (sel *Selection) base(segment int, without string) bitset {
 	b := sel.view.segments[segment].living()
 	for i, c := range sel.conditions {
 		switch {
+		case c.mark == nil && c.maybe != nil && !c.term.Not:
+			b.and(c.maybe[segment])
 		case c.mark == nil, c.key == without:
 		case c.term.Not:
 			b.andNot(sel.mark(i, segment))
@@ -98,6 +101,15 @@ func (sel *Selection) base(segment int, without string) bitset {
 	return b
 }
 
+// bases returns base of every segment.
+func (sel *Selection) bases(without string) []bitset {
+	sets := make([]bitset, len(sel.view.segments))
+	for i := range sets {
+		sets[i] = sel.base(i, without)
+	}
+	return sets
+}
+
 // match finds the rows that match all terms but those of one key. Where a
 // frequent text is among the terms it looks at the newest rows only, as far as
 // the budget goes, and says so.
@@ -105,10 +117,18 @@ func (sel *Selection) match(ctx context.Context, without string) (*matched, erro
 	if m := sel.matches[without]; m != nil {
 		return m, nil
 	}
-	m := &matched{exact: true, sets: make([]bitset, len(sel.view.segments))}
-	for i := range sel.view.segments {
-		m.sets[i] = sel.base(i, without)
-		m.count += int64(m.sets[i].count())
+	m := &matched{exact: true, sets: sel.bases(without)}
+	if len(sel.walking()) > 0 {
+		learned, err := sel.learn(ctx, sel.newest(m.sets, math.MaxInt64))
+		if err != nil {
+			return nil, err
+		}
+		if learned {
+			m.sets = sel.bases(without)
+		}
+	}
+	for _, set := range m.sets {
+		m.count += int64(set.count())
 	}
 	if walking := sel.walking(); len(walking) > 0 {
 		if err := sel.narrow(ctx, m, walking); err != nil {
@@ -157,6 +177,7 @@ func (sel *Selection) narrow(ctx context.Context, m *matched, walking []conditio
 // row said is remembered with the needle.
 func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowPlace) ([]rowPlace, error) {
 	for _, c := range walking {
+		cannot := func(p rowPlace) bool { return c.maybe != nil && !c.maybe[p.segment].has(p.row) }
 		h := sel.store.texts.get(c.needle.key)
 		h.mu.Lock()
 		if len(h.checked) > 8*shortBudget {
@@ -164,7 +185,7 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 		}
 		var ask []rowPlace
 		for _, p := range rows {
-			if _, ok := h.checked[p.seq(sel.view)]; !ok {
+			if _, ok := h.checked[p.seq(sel.view)]; !ok && !cannot(p) {
 				ask = append(ask, p)
 			}
 		}
@@ -192,6 +213,41 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 		rows = kept
 	}
 	return rows, nil
+}
+
+// sampleRows is how many rows are looked at to learn whether a frequent text is
+// frequent here too.
+const sampleRows = 256
+
+// learn finds out which rows can hold the needles of the walking conditions,
+// unless they are so frequent that one in eight of the next rows has them. It
+// reports whether it learned anything, and then the rows that the columns leave
+// are fewer.
+func (sel *Selection) learn(ctx context.Context, next *merge) (bool, error) {
+	if sel.learned {
+		return false, nil
+	}
+	var sample []rowPlace
+	for len(sample) < sampleRows {
+		p, ok := next.next()
+		if !ok {
+			return false, nil // there are so few that all of them can be looked at
+		}
+		sample = append(sample, p)
+	}
+	kept, err := sel.pass(ctx, sel.walking(), sample)
+	if err != nil || len(kept)*8 >= len(sample) {
+		return false, err
+	}
+	sel.learned = true
+	for i, c := range sel.conditions {
+		if c.mark == nil {
+			if sel.conditions[i].maybe, err = sel.store.findMaybe(ctx, sel.filter.Kind, sel.view, c.needle); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // newest walks over marked rows from the newest on, starting below an id;
@@ -308,13 +364,12 @@ func (sel *Selection) List(ctx context.Context, p Page) (*List, error) {
 // page finds the rows of a page, newest first, and its cursors.
 func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) ([]rowPlace, error) {
 	forward := p.Before != 0 // towards newer events
-	var it *merge
 	walking := sel.walking()
 	whole := len(walking) == 0
 	if m := sel.matches[noKey]; m != nil && m.exact {
 		whole = true
 	}
-	sets := make([]bitset, len(sel.view.segments))
+	var sets []bitset
 	if whole {
 		m, err := sel.match(ctx, noKey)
 		if err != nil {
@@ -322,18 +377,27 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 		}
 		sets, walking = m.sets, nil
 	} else {
-		for i := range sets {
-			sets[i] = sel.base(i, noKey)
+		sets = sel.bases(noKey)
+	}
+	start := func() *merge {
+		switch {
+		case forward:
+			return sel.oldest(sets, p.Before)
+		case p.After != 0:
+			return sel.newest(sets, p.After)
+		}
+		return sel.newest(sets, math.MaxInt64)
+	}
+	if walking != nil {
+		learned, err := sel.learn(ctx, start())
+		if err != nil {
+			return nil, err
+		}
+		if learned {
+			sets, walking = sel.bases(noKey), sel.walking()
 		}
 	}
-	switch {
-	case forward:
-		it = sel.oldest(sets, p.Before)
-	case p.After != 0:
-		it = sel.newest(sets, p.After)
-	default:
-		it = sel.newest(sets, math.MaxInt64)
-	}
+	it := start()
 
 	var found []rowPlace
 	var last rowPlace
@@ -486,12 +550,13 @@ func (sel *Selection) Each(ctx context.Context, fn func(*Stored) error) error {
 
 func (sel *Selection) eachPlace(ctx context.Context, fn func([]rowPlace) error) error {
 	const chunk = 512
-	sets := make([]bitset, len(sel.view.segments))
-	for i := range sets {
-		sets[i] = sel.base(i, noKey)
+	if len(sel.walking()) > 0 {
+		if _, err := sel.learn(ctx, sel.newest(sel.bases(noKey), math.MaxInt64)); err != nil {
+			return err
+		}
 	}
 	walking := sel.walking()
-	it := sel.newest(sets, math.MaxInt64)
+	it := sel.newest(sel.bases(noKey), math.MaxInt64)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err

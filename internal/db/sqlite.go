@@ -317,24 +317,24 @@ func (sqliteDialect) among(column string, ids []int64) (string, any) {
 // sqliteSearch names the trigram table of a kind.
 var sqliteSearch = map[audit.Kind]struct{ find, insert, remove string }{
 	audit.KindAuditLog: {
-		"SELECT rowid FROM search_audit_log WHERE search_audit_log MATCH ? ORDER BY rowid DESC LIMIT ?",
+		"SELECT rowid FROM search_audit_log WHERE search_audit_log MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?",
 		"INSERT INTO search_audit_log (rowid, text) VALUES (?, ?)",
 		"INSERT INTO search_audit_log (search_audit_log, rowid, text) VALUES ('delete', ?, ?)"},
 	audit.KindLoginAttempt: {
-		"SELECT rowid FROM search_login_attempt WHERE search_login_attempt MATCH ? ORDER BY rowid DESC LIMIT ?",
+		"SELECT rowid FROM search_login_attempt WHERE search_login_attempt MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?",
 		"INSERT INTO search_login_attempt (rowid, text) VALUES (?, ?)",
 		"INSERT INTO search_login_attempt (search_login_attempt, rowid, text) VALUES ('delete', ?, ?)"},
 	audit.KindDataExport: {
-		"SELECT rowid FROM search_data_export WHERE search_data_export MATCH ? ORDER BY rowid DESC LIMIT ?",
+		"SELECT rowid FROM search_data_export WHERE search_data_export MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?",
 		"INSERT INTO search_data_export (rowid, text) VALUES (?, ?)",
 		"INSERT INTO search_data_export (search_data_export, rowid, text) VALUES ('delete', ?, ?)"},
 	audit.KindSystemEvent: {
-		"SELECT rowid FROM search_system_event WHERE search_system_event MATCH ? ORDER BY rowid DESC LIMIT ?",
+		"SELECT rowid FROM search_system_event WHERE search_system_event MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?",
 		"INSERT INTO search_system_event (rowid, text) VALUES (?, ?)",
 		"INSERT INTO search_system_event (search_system_event, rowid, text) VALUES ('delete', ?, ?)"},
 }
 
-func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, limit int) ([]int64, error) {
+func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after int64, limit int) ([]int64, error) {
 	// Quoting each trigram leaves FTS5 nothing to read as an operator. Text
 	// never holds a NUL, which alone could end a quoted string early.
 	var match strings.Builder
@@ -345,7 +345,7 @@ func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kin
 		match.WriteString(`"` + strings.ReplaceAll(t, `"`, `""`) + `"`)
 	}
 	var seqs []int64
-	err := sqlx.SelectContext(ctx, db, &seqs, sqliteSearch[kind].find, match.String(), limit)
+	err := sqlx.SelectContext(ctx, db, &seqs, sqliteSearch[kind].find, match.String(), after, limit)
 	return seqs, err
 }
 

@@ -42,6 +42,7 @@ type Store struct {
 	columns *columns
 	texts   *textCache
 
+	checks  chan struct{} // holds one for each search that reads many rows just now
 	appends chan *appendRequest
 	stale   chan struct{} // wakes the indexer; holds at most one wake-up
 	closing context.Context
@@ -72,6 +73,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	s.columns = newColumns()
 	s.texts = newTextCache()
+	s.checks = make(chan struct{}, heavyChecks)
 	s.closing, s.close = context.WithCancel(context.Background())
 	if s.rw != nil {
 		s.workers.Go(s.appendLoop)

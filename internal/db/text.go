@@ -209,6 +209,8 @@ type textHits struct {
 	seqs     []int64 // of the rows that hold it, rising
 	frequent bool
 	checked  map[int64]bool // of a frequent needle: what rows that were walked over said
+	maybe    []int64        // of a frequent needle: the seqs that can hold it, rising
+	maybeTo  int64          // complete up to this seq
 }
 
 // textCache keeps what was found for the needles asked for last. Rows never
@@ -284,6 +286,61 @@ func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needl
 	return sets, nil
 }
 
+// maybeLimit is up to how many rows that can hold a frequent needle are named.
+// One that more rows can hold is met soon enough by walking over all of them.
+const maybeLimit = 500_000
+
+// findMaybe returns the rows of each segment that can hold a frequent needle,
+// or nil where that is not to be had.
+func (s *Store) findMaybe(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]bitset, error) {
+	if n.short {
+		return nil, nil
+	}
+	h := s.texts.get(n.key)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	indexed, err := searchMark(ctx, s.ro, kind)
+	if err != nil {
+		return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
+	}
+	if h.maybeTo < indexed {
+		var news []int64
+		for _, value := range n.values {
+			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), h.maybeTo, maybeLimit+1)
+			if err != nil {
+				return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
+			}
+			if len(seqs) > maybeLimit {
+				return nil, nil
+			}
+			for _, seq := range seqs {
+				if seq <= indexed { // what was indexed since the mark was read comes next time
+					news = append(news, seq)
+				}
+			}
+		}
+		slices.Sort(news)
+		h.maybe, h.maybeTo = append(h.maybe, slices.Compact(news)...), indexed
+	}
+	sets := make([]bitset, len(v.segments))
+	for i, seg := range v.segments {
+		sets[i] = newBitset(seg.len())
+		last := seg.seqs[len(seg.seqs)-1]
+		lo, _ := slices.BinarySearch(h.maybe, seg.seqs[0])
+		for _, seq := range h.maybe[lo:] {
+			if seq > last {
+				break
+			}
+			if row, ok := seg.rowOf(seq); ok {
+				sets[i].set(row)
+			}
+		}
+		tail, _ := slices.BinarySearch(seg.seqs, indexed+1)
+		sets[i].setRange(tail, seg.len())
+	}
+	return sets, nil
+}
+
 // errBehind says that the text index is too far behind to be of use just now.
 var errBehind = errors.New("the text index is behind")
 
@@ -306,12 +363,12 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 	if h.head < indexed {
 		seen := map[int64]bool{}
 		for _, value := range n.values {
-			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), textBudget+1)
+			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), h.head, textBudget+1)
 			if err != nil {
 				return err
 			}
 			for _, seq := range seqs {
-				if seq > h.head && seq <= indexed && !seen[seq] {
+				if seq <= indexed && !seen[seq] {
 					seen[seq] = true
 					add(seq)
 				}
@@ -380,9 +437,21 @@ func (v *view) rowsAfter(seq int64, limit int) int {
 	return n
 }
 
+// heavyChecks is how many searches may read many rows at the same time. The
+// others wait, and light pages pass by them.
+const heavyChecks = 2
+
 // check reads rows and reports which of them hold the needle, two parts at a
 // time. A row that was deleted meanwhile does not.
 func (s *Store) check(ctx context.Context, v *view, n *needle, rows []rowPlace) ([]bool, error) {
+	if len(rows) > sampleRows {
+		select {
+		case s.checks <- struct{}{}:
+			defer func() { <-s.checks }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	found := make([]bool, len(rows))
 	byID := make([]int, len(rows)) // in the order of ids, which is the order on disk
 	for i := range byID {

@@ -109,6 +109,8 @@ type Facet struct {
 	Exact  bool
 	Values []FacetValue // most frequent first
 	More   int          // how many further values there are
+	// LookedTo is how far back was counted, where not exact.
+	LookedTo time.Time
 }
 
 // FacetValue is one value of a field and how often it occurs.

@@ -105,6 +105,8 @@ type facetJSON struct {
 	Exact  bool             `json:"exact"`
 	Values []facetValueJSON `json:"values"`
 	More   int              `json:"more,omitempty"`
+	// LookedTo is how far back was counted, where that is not everything.
+	LookedTo string `json:"looked_to,omitempty"`
 }
 
 type facetValueJSON struct {
@@ -143,7 +145,8 @@ func (s *Server) facetsData(kind audit.Kind) func(*visit) (any, error) {
 			Facets []facetJSON `json:"facets"`
 		}{make([]facetJSON, len(counted))}
 		for i, facet := range counted {
-			data.Facets[i] = facetJSON{Key: facet.Key, Exact: facet.Exact, Values: []facetValueJSON{}, More: facet.More}
+			data.Facets[i] = facetJSON{Key: facet.Key, Exact: facet.Exact, Values: []facetValueJSON{}, More: facet.More,
+				LookedTo: lookedTo(facet.Exact, facet.LookedTo)}
 			for _, value := range facet.Values {
 				data.Facets[i].Values = append(data.Facets[i].Values, facetValueJSON(value))
 			}
