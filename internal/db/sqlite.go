@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/mattn/go-sqlite3"
@@ -152,8 +153,18 @@ func sqliteInspect(path string, o Options) (fresh bool, err error) {
 }
 
 // sqliteProbe asks SQLite itself what a file is, log and all, without writing to
-// it.
+// it. A file that is just being made may look torn for a moment.
 func sqliteProbe(path string) (application, version uint32, tables int, err error) {
+	for range 10 {
+		if application, version, tables, err = sqliteProbeOnce(path); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return application, version, tables, err
+}
+
+func sqliteProbeOnce(path string) (application, version uint32, tables int, err error) {
 	settings := url.Values{"mode": {"ro"}, "_query_only": {"1"}, "_busy_timeout": {"2000"}}
 	if sqliteAtRest(path) {
 		settings.Set("immutable", "1")
@@ -191,7 +202,14 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 		"PRAGMA wal_autocheckpoint = 4000",
 	}, "PRAGMA synchronous", synchronous)
 	writer.SetMaxOpenConns(1)
-	if err := sqliteCreate(ctx, writer, o.Schema); err != nil {
+	// Turning to a write-ahead log does not wait for others that open the file at
+	// the same time, whatever the busy timeout.
+	err := sqliteCreate(ctx, writer, o.Schema)
+	for deadline := time.Now().Add(writeDeadline); errors.Is(sqliteDialect{}.classify(err), ErrBusy) && time.Now().Before(deadline) && ctx.Err() == nil; {
+		time.Sleep(10 * time.Millisecond)
+		err = sqliteCreate(ctx, writer, o.Schema)
+	}
+	if err != nil {
 		writer.Close()
 		return nil, fmt.Errorf("open %s: %w", path, sqliteDialect{}.classify(err))
 	}
