@@ -14,7 +14,7 @@
 -- a range of dates are ranges of the key. `seq` is the order in which things
 -- were recorded, dense from 1: the key of the ledger.
 --
--- There is no further index on the event tables, on purpose. Filters, counts
+-- There is hardly any further index on the event tables, on purpose. Filters, counts
 -- and dates are answered from columns held in memory, text from the trigram
 -- tables below, and only the hundred rows of a page are read by their ids.
 
@@ -95,6 +95,9 @@ CREATE TABLE data_export (
     download_count  INTEGER,                    -- grows: one ledger entry a download
     metadata        TEXT                        -- JSON; "completed" says whether the stream ended well
 ) STRICT;
+
+-- Finds the export that a download names. Exports are few.
+CREATE INDEX data_export_name ON data_export (event_id) WHERE event_id IS NOT NULL;
 
 -- What the system has to say, with technical detail and its resolution.
 CREATE TABLE system_event (

@@ -135,7 +135,8 @@ func (r *Recorder) ViewHandler(next http.Handler, object func(*http.Request) Obj
 // DownloadHandler records that the user downloaded a file that an export left:
 // an audit log with the action EXPORT on the object that export names, such as
 // {"data_export", the export's event_id, "orders.csv"}, with the bytes sent and
-// whether they were all in the metadata. Several parts of one download are one:
+// whether they were all in the metadata. The database counts it in that export's
+// download_count. Several parts of one download are one:
 // the one that has the beginning counts.
 func (r *Recorder) DownloadHandler(next http.Handler, export func(*http.Request) Object) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {

@@ -101,6 +101,7 @@ func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
 	var result Appended
 	recordedAt := audit.FormatTime(tx.now)
 	pending := map[audit.Kind]*rowBuffer{}
+	var downloads []*audit.Event
 	for _, e := range events {
 		tail, err := tx.tail(e.Kind)
 		if err != nil {
@@ -129,6 +130,9 @@ func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
 		}
 		tx.seq++
 		run.added(id, e)
+		if isDownload(e) {
+			downloads = append(downloads, e)
+		}
 		buffer := pending[e.Kind]
 		if buffer == nil {
 			buffer = &rowBuffer{table: tables[e.Kind]}
@@ -144,6 +148,11 @@ func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
 			if err := buffer.flush(tx); err != nil {
 				return result, err
 			}
+		}
+	}
+	for _, e := range downloads {
+		if err := tx.downloaded(e); err != nil {
+			return result, err
 		}
 	}
 	for _, kind := range audit.Kinds() {

@@ -491,3 +491,29 @@ func TestRealHistory(t *testing.T) {
 		}
 	}
 }
+
+func TestDownloadsAreCountedInTheLedger(t *testing.T) {
+	s := openTest(t)
+	export := eventOf(t, audit.KindDataExport, "timestamp", "2026-03-01T12:00:00Z", "export_type", "Orders", "event_id", "export-7")
+	download := func(name string) *audit.Event {
+		return event(t, "action", "EXPORT", "content_type", "data_export", "object_id", "export-7", "username", name, "event_id", name, "metadata", `{"download":true}`)
+	}
+	mustAppend(t, s, export)
+	mustAppend(t, s, download("alice"), download("bob"), event(t, "action", "EXPORT", "content_type", "data_export", "object_id", "export-7"))
+	mustAppend(t, s, download("alice")) // told twice
+	got := mustList(t, mustSelect(t, s, audit.KindDataExport, ""), Page{Limit: 1}).Items[0]
+	if n := got.Get("download_count"); n != "2" {
+		t.Errorf("download_count %q, want 2", n)
+	}
+	story, err := s.Decisions(t.Context(), audit.KindDataExport, got.ID)
+	if err != nil || len(story) != 2 || story[0].Entry != "downloaded" || story[1].Actor != "bob" {
+		t.Errorf("history: %+v, %v; want the downloads of alice and bob", story, err)
+	}
+	if got := mustAppend(t, s, export); got != (Appended{Duplicates: 1}) {
+		t.Errorf("the export again: %+v, want a duplicate without conflict", got)
+	}
+	var gaps int
+	if err := s.ro.Get(&gaps, "SELECT max(seq) - count(*) FROM ledger"); err != nil || gaps != 0 {
+		t.Errorf("%d gaps in the ledger, %v", gaps, err)
+	}
+}

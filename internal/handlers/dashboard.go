@@ -435,6 +435,14 @@ func (o overview) recorder(page *templates.DashboardPage) error {
 		total += count.Value
 		page.Recorder.Rows = append(page.Recorder.Rows, row)
 	}
+	// What a recorder says of itself: it was cut off, refused events, or lost count.
+	const troubles = "module:audit is:unresolved"
+	if n, _, err := o.server.count(o.visit, audit.KindSystemEvent, troubles); err != nil {
+		return err
+	} else if n > 0 {
+		page.Recorder.Rows = append(page.Recorder.Rows, templates.SideRow{Strong: true, Value: plural(n, "trouble"), Note: "not resolved",
+			Name: templates.Link{Text: "Recorders", Href: o.listQuery(audit.KindSystemEvent, o.query(troubles))}})
+	}
 	if total == 0 {
 		page.Empty = []templates.Span{plain("Nothing was recorded yet. Bring in what you have with "), {Text: "auditadmin import", Class: templates.Code},
 			plain(", or see it at work with "), {Text: "auditadmin demo", Class: templates.Code}, plain(".")}
