@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
@@ -181,7 +182,9 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string,
 	if err != nil {
 		return err
 	}
-	if st.isTrace() {
+	if trace, err := tx.isTrace(st); err != nil {
+		return err
+	} else if trace {
 		return fmt.Errorf("audit log %d says what was deleted and stays: %w", id, ErrProtected)
 	}
 	var hash any
@@ -215,8 +218,16 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string,
 	return tx.record(e)
 }
 
-// isTrace reports whether the event is the program's own record of a deletion.
-func (s *Stored) isTrace() bool {
-	return s.Kind == audit.KindAuditLog && s.Source == Self && s.Get("module") == Self && s.Get("action") == "DELETE" &&
-		slices.ContainsFunc(audit.Kinds(), func(k audit.Kind) bool { return s.Get("content_type") == Self+"."+string(k) })
+// isTrace reports whether the event is the program's own record of a deletion,
+// which follows the deletion in the ledger. An imported event that merely looks
+// like one is like any other.
+func (tx *writeTx) isTrace(st *Stored) (bool, error) {
+	kind, isKind := strings.CutPrefix(st.Get("content_type"), Self+".")
+	if st.Kind != audit.KindAuditLog || st.Source != Self || st.Get("action") != "DELETE" || !isKind {
+		return false, nil
+	}
+	var n int
+	err := tx.GetContext(tx.ctx, &n, "SELECT count(*) FROM ledger WHERE seq = ? AND entry = 'deleted' AND kind = ? AND id = ?",
+		st.Seq-1, kind, st.Get("object_id"))
+	return n > 0, err
 }

@@ -219,6 +219,13 @@ func TestDeleteLeavesTraces(t *testing.T) {
 	if _, err := s.Delete(t.Context(), Actor{Name: "root"}, audit.KindAuditLog, []int64{trace.Items[0].ID}, "cover up"); !errors.Is(err, ErrProtected) {
 		t.Errorf("deleting the trace: %v, want ErrProtected", err)
 	}
+	forged := event(t, "action", "DELETE", "content_type", "auditadmin.audit_log", "object_id", "1", "module", "auditadmin", "object_repr", "forged")
+	forged.Source = Self
+	mustAppend(t, s, forged)
+	fake := mustList(t, mustSelect(t, s, audit.KindAuditLog, "repr:forged"), Page{Limit: 1}).Items[0]
+	if _, err := s.Delete(t.Context(), Actor{Name: "root"}, audit.KindAuditLog, []int64{fake.ID}, "looks like a trace"); err != nil {
+		t.Errorf("deleting an imported event that looks like a trace: %v", err)
+	}
 	if _, err := s.Delete(t.Context(), Actor{Name: "root"}, audit.KindAuditLog, []int64{victim.ID}, "again"); !errors.Is(err, ErrDeleted) {
 		t.Errorf("deleting twice: %v, want ErrDeleted", err)
 	}
