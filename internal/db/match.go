@@ -19,7 +19,7 @@ type condition struct {
 	// Not. It is nil for a condition that only the row itself can answer.
 	mark func(seg int, s *segment) bitset
 
-	// needle is set where mark is nil: see text.go. Where they are known, only
+	// needle is set where mark is nil: see search.go. Where they are known, only
 	// the rows of maybe, by segment, can hold it.
 	needle *needle
 	maybe  []bitset

@@ -48,7 +48,10 @@ type Tombstone struct {
 // DeletedError is returned for an event that was deleted. It wraps ErrDeleted.
 type DeletedError struct{ Tombstone }
 
+// Error says who deleted the event and why.
 func (e *DeletedError) Error() string { return "deleted by " + e.DeletedBy + ": " + e.Reason }
+
+// Unwrap returns ErrDeleted.
 func (e *DeletedError) Unwrap() error { return ErrDeleted }
 
 // Decision is one ledger entry somebody made about an event: resolved,

@@ -138,6 +138,7 @@ func (e *LineError) Error() string {
 	return e.File + ":" + place + ": " + e.Err.Error()
 }
 
+// Unwrap returns what is wrong with the line.
 func (e *LineError) Unwrap() error { return e.Err }
 
 // visible replaces what is not UTF-8 by U+FFFD, so that a line which somebody

@@ -1,0 +1,345 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// textHits is what is known of one needle.
+type textHits struct {
+	mu       sync.Mutex
+	head     int64   // complete up to this seq
+	seqs     []int64 // of the rows that hold it, rising
+	frequent bool
+	checked  map[int64]bool // of a frequent needle: what rows that were walked over said
+	maybe    []int64        // of a frequent needle: the seqs that can hold it, rising
+	maybeTo  int64          // complete up to this seq
+}
+
+// textCache keeps what was found for the needles asked for last. Rows never
+// change, so it only ever has to look at what is new.
+type textCache struct {
+	mu   sync.Mutex
+	hits map[string]*textHits
+	used []string // least recently first
+}
+
+func newTextCache() *textCache { return &textCache{hits: map[string]*textHits{}} }
+
+func (c *textCache) get(key string) *textHits {
+	const size = 64
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.used, key); i >= 0 {
+		c.used = append(slices.Delete(c.used, i, i+1), key)
+		return c.hits[key]
+	}
+	if len(c.used) == size {
+		delete(c.hits, c.used[0])
+		c.used = slices.Delete(c.used, 0, 1)
+	}
+	h := &textHits{checked: map[int64]bool{}}
+	c.hits[key] = h
+	c.used = append(c.used, key)
+	return h
+}
+
+// forget drops everything known, when the text of a row has gone.
+func (c *textCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hits, c.used = map[string]*textHits{}, nil
+}
+
+// findText returns the rows of each segment of a view that hold the needle, or
+// nil if that would take more rows than the budget.
+func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]bitset, error) {
+	if n.short {
+		return nil, nil
+	}
+	h := s.texts.get(n.key)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.frequent {
+		return nil, nil
+	}
+	if h.head < v.head {
+		if err := s.extend(ctx, kind, v, n, h); errors.Is(err, errBehind) {
+			return nil, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
+		}
+		if h.frequent {
+			return nil, nil
+		}
+	}
+	sets := make([]bitset, len(v.segments))
+	for i, seg := range v.segments {
+		sets[i] = newBitset(seg.len())
+		lo, _ := slices.BinarySearch(h.seqs, seg.seqs[0])
+		for _, seq := range h.seqs[lo:] {
+			if seq > seg.seqs[len(seg.seqs)-1] {
+				break
+			}
+			if row, ok := seg.rowOf(seq); ok {
+				sets[i].set(row)
+			}
+		}
+	}
+	return sets, nil
+}
+
+// maybeLimit is up to how many rows that can hold a frequent needle are named.
+// One that more rows can hold is met soon enough by walking over all of them.
+const maybeLimit = 500_000
+
+// findMaybe returns the rows of each segment that can hold a frequent needle,
+// or nil where that is not to be had.
+func (s *Store) findMaybe(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]bitset, error) {
+	if n.short {
+		return nil, nil
+	}
+	h := s.texts.get(n.key)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	indexed, err := searchMark(ctx, s.ro, kind)
+	if err != nil {
+		return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
+	}
+	if h.maybeTo < indexed {
+		var news []int64
+		for _, value := range n.values {
+			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), h.maybeTo, maybeLimit+1)
+			if err != nil {
+				return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
+			}
+			if len(seqs) > maybeLimit {
+				return nil, nil
+			}
+			for _, seq := range seqs {
+				if seq <= indexed { // what was indexed since the mark was read comes next time
+					news = append(news, seq)
+				}
+			}
+		}
+		slices.Sort(news)
+		h.maybe, h.maybeTo = append(h.maybe, slices.Compact(news)...), indexed
+	}
+	sets := make([]bitset, len(v.segments))
+	for i, seg := range v.segments {
+		sets[i] = newBitset(seg.len())
+		last := seg.seqs[len(seg.seqs)-1]
+		lo, _ := slices.BinarySearch(h.maybe, seg.seqs[0])
+		for _, seq := range h.maybe[lo:] {
+			if seq > last {
+				break
+			}
+			if row, ok := seg.rowOf(seq); ok {
+				sets[i].set(row)
+			}
+		}
+		tail, _ := slices.BinarySearch(seg.seqs, indexed+1)
+		sets[i].setRange(tail, seg.len())
+	}
+	return sets, nil
+}
+
+// errBehind says that the text index is too far behind to be of use just now.
+var errBehind = errors.New("the text index is behind")
+
+// extend looks for a needle in what was recorded since it was looked for last:
+// through the trigrams as far as they go, and beyond them in the rows.
+func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle, h *textHits) error {
+	indexed, err := searchMark(ctx, s.ro, kind)
+	if err != nil {
+		return err
+	}
+	var rows []rowPlace
+	add := func(seq int64) {
+		if p, ok := v.bySeq(seq); ok {
+			rows = append(rows, p)
+		}
+	}
+	if v.rowsAfter(max(indexed, h.head), textBudget) > textBudget {
+		return errBehind
+	}
+	if h.head < indexed {
+		seen := map[int64]bool{}
+		for _, value := range n.values {
+			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), h.head, textBudget+1)
+			if err != nil {
+				return err
+			}
+			for _, seq := range seqs {
+				if seq <= indexed && !seen[seq] {
+					seen[seq] = true
+					add(seq)
+				}
+			}
+			if len(seqs) > textBudget || len(seen) > textBudget {
+				h.frequent = true
+				return nil
+			}
+		}
+	}
+	for _, seg := range v.segments {
+		from, _ := slices.BinarySearch(seg.seqs, max(indexed, h.head)+1)
+		for _, seq := range seg.seqs[from:] {
+			add(seq)
+		}
+	}
+	found, err := s.check(ctx, v, n, rows)
+	if err != nil {
+		return err
+	}
+	for i, ok := range found {
+		if ok {
+			h.seqs = append(h.seqs, rows[i].seq(v))
+		}
+	}
+	slices.Sort(h.seqs)
+	h.head = v.head
+	return nil
+}
+
+// rowPlace is a row of a view.
+type rowPlace struct{ segment, row int }
+
+func (p rowPlace) id(v *view) int64  { return v.segments[p.segment].ids[p.row] }
+func (p rowPlace) seq(v *view) int64 { return v.segments[p.segment].seqs[p.row] }
+
+// bySeq finds a living row by its place in the ledger.
+func (v *view) bySeq(seq int64) (rowPlace, bool) {
+	i, _ := slices.BinarySearchFunc(v.segments, seq, func(s *segment, seq int64) int {
+		switch last := s.seqs[len(s.seqs)-1]; {
+		case last < seq:
+			return -1
+		case last > seq:
+			return 1
+		}
+		return 0
+	})
+	if i == len(v.segments) {
+		return rowPlace{}, false
+	}
+	row, ok := v.segments[i].rowOf(seq)
+	return rowPlace{i, row}, ok && v.segments[i].isAlive(row)
+}
+
+// rowsAfter counts the rows recorded after seq, as far as limit.
+func (v *view) rowsAfter(seq int64, limit int) int {
+	n := 0
+	for i := len(v.segments) - 1; i >= 0 && n <= limit; i-- {
+		seqs := v.segments[i].seqs
+		from, _ := slices.BinarySearch(seqs, seq+1)
+		n += len(seqs) - from
+		if from > 0 {
+			break
+		}
+	}
+	return n
+}
+
+// heavyChecks is how many searches may read many rows at the same time. The
+// others wait, and light pages pass by them.
+const heavyChecks = 2
+
+// check reads rows and reports which of them hold the needle, two parts at a
+// time. A row that was deleted meanwhile does not.
+func (s *Store) check(ctx context.Context, v *view, n *needle, rows []rowPlace) ([]bool, error) {
+	if len(rows) > sampleRows {
+		select {
+		case s.checks <- struct{}{}:
+			defer func() { <-s.checks }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	found := make([]bool, len(rows))
+	byID := make([]int, len(rows)) // in the order of ids, which is the order on disk
+	for i := range byID {
+		byID[i] = i
+	}
+	slices.SortFunc(byID, func(a, b int) int {
+		if rows[a].id(v) < rows[b].id(v) {
+			return -1
+		}
+		return 1
+	})
+	const workers = 2
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		part := byID[len(byID)*w/workers : len(byID)*(w+1)/workers]
+		if len(part) == 0 {
+			continue
+		}
+		wg.Go(func() { errs[w] = s.checkPart(ctx, v, n, rows, part, found) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func (s *Store) checkPart(ctx context.Context, v *view, n *needle, rows []rowPlace, part []int, found []bool) error {
+	const chunk = 512
+	var buf []byte
+	values := make([]sql.RawBytes, len(n.reader.columns))
+	var id int64
+	dest := []any{&id}
+	for i := range values {
+		dest = append(dest, &values[i])
+	}
+	for some := range slices.Chunk(part, chunk) {
+		places := make(map[int64]int, len(some))
+		ids := make([]int64, len(some))
+		for i, at := range some {
+			ids[i] = rows[at].id(v)
+			places[ids[i]] = at
+		}
+		condition, argument := s.dialect.among("e.id", ids)
+		statement := "SELECT e.id" + n.reader.sql + " FROM " + string(n.reader.table.kind) + " e WHERE " + condition
+		err := eachRow(ctx, s.ro, statement, []any{argument}, func(row scanner) error {
+			if err := row.Scan(dest...); err != nil {
+				return err
+			}
+			buf = n.reader.text(buf, values)
+			found[places[id]] = n.in(buf)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// searchMark is the seq up to which a kind's trigrams are complete.
+func searchMark(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) (int64, error) {
+	var mark []string
+	if err := sqlx.SelectContext(ctx, q, &mark, "SELECT value FROM meta WHERE key = ?", "search:"+string(kind)); err != nil {
+		return 0, err
+	}
+	if len(mark) == 0 {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(mark[0], 10, 64)
+	if err != nil || n < 0 || n == math.MaxInt64 {
+		return 0, fmt.Errorf("meta search:%s is %q and should be a place in the ledger", kind, mark[0])
+	}
+	return n, nil
+}
