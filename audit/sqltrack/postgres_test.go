@@ -11,6 +11,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/audit/sqltrack"
+	"github.com/auditadmin/auditadmin/internal/need"
 	"github.com/auditadmin/auditadmin/internal/pgtest"
 )
 
@@ -99,7 +100,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("psql", func(t *testing.T) {
 		psql, err := exec.LookPath("psql")
 		if err != nil {
-			t.Skip("there is no psql here")
+			need.Skip(t, "there is no psql here: apt-get install postgresql-client")
 		}
 		pipe := func(script string) string {
 			c := exec.Command(psql, "-v", "ON_ERROR_STOP=1", "-qAtX", url)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/audit/sqltrack"
+	"github.com/auditadmin/auditadmin/internal/need"
 )
 
 // open makes a database with the schema.
@@ -275,7 +276,7 @@ func TestSQLiteActor(t *testing.T) {
 func TestSQLiteShell(t *testing.T) {
 	shell, err := exec.LookPath("sqlite3")
 	if err != nil {
-		t.Skip("there is no sqlite3 shell here")
+		need.Skip(t, "there is no sqlite3 shell here: apt-get install sqlite3")
 	}
 	db, path := open(t, "CREATE TABLE a (id INTEGER PRIMARY KEY, v REAL)")
 	track(t, db, sqltrack.Options{})
