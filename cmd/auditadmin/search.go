@@ -19,15 +19,15 @@ type searchCommand struct {
 	database
 	kindFlag
 	Format string   `default:"table" enum:"table,json,ndjson" placeholder:"FORMAT" help:"How to show them: ${enum}."`
-	Limit  int      `default:"100" help:"How many at most; 1 to 1000."`
+	Limit  int      `default:"100" help:"How many at most."`
 	TZ     zoneFlag `name:"tz" placeholder:"ZONE" help:"The zone of dates in the query and of times in the table; UTC if not given."`
 	Query  string   `arg:"" optional:"" help:"The query, between quotes; everything if not given."`
 }
 
 // Run shows the newest events that match.
 func (c *searchCommand) Run(p *process) error {
-	if c.Limit < 1 || c.Limit > 1000 {
-		return usageError{fmt.Errorf("--limit %d: a page has 1 to 1000 events; 'auditadmin export' writes all", c.Limit)}
+	if c.Limit < 1 {
+		return usageError{fmt.Errorf("--limit %d: ask for 1 event at least; 'auditadmin export' writes all", c.Limit)}
 	}
 	f, err := query.Parse(c.kind(), c.Query, query.Options{Now: p.now(), Zone: c.TZ.Location})
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *searchCommand) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		list, err := sel.List(p.ctx, db.Page{Limit: c.Limit})
+		list, err := c.newest(p, sel)
 		if err != nil {
 			return err
 		}
@@ -50,6 +50,23 @@ func (c *searchCommand) Run(p *process) error {
 		}
 		return c.table(p, f, sel, list)
 	})
+}
+
+// newest reads as many pages as the limit asks for, and returns them as one.
+func (c *searchCommand) newest(p *process, sel *db.Selection) (*db.List, error) {
+	list, err := sel.List(p.ctx, db.Page{Limit: c.Limit})
+	if err != nil {
+		return nil, err
+	}
+	for list.Next != 0 && len(list.Items) < c.Limit {
+		more, err := sel.List(p.ctx, db.Page{After: list.Next, Limit: c.Limit - len(list.Items)})
+		if err != nil {
+			return nil, err
+		}
+		list.Items = append(list.Items, more.Items...)
+		list.Next, list.Partial, list.LookedTo = more.Next, more.Partial, more.LookedTo
+	}
+	return list, nil
 }
 
 func (c *searchCommand) lines(p *process, list *db.List) error {
