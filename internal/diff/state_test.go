@@ -14,27 +14,6 @@ import (
 	"github.com/auditadmin/auditadmin/internal/need"
 )
 
-func TestSummary(t *testing.T) {
-	tests := []struct{ action, changes, want string }{
-		{"UPDATE", `{"status":{"old":"paid","new":"refunded"},"a":{"old":1,"new":2},"same":{"old":1,"new":1},"b":{"old":1,"new":2}}`,
-			"changed status paid → refunded and 2 more"},
-		{"UPDATE", `{"eol":{"old":null,"new":"2026-01-01"}}`, "set eol to 2026-01-01"},
-		{"UPDATE", `{"eol":{"old":false,"new":""}}`, "cleared eol, which was false"},
-		{"UPDATE", `{"payment":{"old":{"a":1},"new":{"a":2}}}`, "changed payment"},
-		{"UPDATE", `{"password":{"old":"***","new":"***"}}`, "changed password"},
-		{"UPDATE", `{"note":{"old":"a\nb","new":"` + strings.Repeat("long ", 20) + `"}}`, "changed note a b → long long long long long long …"},
-		{"CREATE", `{"a":{"old":null,"new":1},"b":{"old":null,"new":1}}`, "created it with 2 fields"},
-		{"DELETE", `{"a":{"old":1,"new":null}}`, "deleted it, with 1 field"},
-		{"CUSTOM_ACTION", `{"field":"new_value"}`, "set field to new_value"},
-		{"UPDATE", `{}`, ""}, {"VIEW", ``, ""},
-	}
-	for _, tt := range tests {
-		if got := Summary(tt.changes).Sentence(tt.action); got != tt.want {
-			t.Errorf("%s: got %q, want %q", tt.changes, got, tt.want)
-		}
-	}
-}
-
 func TestStateAt(t *testing.T) {
 	steps := []Step{
 		{"UPDATE", `{"early":{"old":"x","new":"y"}}`},
@@ -105,9 +84,6 @@ func TestRealHistories(t *testing.T) {
 				if len(table.Rows) == 0 {
 					t.Fatalf("no rows for %s", changes)
 				}
-				if Summary(changes).Sentence(e.Get("action")) == "" {
-					t.Fatalf("no summary for %s", changes)
-				}
 				id := e.Get("content_type") + "|" + e.Get("object_id")
 				objects[id] = append(objects[id], Step{e.Get("action"), changes})
 			}
@@ -138,6 +114,5 @@ func FuzzStateAt(f *testing.F) {
 				t.Fatalf("got %+v", m)
 			}
 		}
-		Summary(first).Sentence("UPDATE")
 	})
 }

@@ -283,7 +283,7 @@ func (o overview) bursts(page *templates.DashboardPage) error {
 			continue
 		}
 		from := f.Include("ip", value.Value)
-		latest, err := o.newest(from)
+		_, latest, err := o.glance(from)
 		if err != nil {
 			return err
 		}
@@ -297,17 +297,22 @@ func (o overview) bursts(page *templates.DashboardPage) error {
 	return nil
 }
 
-// newest is the newest event that a filter matches, and nil if there is none.
-func (v *visit) newest(f *query.Filter) (*db.Stored, error) {
+// glance is how many events a filter matches, and the newest of them, nil if
+// there is none.
+func (v *visit) glance(f *query.Filter) (db.Count, *db.Stored, error) {
 	sel, err := v.server.Store.Select(v.Context(), f)
 	if err != nil {
-		return nil, err
+		return db.Count{}, nil, err
+	}
+	count, err := sel.Count(v.Context())
+	if err != nil {
+		return count, nil, err
 	}
 	rows, err := sel.List(v.Context(), db.Page{Limit: 1})
 	if err != nil || len(rows.Items) == 0 {
-		return nil, err
+		return count, nil, err
 	}
-	return rows.Items[0], nil
+	return count, rows.Items[0], nil
 }
 
 // lateArrivals are the events that were recorded lately and had happened long
@@ -326,26 +331,18 @@ func (o overview) lateArrivals(page *templates.DashboardPage) error {
 		if err != nil {
 			return err
 		}
-		sel, err := o.server.Store.Select(o.Context(), f)
+		count, last, err := o.glance(f)
 		if err != nil {
 			return err
 		}
-		count, err := sel.Count(o.Context())
-		if err != nil {
-			return err
-		}
-		rows, err := sel.List(o.Context(), db.Page{Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(rows.Items) == 0 {
+		if last == nil {
 			continue
 		}
 		if what = append(what, countText(count)+" "+noun(count.Value, kind.Singular())); len(what) == 1 {
 			a.Href = o.list(f)
 		}
-		if st := rows.Items[0]; newest == nil || st.RecordedAt.After(newest.RecordedAt) {
-			newest = st
+		if newest == nil || last.RecordedAt.After(newest.RecordedAt) {
+			newest = last
 		}
 	}
 	if newest == nil {
@@ -416,21 +413,13 @@ func (o overview) recorder(page *templates.DashboardPage) error {
 		if err != nil {
 			return err
 		}
-		sel, err := o.server.Store.Select(o.Context(), f)
-		if err != nil {
-			return err
-		}
-		count, err := sel.Count(o.Context())
-		if err != nil {
-			return err
-		}
-		latest, err := sel.List(o.Context(), db.Page{Limit: 1})
+		count, last, err := o.glance(f)
 		if err != nil {
 			return err
 		}
 		row := templates.SideRow{Name: templates.Link{Text: look.title(), Href: "/" + look.kind.Path()}, Value: countText(count), Note: "none yet"}
-		if len(latest.Items) > 0 {
-			row.Note = "newest " + ago(latest.Items[0].Time(), o.now)
+		if last != nil {
+			row.Note = "newest " + ago(last.Time(), o.now)
 		}
 		total += count.Value
 		page.Recorder.Rows = append(page.Recorder.Rows, row)

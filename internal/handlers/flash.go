@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/authz"
 	"github.com/auditadmin/auditadmin/web/templates"
 )
 
@@ -85,7 +86,7 @@ func eventPath(kind audit.Kind, id int64) string {
 // localPath returns where a form wants to go on, if that is a page of ours, and
 // otherwise the given page: a form must not lead to a stranger's site.
 func localPath(next, otherwise string) string {
-	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+	if next == "" || authz.SafeNext(next) != next {
 		return otherwise
 	}
 	return next
