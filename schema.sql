@@ -1,4 +1,4 @@
--- The database of auditadmin on SQLite, version 1.
+-- The database of auditadmin on SQLite, version 2.
 --
 -- Every fresh database is created from this file. Open it with any tool: each
 -- kind of event is one table with one readable column for each of its fields.
@@ -17,9 +17,13 @@
 -- There is hardly any further index on the event tables, on purpose. Filters, counts
 -- and dates are answered from columns held in memory, text from the trigram
 -- tables below, and only the hundred rows of a page are read by their ids.
+--
+-- An older database is brought to this text when it is opened. A new column
+-- stands last in its table and may be NULL or has a default: then not one row
+-- has to be written anew for it.
 
 PRAGMA application_id = 1635087465;  -- "auti": how we know a database for ours
-PRAGMA user_version = 1;             -- the version of this schema
+PRAGMA user_version = 2;             -- the version of this schema
 
 -- Settings and secrets of this database, one value each.
 CREATE TABLE meta (
@@ -132,7 +136,7 @@ CREATE TABLE system_event (
 -- One entry for each change of state, append only, dense from 1.
 CREATE TABLE ledger (
     seq         INTEGER NOT NULL PRIMARY KEY,
-    entry       TEXT    NOT NULL,   -- created, resolved, reopened, downloaded, deleted
+    entry       TEXT    NOT NULL,   -- created, resolved, reopened, downloaded, deleted, purged, held, released
     kind        TEXT    NOT NULL,   -- the event's table
     id          INTEGER NOT NULL,   -- the event's id there
     recorded_at TEXT    NOT NULL,   -- never before the entry above it
@@ -157,7 +161,45 @@ CREATE TABLE tombstone (
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
 
--- Nobody edits an event, and an event leaves only over its tombstone.
+-- What retention took away, one row for each run of ids, beside its entry
+-- 'purged' in the ledger, whose id is to_id. It means: every event of the kind
+-- with from_id <= id <= to_id and a seq below this one is gone. An event with a
+-- higher seq came later and is there. What was kept, by a hold or as the trace
+-- of a deletion, stands between two runs, never in one.
+CREATE TABLE purge (
+    seq       INTEGER NOT NULL PRIMARY KEY,  -- its entry in the ledger
+    kind      TEXT    NOT NULL,
+    from_id   INTEGER NOT NULL,
+    to_id     INTEGER NOT NULL,
+    events    INTEGER NOT NULL,
+    first     TEXT    NOT NULL,              -- timestamps of the first and the last of them
+    last      TEXT    NOT NULL,
+    root      BLOB    NOT NULL,              -- over their leaves, in the order of ids
+    names     BLOB    NOT NULL,              -- sorted: 8 bytes of SHA-256 of timestamp, NUL and event_id
+                                             -- of each that had one, so that twins stay duplicates
+    purged_at TEXT    NOT NULL,
+    purged_by TEXT    NOT NULL,
+    reason    TEXT    NOT NULL,
+    archive   TEXT    NOT NULL               -- name of the file they were written to before, or ''
+) STRICT;
+
+CREATE INDEX purge_range ON purge (kind, to_id);
+
+-- Legal holds. What a hold's query finds is neither deleted nor purged until
+-- the hold is released. The ledger has 'held' and 'released' with kind 'hold'.
+CREATE TABLE hold (
+    id             INTEGER NOT NULL PRIMARY KEY,
+    kind           TEXT    NOT NULL,         -- of the events it covers, or '' for all kinds
+    query          TEXT    NOT NULL,         -- as in the search box, dates in UTC
+    reason         TEXT    NOT NULL,
+    held_at        TEXT    NOT NULL,
+    held_by        TEXT    NOT NULL,
+    released_at    TEXT,                     -- NULL while it holds
+    released_by    TEXT    NOT NULL DEFAULT '',
+    release_reason TEXT    NOT NULL DEFAULT ''
+) STRICT;
+
+-- Nobody edits an event, and an event leaves only over its tombstone or a purge.
 
 CREATE TRIGGER ledger_keep BEFORE DELETE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
@@ -167,19 +209,31 @@ CREATE TRIGGER tombstone_keep BEFORE DELETE ON tombstone
 BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
 CREATE TRIGGER tombstone_fixed BEFORE UPDATE ON tombstone
 BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
+CREATE TRIGGER purge_keep BEFORE DELETE ON purge
+BEGIN SELECT RAISE(ABORT, 'the record of a purge stays for ever'); END;
+CREATE TRIGGER purge_fixed BEFORE UPDATE ON purge
+BEGIN SELECT RAISE(ABORT, 'the record of a purge stays for ever'); END;
+CREATE TRIGGER hold_keep BEFORE DELETE ON hold
+BEGIN SELECT RAISE(ABORT, 'a hold is released, never removed'); END;
+CREATE TRIGGER hold_fixed BEFORE UPDATE OF id, kind, query, reason, held_at, held_by ON hold
+BEGIN SELECT RAISE(ABORT, 'a hold is released, never changed'); END;
 
 CREATE TRIGGER audit_log_keep BEFORE DELETE ON audit_log
 WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'audit_log' AND id = OLD.id)
-BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a tombstone'); END;
+ AND NOT EXISTS (SELECT 1 FROM purge WHERE kind = 'audit_log' AND to_id >= OLD.id AND from_id <= OLD.id AND seq > OLD.seq)
+BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a trace'); END;
 CREATE TRIGGER login_attempt_keep BEFORE DELETE ON login_attempt
 WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'login_attempt' AND id = OLD.id)
-BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a tombstone'); END;
+ AND NOT EXISTS (SELECT 1 FROM purge WHERE kind = 'login_attempt' AND to_id >= OLD.id AND from_id <= OLD.id AND seq > OLD.seq)
+BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a trace'); END;
 CREATE TRIGGER data_export_keep BEFORE DELETE ON data_export
 WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'data_export' AND id = OLD.id)
-BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a tombstone'); END;
+ AND NOT EXISTS (SELECT 1 FROM purge WHERE kind = 'data_export' AND to_id >= OLD.id AND from_id <= OLD.id AND seq > OLD.seq)
+BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a trace'); END;
 CREATE TRIGGER system_event_keep BEFORE DELETE ON system_event
 WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'system_event' AND id = OLD.id)
-BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a tombstone'); END;
+ AND NOT EXISTS (SELECT 1 FROM purge WHERE kind = 'system_event' AND to_id >= OLD.id AND from_id <= OLD.id AND seq > OLD.seq)
+BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a trace'); END;
 
 CREATE TRIGGER audit_log_fixed BEFORE UPDATE ON audit_log
 BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
@@ -206,6 +260,16 @@ CREATE VIRTUAL TABLE search_audit_log     USING fts5(text, content='', detail=no
 CREATE VIRTUAL TABLE search_login_attempt USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
 CREATE VIRTUAL TABLE search_data_export   USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
 CREATE VIRTUAL TABLE search_system_event  USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
+
+-- ---------------------------------------------------------------- settings
+
+-- What a superuser has set: retention and the like. What is absent has its default.
+CREATE TABLE setting (
+    key        TEXT NOT NULL PRIMARY KEY,
+    value      TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- ---------------------------------------------------------------- people who sign in
 

@@ -29,7 +29,7 @@ import (
 
 const (
 	sqliteApplication = 0x61757469 // PRAGMA application_id of schema.sql: "auti"
-	sqliteSchema      = 1          // PRAGMA user_version of schema.sql
+	sqliteSchema      = 2          // PRAGMA user_version of schema.sql
 )
 
 // sqliteDialect is SQLite through mattn/go-sqlite3, built with FTS5.
@@ -149,6 +149,9 @@ func sqliteInspect(path string, o Options) (fresh bool, err error) {
 	if version > sqliteSchema {
 		return false, fmt.Errorf("%s has schema version %d and this auditadmin knows up to %d: %w; use a newer auditadmin", path, version, sqliteSchema, ErrNewer)
 	}
+	if version < sqliteSchema && o.ReadOnly {
+		return false, fmt.Errorf("%s has schema version %d and has to be brought to %d first: %w; 'auditadmin serve' does that", path, version, sqliteSchema, ErrReadOnly)
+	}
 	return false, nil
 }
 
@@ -208,6 +211,9 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 	for deadline := time.Now().Add(writeDeadline); errors.Is(sqliteDialect{}.classify(err), ErrBusy) && time.Now().Before(deadline) && ctx.Err() == nil; {
 		time.Sleep(10 * time.Millisecond)
 		err = sqliteCreate(ctx, writer, o.Schema)
+	}
+	if err == nil {
+		err = sqliteUpgrade(ctx, path, o.Schema)
 	}
 	if err != nil {
 		writer.Close()

@@ -1,0 +1,257 @@
+-- The database of auditadmin on SQLite, version 1.
+--
+-- Every fresh database is created from this file. Open it with any tool: each
+-- kind of event is one table with one readable column for each of its fields.
+-- Times are text in UTC with six decimals and Z, so they sort as they read.
+-- Absent text is '', an absent number, time or JSON value is NULL.
+--
+--     SELECT timestamp, username, action, object_repr
+--     FROM audit_log WHERE timestamp >= '2026-03-01' ORDER BY id DESC LIMIT 20;
+--
+-- Two orders run through it. `id` is the order in which things happened:
+-- microseconds since 1970, shifted left by ten bits, plus a sequence for what
+-- happened in the same microsecond. It is the primary key, so newest-first and
+-- a range of dates are ranges of the key. `seq` is the order in which things
+-- were recorded, dense from 1: the key of the ledger.
+--
+-- There is hardly any further index on the event tables, on purpose. Filters, counts
+-- and dates are answered from columns held in memory, text from the trigram
+-- tables below, and only the hundred rows of a page are read by their ids.
+
+PRAGMA application_id = 1635087465;  -- "auti": how we know a database for ours
+PRAGMA user_version = 1;             -- the version of this schema
+
+-- Settings and secrets of this database, one value each.
+CREATE TABLE meta (
+    key   TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- the events
+
+-- Who did what to which object, with before and after.
+CREATE TABLE audit_log (
+    id           INTEGER NOT NULL PRIMARY KEY,  -- when it happened: microseconds << 10 | sequence
+    seq          INTEGER NOT NULL,              -- when it was recorded: its entry in the ledger
+    timestamp    TEXT    NOT NULL,              -- when it happened, exactly
+    recorded_at  TEXT    NOT NULL,              -- when it was stored here
+    source       TEXT    NOT NULL,              -- which token, importer or process it came through
+    event_id     TEXT,                          -- the recorder's own name for it, if it gave one
+    user_id      TEXT    NOT NULL,
+    username     TEXT    NOT NULL,              -- the name as it was then
+    action       TEXT    NOT NULL,              -- CREATE, UPDATE, DELETE, VIEW, LOGIN, … or any upper-case word
+    content_type TEXT    NOT NULL,              -- "shop.order"
+    object_id    TEXT    NOT NULL,
+    object_repr  TEXT    NOT NULL,              -- "Order 42", as it was then
+    ip_address   TEXT    NOT NULL,              -- canonical
+    session_key  TEXT    NOT NULL,
+    request_id   TEXT    NOT NULL,
+    module       TEXT    NOT NULL,
+    reason       TEXT    NOT NULL,
+    user_agent   TEXT    NOT NULL,
+    changes      TEXT,                          -- JSON: {"field": {"old": …, "new": …}}
+    metadata     TEXT                           -- JSON
+) STRICT;
+
+-- One attempt to sign in.
+CREATE TABLE login_attempt (
+    id             INTEGER NOT NULL PRIMARY KEY,
+    seq            INTEGER NOT NULL,
+    timestamp      TEXT    NOT NULL,
+    recorded_at    TEXT    NOT NULL,
+    source         TEXT    NOT NULL,
+    event_id       TEXT,
+    username       TEXT    NOT NULL,            -- the name that was typed
+    status         TEXT    NOT NULL,            -- SUCCESS, FAILED, BLOCKED
+    ip_address     TEXT    NOT NULL,
+    country        TEXT    NOT NULL,
+    city           TEXT    NOT NULL,
+    session_key    TEXT    NOT NULL,
+    request_id     TEXT    NOT NULL,
+    failure_reason TEXT    NOT NULL,
+    user_agent     TEXT    NOT NULL,
+    metadata       TEXT                         -- JSON
+) STRICT;
+
+-- One export of data: what, by whom, how much, under which filters.
+CREATE TABLE data_export (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    seq             INTEGER NOT NULL,
+    timestamp       TEXT    NOT NULL,
+    recorded_at     TEXT    NOT NULL,
+    source          TEXT    NOT NULL,
+    event_id        TEXT,
+    user_id         TEXT    NOT NULL,
+    username        TEXT    NOT NULL,
+    export_type     TEXT    NOT NULL,
+    file_format     TEXT    NOT NULL,
+    record_count    INTEGER,
+    file_size       INTEGER,                    -- bytes
+    ip_address      TEXT    NOT NULL,
+    session_key     TEXT    NOT NULL,
+    request_id      TEXT    NOT NULL,
+    file_path       TEXT    NOT NULL,
+    filters_applied TEXT,                       -- JSON
+    download_count  INTEGER,                    -- grows: one ledger entry a download
+    metadata        TEXT                        -- JSON; "completed" says whether the stream ended well
+) STRICT;
+
+-- Finds the export that a download names. Exports are few.
+CREATE INDEX data_export_name ON data_export (event_id) WHERE event_id IS NOT NULL;
+
+-- What the system has to say, with technical detail and its resolution.
+CREATE TABLE system_event (
+    id              INTEGER NOT NULL PRIMARY KEY,
+    seq             INTEGER NOT NULL,
+    timestamp       TEXT    NOT NULL,
+    recorded_at     TEXT    NOT NULL,
+    source          TEXT    NOT NULL,
+    event_id        TEXT,
+    event_type      TEXT    NOT NULL,           -- ERROR, WARNING, INFO, SECURITY, PERFORMANCE
+    title           TEXT    NOT NULL,
+    module          TEXT    NOT NULL,
+    function_name   TEXT    NOT NULL,
+    line_number     INTEGER,
+    error_code      TEXT    NOT NULL,
+    user_id         TEXT    NOT NULL,
+    username        TEXT    NOT NULL,
+    ip_address      TEXT    NOT NULL,
+    session_key     TEXT    NOT NULL,
+    request_id      TEXT    NOT NULL,
+    resolved        INTEGER NOT NULL,           -- 0 or 1, with the three below; the story is in the ledger
+    resolved_at     TEXT,
+    resolved_by     TEXT    NOT NULL,
+    resolution_note TEXT    NOT NULL,
+    description     TEXT    NOT NULL,
+    stack_trace     TEXT    NOT NULL,
+    metadata        TEXT                        -- JSON
+) STRICT;
+
+-- ---------------------------------------------------------------- the ledger
+
+-- One entry for each change of state, append only, dense from 1.
+CREATE TABLE ledger (
+    seq         INTEGER NOT NULL PRIMARY KEY,
+    entry       TEXT    NOT NULL,   -- created, resolved, reopened, downloaded, deleted
+    kind        TEXT    NOT NULL,   -- the event's table
+    id          INTEGER NOT NULL,   -- the event's id there
+    recorded_at TEXT    NOT NULL,   -- never before the entry above it
+    actor       TEXT,               -- who, where somebody decided; NULL for created
+    note        TEXT                -- why
+) STRICT;
+
+-- Finds the story of one event without a walk through the whole ledger. Only
+-- decisions are in it, which are few.
+CREATE INDEX ledger_decisions ON ledger (kind, id) WHERE entry <> 'created';
+
+-- What stays of a deleted event: its place, and who took it away, when and why.
+CREATE TABLE tombstone (
+    kind          TEXT    NOT NULL,
+    id            INTEGER NOT NULL,
+    seq           INTEGER NOT NULL,  -- the deleted event's entry in the ledger
+    timestamp     TEXT    NOT NULL,  -- when the deleted event happened
+    event_id_hash BLOB,              -- SHA-256, so that its twin stays a duplicate
+    deleted_at    TEXT    NOT NULL,
+    deleted_by    TEXT    NOT NULL,
+    reason        TEXT    NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+
+-- Nobody edits an event, and an event leaves only over its tombstone.
+
+CREATE TRIGGER ledger_keep BEFORE DELETE ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER tombstone_keep BEFORE DELETE ON tombstone
+BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
+CREATE TRIGGER tombstone_fixed BEFORE UPDATE ON tombstone
+BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
+
+CREATE TRIGGER audit_log_keep BEFORE DELETE ON audit_log
+WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'audit_log' AND id = OLD.id)
+BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a tombstone'); END;
+CREATE TRIGGER login_attempt_keep BEFORE DELETE ON login_attempt
+WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'login_attempt' AND id = OLD.id)
+BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a tombstone'); END;
+CREATE TRIGGER data_export_keep BEFORE DELETE ON data_export
+WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'data_export' AND id = OLD.id)
+BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a tombstone'); END;
+CREATE TRIGGER system_event_keep BEFORE DELETE ON system_event
+WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'system_event' AND id = OLD.id)
+BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a tombstone'); END;
+
+CREATE TRIGGER audit_log_fixed BEFORE UPDATE ON audit_log
+BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
+CREATE TRIGGER login_attempt_fixed BEFORE UPDATE ON login_attempt
+BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
+CREATE TRIGGER data_export_fixed BEFORE UPDATE OF
+    id, seq, timestamp, recorded_at, source, event_id, user_id, username, export_type, file_format,
+    record_count, file_size, ip_address, session_key, request_id, file_path, filters_applied, metadata
+ON data_export
+BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
+CREATE TRIGGER system_event_fixed BEFORE UPDATE OF
+    id, seq, timestamp, recorded_at, source, event_id, event_type, title, module, function_name,
+    line_number, error_code, user_id, username, ip_address, session_key, request_id, description,
+    stack_trace, metadata
+ON system_event
+BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
+
+-- ---------------------------------------------------------------- text search
+
+-- Trigrams of the folded searchable text of each event, by seq. They hold no
+-- text of their own, may trail behind the ledger, and can be made again at any
+-- time; meta 'search:KIND' is the seq up to which they are complete.
+CREATE VIRTUAL TABLE search_audit_log     USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
+CREATE VIRTUAL TABLE search_login_attempt USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
+CREATE VIRTUAL TABLE search_data_export   USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
+CREATE VIRTUAL TABLE search_system_event  USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
+
+-- ---------------------------------------------------------------- people who sign in
+
+-- Who may sign in to auditadmin. An account is never removed, only disabled:
+-- its name stands in what it did.
+CREATE TABLE account (
+    id            INTEGER NOT NULL PRIMARY KEY,
+    name          TEXT    NOT NULL,
+    name_folded   TEXT    NOT NULL UNIQUE,      -- so that "Ines" and "ines" are one
+    role          TEXT    NOT NULL,             -- viewer, responder, superuser
+    password_hash TEXT    NOT NULL,             -- argon2id in PHC form
+    disabled      INTEGER NOT NULL DEFAULT 0,
+    created_at    TEXT    NOT NULL,
+    last_login_at TEXT
+) STRICT;
+
+-- Open sessions. The cookie holds the id, this table only its SHA-256.
+CREATE TABLE session (
+    id_hash    BLOB    NOT NULL PRIMARY KEY,
+    public_id  TEXT    NOT NULL UNIQUE,         -- names it on pages, opens nothing
+    account_id INTEGER NOT NULL REFERENCES account (id),
+    created_at TEXT    NOT NULL,
+    seen_at    TEXT    NOT NULL,
+    expires_at TEXT    NOT NULL,
+    ip_address TEXT    NOT NULL,
+    user_agent TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Keys for programs. The secret is shown once; this table holds its SHA-256.
+CREATE TABLE token (
+    id          INTEGER NOT NULL PRIMARY KEY,
+    name        TEXT    NOT NULL,
+    scope       TEXT    NOT NULL,               -- ingest, read
+    secret_hash BLOB    NOT NULL UNIQUE,
+    created_at  TEXT    NOT NULL,
+    created_by  TEXT    NOT NULL,
+    expires_at  TEXT,
+    revoked_at  TEXT,
+    used_at     TEXT
+) STRICT;
+
+-- Failed sign-ins in a row, by account name or address, and until when the
+-- next try has to wait.
+CREATE TABLE throttle (
+    key      TEXT    NOT NULL PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    until    TEXT    NOT NULL,
+    seen_at  TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
