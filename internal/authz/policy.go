@@ -40,6 +40,12 @@ type Rule struct {
 	Token   string // the scope of token that may use it too, or ""
 	// Loopback lets callers from the machine itself in without a token.
 	Loopback bool
+	// Fresh asks again who it is, where that was last shown five minutes ago.
+	// Such a route takes a POST form, which goes on with all it held.
+	Fresh bool
+	// Bare lets a superuser in who still lacks the second factor that he needs
+	// for everything else.
+	Bare bool
 	// Does completes the sentence of a refusal: "Only a superuser may …".
 	Does string
 }
@@ -85,6 +91,10 @@ func Rules() []Rule {
 		{Method: "GET", Pattern: "/metrics", Right: TokenOnly, Token: ScopeRead, Loopback: true, Does: "read the metrics"},
 		{Method: "GET", Pattern: "/login", Right: Public, Does: "sign in"},
 		{Method: "POST", Pattern: "/login", Right: Public, Does: "sign in"},
+		{Method: "GET", Pattern: "/login/code", Right: Public, Does: "sign in"},
+		{Method: "POST", Pattern: "/login/code", Right: Public, Does: "sign in"},
+		{Method: "GET", Pattern: "/login/issuer", Right: Public, Does: "sign in"},
+		{Method: "GET", Pattern: "/login/issuer/callback", Right: Public, Does: "sign in"},
 		{Method: "POST", Pattern: "/logout", Right: Public, Does: "sign out"},
 
 		{Method: "POST", Pattern: "/api/v1/events", Right: TokenOnly, Token: ScopeIngest, Does: "store events"},
@@ -94,6 +104,13 @@ func Rules() []Rule {
 		{Method: "GET", Pattern: "/users", Right: Viewer, Does: "read what a user did"},
 		{Method: "GET", Pattern: "/query-help", Right: Viewer, Does: "read the help on queries"},
 		{Method: "GET", Pattern: "/suggest.json", Right: Viewer, Token: ScopeRead, Does: "complete a query"},
+		{Method: "GET", Pattern: "/account", Right: Viewer, Does: "see their account"},
+		{Method: "POST", Pattern: "/account/end-sessions", Right: Viewer, Fresh: true, Does: "end their other sessions"},
+		{Method: "POST", Pattern: "/account/sessions/{id}/end", Right: Viewer, Fresh: true, Does: "end a session of theirs"},
+		{Method: "GET", Pattern: "/account/second-factor", Right: Viewer, Bare: true, Does: "set up their second factor"},
+		{Method: "POST", Pattern: "/account/second-factor", Right: Viewer, Fresh: true, Bare: true, Does: "set up their second factor"},
+		{Method: "POST", Pattern: "/account/second-factor/remove", Right: Viewer, Fresh: true, Does: "turn off their second factor"},
+		{Method: "POST", Pattern: "/account/recovery-codes", Right: Viewer, Fresh: true, Does: "make new recovery codes"},
 		{Method: "GET", Pattern: "/account/password", Right: Viewer, Does: "change their password"},
 		{Method: "POST", Pattern: "/account/password", Right: Viewer, Does: "change their password"},
 	}
@@ -105,16 +122,20 @@ func Rules() []Rule {
 		{Method: "POST", Pattern: "/system-events/{id}/resolve", Right: Responder, Does: "resolve system events"},
 		{Method: "POST", Pattern: "/system-events/{id}/reopen", Right: Responder, Does: "reopen system events"},
 
+		{Method: "GET", Pattern: "/health", Right: Superuser, Does: "see how the server is"},
+		{Method: "GET", Pattern: "/health.json", Right: Superuser, Does: "see how the server is"},
+
 		{Method: "GET", Pattern: "/accounts", Right: Superuser, Does: "manage accounts, sessions and tokens"},
-		{Method: "POST", Pattern: "/accounts", Right: Superuser, Does: "create accounts"},
-		{Method: "POST", Pattern: "/accounts/{id}/role", Right: Superuser, Does: "change roles"},
-		{Method: "POST", Pattern: "/accounts/{id}/disable", Right: Superuser, Does: "disable accounts"},
-		{Method: "POST", Pattern: "/accounts/{id}/enable", Right: Superuser, Does: "enable accounts"},
-		{Method: "POST", Pattern: "/accounts/{id}/password", Right: Superuser, Does: "set passwords"},
-		{Method: "POST", Pattern: "/accounts/{id}/end-sessions", Right: Superuser, Does: "end sessions"},
-		{Method: "POST", Pattern: "/sessions/{id}/end", Right: Superuser, Does: "end sessions"},
-		{Method: "POST", Pattern: "/tokens", Right: Superuser, Does: "create tokens"},
-		{Method: "POST", Pattern: "/tokens/{id}/revoke", Right: Superuser, Does: "revoke tokens"},
+		{Method: "POST", Pattern: "/accounts", Right: Superuser, Fresh: true, Does: "create accounts"},
+		{Method: "POST", Pattern: "/accounts/{id}/role", Right: Superuser, Fresh: true, Does: "change roles"},
+		{Method: "POST", Pattern: "/accounts/{id}/disable", Right: Superuser, Fresh: true, Does: "disable accounts"},
+		{Method: "POST", Pattern: "/accounts/{id}/enable", Right: Superuser, Fresh: true, Does: "enable accounts"},
+		{Method: "POST", Pattern: "/accounts/{id}/password", Right: Superuser, Fresh: true, Does: "set passwords"},
+		{Method: "POST", Pattern: "/accounts/{id}/reset-totp", Right: Superuser, Fresh: true, Does: "reset second factors"},
+		{Method: "POST", Pattern: "/accounts/{id}/end-sessions", Right: Superuser, Fresh: true, Does: "end sessions"},
+		{Method: "POST", Pattern: "/sessions/{id}/end", Right: Superuser, Fresh: true, Does: "end sessions"},
+		{Method: "POST", Pattern: "/tokens", Right: Superuser, Fresh: true, Does: "create tokens"},
+		{Method: "POST", Pattern: "/tokens/{id}/revoke", Right: Superuser, Fresh: true, Does: "revoke tokens"},
 	}...)
 }
 
@@ -129,8 +150,8 @@ func kindRules(kind audit.Kind) []Rule {
 		rules = append(rules, Rule{Method: "GET", Pattern: path + twin, Right: Viewer, Token: ScopeRead, Does: read})
 	}
 	return append(rules,
-		Rule{Method: "POST", Pattern: path + "/delete", Right: Superuser, Does: "delete " + kind.Plural()},
-		Rule{Method: "POST", Pattern: path + "/{id}/delete", Right: Superuser, Does: "delete " + kind.Plural()},
+		Rule{Method: "POST", Pattern: path + "/delete", Right: Superuser, Fresh: true, Does: "delete " + kind.Plural()},
+		Rule{Method: "POST", Pattern: path + "/{id}/delete", Right: Superuser, Fresh: true, Does: "delete " + kind.Plural()},
 	)
 }
 

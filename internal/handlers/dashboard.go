@@ -424,8 +424,6 @@ func (o overview) recorder(page *templates.DashboardPage) error {
 		total += count.Value
 		page.Recorder.Rows = append(page.Recorder.Rows, row)
 	}
-	// What a recorder says of itself: it was cut off, refused events, or lost count.
-	const troubles = "module:audit is:unresolved"
 	if n, _, err := o.server.count(o.visit, audit.KindSystemEvent, troubles); err != nil {
 		return err
 	} else if n > 0 {

@@ -56,7 +56,10 @@ func (s *Server) watch(next http.Handler) http.Handler {
 				key.status = http.StatusOK
 			}
 			s.metrics.end(key, took)
-			if took > slowPage && !strings.HasSuffix(r.URL.Path, ".csv") && !strings.HasSuffix(r.URL.Path, ".ndjson") && !strings.HasPrefix(r.URL.Path, "/api/") {
+			if isPage(r) {
+				s.slow.add(pageTime{At: began, Took: took, Method: key.method, Pattern: key.pattern, Path: cut(r.URL.RequestURI(), pathLimit), Status: key.status})
+			}
+			if took > slowPage && isPage(r) {
 				s.metrics.wasSlow()
 				s.recordOwn(r, "PERFORMANCE", "Slow page: "+key.method+" "+key.pattern+" took "+took.Round(10*time.Millisecond).String(), "",
 					map[string]any{"route": key.pattern, "milliseconds": took.Milliseconds(), "q": cut(r.URL.Query().Get("q"), 1000)})
@@ -65,6 +68,15 @@ func (s *Server) watch(next http.Handler) http.Handler {
 		next.ServeHTTP(seen, r)
 		aborted = false
 	})
+}
+
+// pathLimit is how much of an address is kept of a page that took long.
+const pathLimit = 200
+
+// isPage reports whether an answer is one that somebody waits for.
+func isPage(r *http.Request) bool {
+	return !strings.HasPrefix(r.URL.Path, "/static/") &&
+		!strings.HasSuffix(r.URL.Path, ".csv") && !strings.HasSuffix(r.URL.Path, ".ndjson") && !strings.HasPrefix(r.URL.Path, "/api/")
 }
 
 // knownMethod keeps strangers from making up methods that would be counted.

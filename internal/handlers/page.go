@@ -200,6 +200,9 @@ func (v *visit) layout(title string) templates.Layout {
 	l.Zone = v.zoneMenu()
 	l.Account = v.accountMenu()
 	l.Flash = v.flash
+	if v.may(http.MethodGet, "/health") {
+		l.HealthHref = "/health"
+	}
 	l.Printed = "Times in " + v.zone.String() + ". Printed by " + v.who.Name() + " on " + v.now.In(v.zone).Format("2 January 2006, 15:04:05") + " (" + offset(v.now.In(v.zone)) + ")."
 	return l
 }

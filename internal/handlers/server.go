@@ -54,6 +54,7 @@ type Server struct {
 	assets  templates.Assets
 	version string // with that of the database
 	metrics *metrics
+	slow    slowPages
 	ingest  *ingest
 	router  chi.Router
 }
@@ -142,6 +143,9 @@ func (s *Server) routes() chi.Router {
 	r.Post("/system-events/{id}/resolve", s.action(s.resolve))
 	r.Post("/system-events/{id}/reopen", s.action(s.reopen))
 	r.Post("/system-events/resolve", s.action(s.resolveMany))
+
+	r.Get("/health", s.page(s.showHealth))
+	r.Get("/health.json", s.data(s.healthData))
 
 	r.Get("/accounts", s.page(s.showAccounts))
 	r.Post("/accounts", s.action(s.createAccount))

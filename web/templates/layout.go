@@ -14,7 +14,9 @@ type Layout struct {
 	Flash   *Flash // what the last action did
 	// HelpHref leads to the help page, whose #keys are the keys.
 	HelpHref string
-	Version  string // "auditadmin 0.1.0, SQLite 3.51.1"
+	// HealthHref leads to the page of the server's health, "" for who may not.
+	HealthHref string
+	Version    string // "auditadmin 0.1.0, SQLite 3.51.1"
 	// Printed is the line that only paper shows: zone, who, when.
 	Printed string
 	Made    string // "38 ms": how long the page took, or ""

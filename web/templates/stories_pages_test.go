@@ -55,7 +55,13 @@ func historyStories() []story {
 			{Title: "System events", Count: templates.Count{Text: "5", Noun: "events"}, Href: "list-system.html", Table: systemTable()},
 		},
 	}
-	return []story{{"object", templates.Object(object)}, {"user", templates.User(user)}}
+	health := templates.HealthPage{Layout: layout("Health", -1), Kicker: "Health", Headline: "1 thing to look at", Quiet: "Nothing here needs anybody.",
+		Worries: []templates.Attention{{Badge: templates.Badge{Text: "LOOK", Icon: templates.IconWarning}, Spans: says("No backup was made yet"), Note: "Make one."}},
+		Sums:    []templates.Sum{{Label: "Events", Text: "48,201,377", Change: "in 48,204,001 entries"}, {Label: "Memory", Text: "312.4 MB", Change: "heap 121.0 MB"}},
+		Kinds:   []templates.HealthKind{{Name: templates.Link{Text: "Audit logs", Href: "list-audit.html"}, Events: "48,000,211", Newest: "2 seconds ago", Segments: "732", Tail: "12,044", Searchable: "up to date"}},
+		Slow:    []templates.HealthSlow{{Took: "5.31 s", Alarm: true, Method: "GET", Path: "/audit-logs?q=" + hostile, Status: "200", At: at("14:29:51")}},
+		Facts:   []templates.Fact{fact("Files", line(word("audit.db 41.2 GB")))}}
+	return []story{{"health", templates.Health(health)}, {"object", templates.Object(object)}, {"user", templates.User(user)}}
 }
 
 func overview() templates.DashboardPage {
