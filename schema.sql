@@ -280,11 +280,39 @@ CREATE TABLE account (
     name          TEXT    NOT NULL,
     name_folded   TEXT    NOT NULL UNIQUE,      -- so that "Ines" and "ines" are one
     role          TEXT    NOT NULL,             -- viewer, responder, superuser
-    password_hash TEXT    NOT NULL,             -- argon2id in PHC form
+    password_hash TEXT    NOT NULL,             -- argon2id in PHC form; '' opens nothing
     disabled      INTEGER NOT NULL DEFAULT 0,
     created_at    TEXT    NOT NULL,
-    last_login_at TEXT
+    last_login_at TEXT,
+    issuer        TEXT    NOT NULL DEFAULT '',  -- who vouches for it (OpenID Connect); '' for an account of our own
+    subject       TEXT    NOT NULL DEFAULT '',  -- what the issuer calls it, for ever
+    code_secret   TEXT,                         -- second factor: what its codes are made of, sealed with the key file; NULL for none
+    code_counter  INTEGER NOT NULL DEFAULT 0,   -- the time step of the last code accepted: no code of it or before is again
+    code_since    TEXT                          -- when the second factor was set up
 ) STRICT;
+
+-- One account for each person an issuer vouches for.
+CREATE UNIQUE INDEX account_issued ON account (issuer, subject) WHERE issuer <> '';
+
+-- Codes on paper for when the second factor is lost. Each is shown once and
+-- opens once; this table holds its SHA-256.
+CREATE TABLE recovery_code (
+    code_hash  BLOB    NOT NULL PRIMARY KEY,
+    account_id INTEGER NOT NULL REFERENCES account (id),
+    used_at    TEXT                             -- NULL: not yet
+) STRICT, WITHOUT ROWID;
+
+-- Half a sign-in: the password was right, and the code of the second factor is
+-- still to come. A cookie holds the id, this table only its SHA-256. It opens
+-- nothing but the page that asks for the code.
+CREATE TABLE challenge (
+    id_hash    BLOB    NOT NULL PRIMARY KEY,
+    account_id INTEGER NOT NULL REFERENCES account (id),
+    method     TEXT    NOT NULL,                -- what was shown so far: password, issuer
+    expires_at TEXT    NOT NULL,
+    ip_address TEXT    NOT NULL,
+    user_agent TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Open sessions. The cookie holds the id, this table only its SHA-256.
 CREATE TABLE session (
@@ -295,7 +323,9 @@ CREATE TABLE session (
     seen_at    TEXT    NOT NULL,
     expires_at TEXT    NOT NULL,
     ip_address TEXT    NOT NULL,
-    user_agent TEXT    NOT NULL
+    user_agent TEXT    NOT NULL,
+    role       TEXT    NOT NULL DEFAULT '',     -- the account's role when the id was given: another role gets another id
+    confirmed_at TEXT                           -- when its owner last showed who he is; NULL for not since the upgrade
 ) STRICT, WITHOUT ROWID;
 
 -- Keys for programs. The secret is shown once; this table holds its SHA-256.

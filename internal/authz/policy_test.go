@@ -26,6 +26,14 @@ func TestPolicyIsAsAgreed(t *testing.T) {
 		if r.Loopback {
 			token += " or loopback"
 		}
+		for _, mark := range []struct {
+			set  bool
+			word string
+		}{{r.Fresh, "asks again"}, {r.Bare, "also without the second factor"}} {
+			if mark.set {
+				token = strings.TrimPrefix(token+", "+mark.word, ", ")
+			}
+		}
 		b.WriteString(strings.TrimRight(fmt.Sprintf("%-4s %-32s %-10s %s", r.Method, r.Pattern, names[r.Right], token), " ") + "\n")
 	}
 	if *update {
@@ -51,6 +59,10 @@ func TestRulesAreWhole(t *testing.T) {
 			t.Errorf("%s %s: a method that forms cannot send", r.Method, r.Pattern)
 		case r.Right == TokenOnly && r.Token == "":
 			t.Errorf("%s %s: nobody may use it", r.Method, r.Pattern)
+		case r.Fresh && (r.Method != "POST" || r.Right == Public || r.Token != ""):
+			t.Errorf("%s %s: only what an account sends as a form can ask again who it is", r.Method, r.Pattern)
+		case r.Right == Superuser && r.Method == "POST" && !r.Fresh:
+			t.Errorf("%s %s: it does what only a superuser may and does not ask again who it is", r.Method, r.Pattern)
 		case r.Method == "POST" && r.Token == ScopeRead:
 			t.Errorf("%s %s: a read token changes something", r.Method, r.Pattern)
 		}
