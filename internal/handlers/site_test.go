@@ -1,16 +1,17 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,25 @@ type site struct {
 	now    time.Time
 	cookie map[string]*http.Cookie // by role; a stranger has none
 	tokens map[string]string       // by scope
+	log    logged
+}
+
+// logged is what the server logs.
+type logged struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.String()
 }
 
 const password = "a sentence nobody guesses at all"
@@ -52,7 +72,7 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { store.Close() })
 	s.store = store
-	s.server, err = New(ctx, Config{Store: store, Version: "test", KDF: quickKDF, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	s.server, err = New(ctx, Config{Store: store, Version: "test", KDF: quickKDF, Log: slog.New(slog.NewTextHandler(&s.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
