@@ -54,7 +54,8 @@ CREATE TABLE audit_log (
     reason       TEXT    NOT NULL,
     user_agent   TEXT    NOT NULL,
     changes      TEXT,                          -- JSON: {"field": {"old": …, "new": …}}
-    metadata     TEXT                           -- JSON
+    metadata     TEXT,                          -- JSON
+    seed         BLOB                           -- what its leaf in the ledger was salted with; NULL once something was redacted
 ) STRICT;
 
 -- One attempt to sign in.
@@ -74,7 +75,8 @@ CREATE TABLE login_attempt (
     request_id     TEXT    NOT NULL,
     failure_reason TEXT    NOT NULL,
     user_agent     TEXT    NOT NULL,
-    metadata       TEXT                         -- JSON
+    metadata       TEXT,                        -- JSON
+    seed           BLOB
 ) STRICT;
 
 -- One export of data: what, by whom, how much, under which filters.
@@ -97,7 +99,8 @@ CREATE TABLE data_export (
     file_path       TEXT    NOT NULL,
     filters_applied TEXT,                       -- JSON
     download_count  INTEGER,                    -- grows: one ledger entry a download
-    metadata        TEXT                        -- JSON; "completed" says whether the stream ended well
+    metadata        TEXT,                       -- JSON; "completed" says whether the stream ended well
+    seed            BLOB
 ) STRICT;
 
 -- Finds the export that a download names. Exports are few.
@@ -128,20 +131,25 @@ CREATE TABLE system_event (
     resolution_note TEXT    NOT NULL,
     description     TEXT    NOT NULL,
     stack_trace     TEXT    NOT NULL,
-    metadata        TEXT                        -- JSON
+    metadata        TEXT,                       -- JSON
+    seed            BLOB
 ) STRICT;
 
 -- ---------------------------------------------------------------- the ledger
 
--- One entry for each change of state, append only, dense from 1.
+-- One entry for each change of state, append only, dense from 1. The leaves are
+-- those of a Merkle tree (RFC 6962): entry n is its leaf number n-1. What a leaf
+-- commits to is in internal/evidence, the entries there are in its entry.go.
 CREATE TABLE ledger (
     seq         INTEGER NOT NULL PRIMARY KEY,
-    entry       TEXT    NOT NULL,   -- created, resolved, reopened, downloaded, deleted, purged, held, released
-    kind        TEXT    NOT NULL,   -- the event's table
+    entry       TEXT    NOT NULL,   -- created, resolved, deleted, purged, …
+    kind        TEXT    NOT NULL,   -- the event's table; '' where it is about no event
     id          INTEGER NOT NULL,   -- the event's id there
     recorded_at TEXT    NOT NULL,   -- never before the entry above it
     actor       TEXT,               -- who, where somebody decided; NULL for created
-    note        TEXT                -- why
+    note        TEXT,               -- why
+    leaf        BLOB    NOT NULL DEFAULT x'',  -- SHA-256 of what the entry says; for created of all its event states
+    subject     BLOB                -- SHA-256 of the row elsewhere that the entry vouches for; NULL for created
 ) STRICT;
 
 -- Finds the story of one event without a walk through the whole ledger. Only
@@ -161,6 +169,43 @@ CREATE TABLE tombstone (
     PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
 
+-- What a redacted event's leaf is checked with, in place of its seed: of each
+-- field the salt, or where its content was taken away the commitment.
+CREATE TABLE redaction (
+    kind TEXT    NOT NULL,
+    id   INTEGER NOT NULL,
+    seq  INTEGER NOT NULL,  -- its newest entry 'redacted' in the ledger
+    kept BLOB    NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+
+-- The upper levels of the tree over the ledger, in tiles of up to 256 hashes:
+-- tile n of level k holds the nodes of height 8k from 256n on. The leaves are
+-- the ledger's own. Derived: may trail, and can be made again at any time.
+CREATE TABLE tile (
+    level  INTEGER NOT NULL,  -- from 1
+    n      INTEGER NOT NULL,
+    hashes BLOB    NOT NULL,  -- 32 bytes each
+    PRIMARY KEY (level, n)
+) STRICT, WITHOUT ROWID;
+
+-- Signed statements of how large the ledger was and what its tree came to.
+CREATE TABLE checkpoint (
+    size       INTEGER NOT NULL PRIMARY KEY,  -- entries
+    root       BLOB    NOT NULL,
+    note       TEXT    NOT NULL,              -- as it was handed out, with its signatures
+    created_at TEXT    NOT NULL
+) STRICT;
+
+-- The lives of this database. Each goes on from the ledger's entry seq; a new
+-- one begins with an entry 'restored' where the database came back from a copy.
+CREATE TABLE incarnation (
+    seq        INTEGER NOT NULL PRIMARY KEY,
+    name       TEXT    NOT NULL UNIQUE,       -- random; checkpoints carry it
+    started_at TEXT    NOT NULL,
+    reason     TEXT    NOT NULL
+) STRICT;
+
 -- What retention took away, one row for each run of ids, beside its entry
 -- 'purged' in the ledger, whose id is to_id. It means: every event of the kind
 -- with from_id <= id <= to_id and a seq below this one is gone. An event with a
@@ -174,7 +219,7 @@ CREATE TABLE purge (
     events    INTEGER NOT NULL,
     first     TEXT    NOT NULL,              -- timestamps of the first and the last of them
     last      TEXT    NOT NULL,
-    root      BLOB    NOT NULL,              -- over their leaves, in the order of ids
+    root      BLOB    NOT NULL,              -- over their leaves, in the order of the ledger
     names     BLOB    NOT NULL,              -- sorted: 8 bytes of SHA-256 of timestamp, NUL and event_id
                                              -- of each that had one, so that twins stay duplicates
     purged_at TEXT    NOT NULL,
@@ -213,6 +258,10 @@ CREATE TRIGGER purge_keep BEFORE DELETE ON purge
 BEGIN SELECT RAISE(ABORT, 'the record of a purge stays for ever'); END;
 CREATE TRIGGER purge_fixed BEFORE UPDATE ON purge
 BEGIN SELECT RAISE(ABORT, 'the record of a purge stays for ever'); END;
+CREATE TRIGGER incarnation_keep BEFORE DELETE ON incarnation
+BEGIN SELECT RAISE(ABORT, 'the lives of the database stay for ever'); END;
+CREATE TRIGGER incarnation_fixed BEFORE UPDATE ON incarnation
+BEGIN SELECT RAISE(ABORT, 'the lives of the database stay for ever'); END;
 CREATE TRIGGER hold_keep BEFORE DELETE ON hold
 BEGIN SELECT RAISE(ABORT, 'a hold is released, never removed'); END;
 CREATE TRIGGER hold_fixed BEFORE UPDATE OF id, kind, query, reason, held_at, held_by ON hold

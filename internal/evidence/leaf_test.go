@@ -1,0 +1,49 @@
+package evidence
+
+import (
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+var loginForm = NewForm("login_attempt", "timestamp", "username", "status", "ip_address", "user_agent", "failure_reason",
+	"country", "city", "session_key", "request_id", "metadata")
+
+var auditForm = NewForm("audit_log", "timestamp", "user_id", "username", "action", "content_type", "object_id", "object_repr",
+	"changes", "reason", "ip_address", "user_agent", "session_key", "request_id", "module", "metadata")
+
+var auditValues = []string{"2026-03-01T12:00:00.123456Z", "7", "alice", "UPDATE", "shop.order", "42", "Order 42",
+	`{"total":{"old":"10.00","new":"12.50"},"state":{"old":"open","new":"paid"}}`, "", "203.0.113.9",
+	"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+	"f00dbabe12345678", "req-8123-aa", "shop", ""}
+
+func BenchmarkSealAndLeaf(b *testing.B) {
+	b.ReportAllocs()
+	var seed Seed
+	for i := range b.N {
+		seed[0] = byte(i)
+		s := Seal(auditForm, seed, "token 3", "a1-ffff-1234", auditValues)
+		sink = s.Leaf(int64(i), int64(i), "2026-03-01T12:00:00.123456Z")
+	}
+}
+
+func BenchmarkLeaf(b *testing.B) {
+	b.ReportAllocs()
+	s := Seal(auditForm, Seed{}, "token 3", "a1-ffff-1234", auditValues)
+	for i := range b.N {
+		sink = s.Leaf(int64(i), int64(i), "2026-03-01T12:00:00.123456Z")
+	}
+}
+
+var sink tlog.Hash
+
+func TestLeafIsARecordHash(t *testing.T) {
+	s := Seal(auditForm, Seed{1, 2, 3}, "token 3", "a1", auditValues)
+	if got, want := s.Leaf(5, 6, "2026-03-01T12:00:00.123456Z"), tlog.RecordHash(s.AppendRecord(nil, 5, 6, "2026-03-01T12:00:00.123456Z")); got != want {
+		t.Errorf("got leaf %v, want the hash of its record %v", got, want)
+	}
+	d := Decision{Entry: Deleted, Kind: "audit_log", ID: 5, Seq: 7, RecordedAt: "2026-03-01T12:00:00.123456Z", Actor: "alice", Note: "gone", Subject: Hash{9}}
+	if got, want := d.Leaf(), tlog.RecordHash(d.AppendRecord(nil)); got != want {
+		t.Errorf("got leaf %v, want the hash of its record %v", got, want)
+	}
+}
