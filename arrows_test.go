@@ -37,6 +37,7 @@ var arrows = map[string]string{
 	"cmd/auditadmin":    ". audit audit/auditdb audit/geo audit/sqltrack internal/query internal/demo internal/evidence internal/db internal/authz internal/format internal/handlers",
 	"internal/need":     "",
 	"internal/pgtest":   "internal/need",
+	"internal/torture":  "",
 	"examples/shop":     "audit audit/auditdb audit/gormaudit",
 }
 

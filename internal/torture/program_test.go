@@ -1,0 +1,207 @@
+//go:build linux
+
+package torture
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/auditadmin/auditadmin/internal/need"
+)
+
+// workshop is what the tests share: what each of them needs is built once, and
+// what each of them found is printed together.
+type workshop struct {
+	dir     string
+	scale   float64 // 0 for the quick form, 1 for the figures of the plan
+	seed    uint64
+	program func() (string, error)
+	careless func() (string, error)
+	shim    func() (string, error)
+
+	mutex sync.Mutex
+	found []finding
+}
+
+var shop *workshop // set by TestMain alone
+
+// TestMain builds nothing itself: what a test asks for first is built then.
+//
+// AUDITADMIN_TORTURE asks for the long form: 1 for the figures of the plan, any
+// other number for so many times as much. AUDITADMIN_TORTURE_SEED chooses other
+// cuts, kills and bodies than the usual ones.
+func TestMain(m *testing.M) {
+	if inside := os.Getenv("TORTURE_INSIDE"); inside != "" {
+		os.Exit(insideNamespace(inside))
+	}
+	dir, err := os.MkdirTemp("", "auditadmin-torture")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	shop = &workshop{dir: dir, seed: 1}
+	if text := os.Getenv("AUDITADMIN_TORTURE"); text != "" {
+		if shop.scale, err = strconv.ParseFloat(text, 64); err != nil || shop.scale <= 0 {
+			shop.scale = 1
+		}
+	}
+	if seed, err := strconv.ParseUint(os.Getenv("AUDITADMIN_TORTURE_SEED"), 10, 64); err == nil {
+		shop.seed = seed
+	}
+	shop.program = sync.OnceValues(func() (string, error) { return goBuild(filepath.Join(dir, "auditadmin")) })
+	shop.careless = sync.OnceValues(func() (string, error) { return buildCareless(dir) })
+	shop.shim = sync.OnceValues(func() (string, error) { return buildShim(dir) })
+	code := m.Run()
+	shop.print()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// size is how often something is done: quick times in `make test`, long times in
+// `make torture`.
+func size(quick, long int) int {
+	if shop.scale == 0 {
+		return quick
+	}
+	return max(quick, int(float64(long)*shop.scale))
+}
+
+// random returns a source of its own for each use, the same in every run.
+func random(t testing.TB, stream uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(shop.seed, stream))
+}
+
+func root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+func goBuild(to string, flags ...string) (string, error) {
+	cmd := exec.Command("go", append(append([]string{"build", "-tags", "sqlite_fts5", "-o", to}, flags...), "./cmd/auditadmin")...)
+	cmd.Dir = root()
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return to, nil
+}
+
+// buildCareless builds the program as it would be with the settings that the
+// driver has by itself: it does not wait for the disk at every commit. What is
+// not found with it would not be found at all.
+func buildCareless(dir string) (string, error) {
+	source := filepath.Join(root(), "internal", "db", "sqlite.go")
+	text, err := os.ReadFile(source)
+	if err != nil {
+		return "", err
+	}
+	careless := strings.Replace(string(text), `"_synchronous": {"FULL"}`, `"_synchronous": {"NORMAL"}`, 1)
+	careless = strings.Replace(careless, `sqliteWriter, "2"`, `sqliteWriter, "1"`, 1)
+	if strings.Count(careless, "NORMAL\"}") != 1 || !strings.Contains(careless, `sqliteWriter, "1"`) {
+		return "", fmt.Errorf("%s no longer says how a commit waits for the disk in the words that the control replaces", source)
+	}
+	file, overlay := filepath.Join(dir, "careless.go"), filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, []byte(careless), 0o600); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(overlay, fmt.Appendf(nil, `{"Replace":{%q:%q}}`, source, file), 0o600); err != nil {
+		return "", err
+	}
+	return goBuild(filepath.Join(dir, "auditadmin-careless"), "-overlay", overlay)
+}
+
+func buildShim(dir string) (string, error) {
+	to := filepath.Join(dir, "shim.so")
+	out, err := exec.Command("gcc", "-O2", "-Wall", "-fPIC", "-shared", "-o", to,
+		filepath.Join(root(), "internal", "torture", "testdata", "shim.c"), "-lpthread").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the shim: %w\n%s", err, out)
+	}
+	return to, nil
+}
+
+func theProgram(t testing.TB) string { return built(t, shop.program) }
+
+func theShim(t testing.TB) string {
+	if runtime.GOOS != "linux" {
+		need.Skip(t, "recording what reaches the disk works on Linux alone")
+	}
+	need.Program(t, "apt-get install gcc", "gcc")
+	return built(t, shop.shim)
+}
+
+func built(t testing.TB, build func() (string, error)) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// fast returns a folder in memory where there is one: what the tests call a disk
+// there is made by themselves.
+func fast(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "auditadmin-torture")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// finding is one line of the table.
+type finding struct {
+	fault                  string // R2
+	what                   string
+	times                  int
+	lost, phantom, doubled int
+	wrong                  int // whatever else must not be
+	took                   time.Duration
+	note                   string
+}
+
+// report puts a line into the table. A control is a run that has to fail; its
+// line says that it did.
+func report(t testing.TB, f finding) {
+	t.Helper()
+	t.Logf("%s %s: %d times, %d lost, %d phantom, %d doubled, %d wrong; %s", f.fault, f.what, f.times, f.lost, f.phantom, f.doubled, f.wrong, f.note)
+	shop.mutex.Lock()
+	defer shop.mutex.Unlock()
+	shop.found = append(shop.found, f)
+}
+
+// judge reports a line and fails the test where anything was found.
+func judge(t testing.TB, f finding) {
+	t.Helper()
+	report(t, f)
+	if f.lost != 0 || f.phantom != 0 || f.doubled != 0 || f.wrong != 0 {
+		t.Errorf("%s %s, %d times: got %d lost, %d phantom, %d doubled, %d wrong, want none (seed %d)",
+			f.fault, f.what, f.times, f.lost, f.phantom, f.doubled, f.wrong, shop.seed)
+	}
+}
+
+func (w *workshop) print() {
+	if w.scale == 0 || len(w.found) == 0 {
+		return
+	}
+	number := func(f finding) int { n, _ := strconv.Atoi(strings.TrimPrefix(f.fault, "R")); return n }
+	slices.SortStableFunc(w.found, func(a, b finding) int { return number(a) - number(b) })
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(out, "\nseed %d, scale %g\n\nfault\twhat\ttimes\tlost\tphantom\tdoubled\twrong\tseconds\t\n", w.seed, w.scale)
+	for _, f := range w.found {
+		fmt.Fprintf(out, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.0f\t%s\n", f.fault, f.what, f.times, f.lost, f.phantom, f.doubled, f.wrong, f.took.Seconds(), f.note)
+	}
+	out.Flush()
+}
