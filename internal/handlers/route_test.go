@@ -3,7 +3,6 @@ package handlers
 import (
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -28,45 +27,6 @@ func TestEveryRouteHasARule(t *testing.T) {
 	})
 	if err != nil || count < 50 {
 		t.Fatalf("walked %d routes, %v", count, err)
-	}
-}
-
-// TestEveryRouteByEverybody asks every route as everybody: only who the rule
-// lets in gets past the gate.
-func TestEveryRouteByEverybody(t *testing.T) {
-	s := newSite(t)
-	ids := s.shop()
-	policy := authz.NewPolicy(authz.Rules())
-	rank := map[string]authz.Right{"viewer": authz.Viewer, "responder": authz.Responder, "superuser": authz.Superuser}
-	err := chi.Walk(s.server.router, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
-		rule, _ := policy.Rule(method, route)
-		if rule.Right == authz.Public {
-			return nil
-		}
-		kind, _ := kindOf(route)
-		path := strings.ReplaceAll(route, "{id}", ids[kind])
-		for _, as := range []string{"", "viewer", "responder", "token:read", "token:ingest"} {
-			var w *httptest.ResponseRecorder
-			if method == http.MethodPost {
-				w = s.post(as, path, url.Values{})
-			} else {
-				w = s.get(as, path)
-			}
-			scope, isToken := strings.CutPrefix(as, "token:")
-			allowed := rule.Right != authz.TokenOnly && rank[as] >= rule.Right && as != "" || isToken && scope == rule.Token
-			refused := w.Code == http.StatusUnauthorized || w.Code == http.StatusForbidden ||
-				w.Code == http.StatusSeeOther && strings.HasPrefix(w.Header().Get("Location"), "/login")
-			if refused == allowed {
-				t.Errorf("%s %s as %q: got %d %q, allowed should be %v", method, path, as, w.Code, w.Header().Get("Location"), allowed)
-			}
-			if as == "" && isTwin(path) && w.Code != http.StatusUnauthorized {
-				t.Errorf("%s %s as a stranger: got %d, want 401", method, path, w.Code)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
