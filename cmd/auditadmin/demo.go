@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ import (
 type demoCommand struct {
 	address
 	DB      string `name:"db" placeholder:"FILE" help:"Fill this new database and keep it; without it the database is thrown away at the end."`
-	Events  int    `default:"20000" help:"How many events."`
+	Events  int    `default:"20000" help:"How many audit logs; login attempts, exports and system events come beside them."`
 	Seed    uint64 `default:"1" help:"The same number gives the same events again."`
 	NoServe bool   `help:"Only fill the database; needs --db."`
 }
@@ -60,7 +61,6 @@ func (c *demoCommand) Run(p *process) error {
 			return err
 		}
 		if c.NoServe {
-			p.say("filled %s with %d events", file, c.Events)
 			return nil
 		}
 		accounts, err := c.accounts(p, store)
@@ -108,46 +108,86 @@ func (c *demoCommand) fill(p *process, store *db.Store, clock *pastClock) error 
 	}
 	var bar *progressbar.ProgressBar
 	if _, is := terminal(p.stderr); is {
-		bar = progressbar.NewOptions64(int64(c.Events), progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(),
-			progressbar.OptionSetDescription("inventing events"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+		bar = progressbar.NewOptions64(int64(c.Events), progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetDescription("inventing audit logs"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 		defer bar.Close()
 	} else {
-		p.say("inventing %d events", c.Events)
+		p.say("inventing %d audit logs", c.Events)
 	}
 	defer clock.past.Store(nil)
-	now := p.now()
-	var batch []*audit.Event
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
+	ctx, stop := context.WithCancel(p.ctx)
+	defer stop()
+	batches := make(chan batch, 8) // the next ones are invented while one is stored
+	go func() {
+		defer close(batches)
+		c.invent(ctx, p.now(), batches)
+	}()
+	others := 0
+	for b := range batches {
+		if b.err != nil {
+			return fmt.Errorf("fill the database: %w", b.err)
 		}
-		recorded := batch[len(batch)-1].Time().Add(40 * time.Millisecond)
+		recorded := b.events[len(b.events)-1].Time().Add(40 * time.Millisecond)
 		clock.past.Store(&recorded)
-		if _, err := store.Append(p.ctx, batch); err != nil {
+		if _, err := store.Append(p.ctx, b.events); err != nil {
 			return fmt.Errorf("fill the database: %w", err)
 		}
+		others += len(b.events) - b.audits
 		if bar != nil {
-			_ = bar.Add(len(batch))
+			_ = bar.Add(b.audits)
 		}
-		batch = nil
-		return nil
+	}
+	if err := p.ctx.Err(); err != nil {
+		return fmt.Errorf("fill the database: %w", err)
+	}
+	p.say("filled %s with %d audit logs and %d other events", store.Path(), c.Events, others)
+	return store.Index(p.ctx)
+}
+
+// batch is some invented events in the order of their time, how many of them
+// are audit logs, or what went wrong.
+type batch struct {
+	events []*audit.Event
+	audits int
+	err    error
+}
+
+// invent sends the trail in batches until it ends or nobody wants more of it.
+func (c *demoCommand) invent(ctx context.Context, now time.Time, batches chan<- batch) {
+	var b batch
+	var began time.Time
+	flush := func() (wanted bool) {
+		select {
+		case batches <- b:
+			b = batch{}
+			return true
+		case <-ctx.Done():
+			return false
+		}
 	}
 	for e := range demo.Generate(c.Seed, c.Events, now) {
 		e.Source = "demo"
-		if err := e.Normalize(now); err != nil {
-			return fmt.Errorf("fill the database: %w", err)
+		if b.err = e.Normalize(now); b.err != nil {
+			flush()
+			return
 		}
-		if len(batch) == 1000 || len(batch) > 0 && e.Time().Sub(batch[0].Time()) > soon {
-			if err := flush(); err != nil {
-				return err
+		at := e.Time()
+		if len(b.events) == 1000 || len(b.events) > 0 && at.Sub(began) > soon {
+			if !flush() {
+				return
 			}
 		}
-		batch = append(batch, e)
+		if len(b.events) == 0 {
+			began = at
+		}
+		b.events = append(b.events, e)
+		if e.Kind == audit.KindAuditLog {
+			b.audits++
+		}
 	}
-	if err := flush(); err != nil {
-		return err
+	if len(b.events) > 0 {
+		flush()
 	}
-	return store.Index(p.ctx)
 }
 
 // soon is within how long of its happening an invented event was recorded: less

@@ -7,6 +7,10 @@
 // What it invents is coherent: an object's old value is what the event before
 // left, a request's events share its id, a session's its key and address, and
 // people work when people work. It is the same again for the same seed.
+//
+// A large trail is that of the group of companies that the shop belongs to: two
+// years of sixty systems and thousands of people, with the shop's last months
+// among them, so that what should be found is still there to be found.
 package demo
 
 import (
@@ -19,8 +23,12 @@ import (
 	"github.com/auditadmin/auditadmin/audit"
 )
 
-// Days is how long before its end the invented trail begins.
+// Days is how long before its end the invented trail of the shop begins.
 const Days = 90
+
+// shopMost is how many audit logs are the shop's alone. Where more are asked for
+// it has shopShare of them, and the group has the others.
+const shopMost, shopShare = 50_000, 20_000
 
 // slot is the step in which the shop's traffic is planned.
 const slot = 10 * time.Minute
@@ -28,17 +36,33 @@ const slot = 10 * time.Minute
 // zone is where the shop is. Timestamps are in UTC; the rhythm of the day is not.
 var zone = time.FixedZone("CET", 60*60)
 
-// Generate returns n events that end at until, in the order in which they
-// happened. The same arguments give the same events. Memory does not grow with
-// n beyond the objects that are alive at a time, so n may be ten million.
+// Generate returns the trail of n audit logs that ends at until, in the order in
+// which it happened. Events of the other kinds come beside them: about n/10
+// login attempts, n/20 system events and n/100 exports. The same arguments give
+// the same events. Memory does not grow with n beyond the objects that are alive
+// at a time, so n may be ten million.
 func Generate(seed uint64, n int, until time.Time) iter.Seq[*audit.Event] {
+	until = until.UTC().Truncate(time.Microsecond)
+	if n <= shopMost {
+		return func(yield func(*audit.Event) bool) { newGenerator(seed, n, until).events()(yield) }
+	}
 	return func(yield func(*audit.Event) bool) {
-		until = until.UTC().Truncate(time.Microsecond)
-		g := newGenerator(seed, n, until)
-		for e := range g.events() {
+		next, stop := iter.Pull(newGenerator(seed, shopShare, until).events())
+		defer stop()
+		shop, open := next()
+		for e := range newGroup(seed, n-shopShare, until).events() {
+			for open && shop.Values()[0] < e.Values()[0] { // timestamps, which sort as text
+				if !yield(shop) {
+					return
+				}
+				shop, open = next()
+			}
 			if !yield(e) {
 				return
 			}
+		}
+		for open && yield(shop) {
+			shop, open = next()
 		}
 	}
 }
@@ -47,14 +71,14 @@ func Generate(seed uint64, n int, until time.Time) iter.Seq[*audit.Event] {
 type generator struct {
 	*rand.Rand
 	seed         uint64
-	n            int // events wanted
+	n            int // audit logs wanted
 	start, until time.Time
 	now          time.Time
 
 	steps   steps // what is going to happen
 	ordinal int   // breaks ties between steps of one instant
 	out     []*audit.Event
-	planned int // events of all steps planned so far
+	planned int // audit logs of all steps planned so far
 
 	shop      map[string]*thing
 	duties    map[team][]duty
@@ -100,7 +124,13 @@ func (g *generator) events() iter.Seq[*audit.Event] {
 				g.now = s.at
 				s.do()
 				for _, e := range g.out {
-					if emitted++; !yield(e) || emitted == g.n {
+					if !yield(e) {
+						return false
+					}
+					if e.Kind != audit.KindAuditLog {
+						continue
+					}
+					if emitted++; emitted == g.n {
 						return false
 					}
 				}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,13 +37,15 @@ func TestGenerateIsTheSameAgain(t *testing.T) {
 }
 
 func TestGenerateGivesAsManyAsAskedFor(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 99, 1000, 20_000} {
+	for _, n := range []int{0, 1, 2, 99, 1000, 20_000, 50_001, 60_000} {
 		got := 0
-		for range demo.Generate(1, n, until) {
-			got++
+		for e := range demo.Generate(1, n, until) {
+			if e.Kind == audit.KindAuditLog {
+				got++
+			}
 		}
 		if got != n {
-			t.Errorf("got %d events, want %d", got, n)
+			t.Errorf("got %d audit logs, want %d", got, n)
 		}
 	}
 	for range demo.Generate(1, 1000, until) {
@@ -54,7 +57,7 @@ func TestGenerateGivesAsManyAsAskedFor(t *testing.T) {
 // imported again, which masks too, they are the same.
 func TestGenerateHasNoSecrets(t *testing.T) {
 	masker := audit.NewMasker([]byte("a key of the test"))
-	for e := range demo.Generate(1, 20_000, until) {
+	for e := range demo.Generate(1, 80_000, until) {
 		before := line(e)
 		if n := masker.Mask(e); n > 0 {
 			t.Fatalf("masking finds %d secrets in %s", n, before)
@@ -65,13 +68,18 @@ func TestGenerateHasNoSecrets(t *testing.T) {
 // TestGenerateIsCoherent checks what makes a trail believable: order, valid
 // events, all kinds, and that an object's old value is what was left before.
 func TestGenerateIsCoherent(t *testing.T) {
+	t.Run("shop", func(t *testing.T) { testCoherent(t, 20_000, until.AddDate(0, 0, -demo.Days), 10, 59) })
+	t.Run("group", func(t *testing.T) { testCoherent(t, 100_000, until.AddDate(0, -24, 0), 60, 60) })
+}
+
+func testCoherent(t *testing.T, n int, start time.Time, modulesFrom, modulesTo int) {
 	type object struct{ contentType, id string }
 	left := map[object]map[string]string{}
 	kinds := map[audit.Kind]int{}
 	modules := map[string]bool{}
 	actions := map[string]int{}
-	last, start := time.Time{}, until.AddDate(0, 0, -demo.Days)
-	for e := range demo.Generate(1, 20_000, until) {
+	last := time.Time{}
+	for e := range demo.Generate(1, n, until) {
 		kinds[e.Kind]++
 		before := line(e)
 		if err := e.Normalize(until); err != nil {
@@ -119,12 +127,68 @@ func TestGenerateIsCoherent(t *testing.T) {
 			t.Errorf("got %d of kind %s, want at least 100", kinds[kind], kind)
 		}
 	}
-	if n := len(modules); n < 10 || n > 60 {
-		t.Errorf("got %d modules, want 10 to 60: %v", n, slices.Sorted(maps.Keys(modules)))
+	if got := len(modules); got < modulesFrom || got > modulesTo {
+		t.Errorf("got %d modules, want %d to %d: %v", got, modulesFrom, modulesTo, slices.Sorted(maps.Keys(modules)))
 	}
 	for _, action := range []string{"CREATE", "UPDATE", "DELETE", "VIEW", "LOGIN", "LOGOUT", "PASSWORD_CHANGE", "PERMISSION_CHANGE"} {
 		if actions[action] == 0 {
 			t.Errorf("no event has the action %s: %v", action, actions)
+		}
+	}
+}
+
+// TestGroup checks what a large trail promises beside that.
+func TestGroup(t *testing.T) {
+	const n = 200_000
+	kinds := map[audit.Kind]int{}
+	users, requests, fields := map[string]int{}, map[string]int{}, map[int]int{}
+	size, six, night, weekend := 0, 0, 0, 0
+	for e := range demo.Generate(5, n, until) {
+		kinds[e.Kind]++
+		if e.Kind != audit.KindAuditLog {
+			continue
+		}
+		users[e.Get("username")]++
+		requests[e.Get("request_id")]++
+		for _, v := range e.Values() {
+			size += len(v)
+		}
+		if strings.Contains(e.Get("ip_address"), ":") {
+			six++
+		}
+		switch at := e.Time(); {
+		case at.Weekday() == time.Saturday || at.Weekday() == time.Sunday:
+			weekend++
+		case at.Hour() >= 20 || at.Hour() < 5:
+			night++
+		}
+		if e.Get("changes") != "" {
+			var changes map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(e.Get("changes")), &changes); err != nil {
+				t.Fatal(err)
+			}
+			fields[len(changes)]++
+		}
+	}
+	for _, c := range []struct {
+		what            string
+		got, from, most int
+	}{
+		{"login attempts", kinds[audit.KindLoginAttempt], n * 9 / 100, n * 14 / 100},
+		{"exports", kinds[audit.KindDataExport], n * 8 / 1000, n * 12 / 1000},
+		{"system events", kinds[audit.KindSystemEvent], n * 4 / 100, n * 6 / 100},
+		{"users", len(users), 1000, 4000},
+		{"events of the busiest user", slices.Max(slices.Collect(maps.Values(users))), n / 50, n / 5},
+		{"events of the longest request", slices.Max(slices.Collect(maps.Values(requests))), 50, 200},
+		{"bytes of text an audit log", size / n, 480, 600},
+		{"events from IPv6", six, n / 20, n / 4},
+		{"events at night", night, n / 20, n / 4},
+		{"events on weekends", weekend, n / 20, n / 5},
+		{"changes of one field", fields[1], n / 10, n / 2},
+		{"changes of eight fields", fields[8], n / 100, n / 4},
+	} {
+		if c.got < c.from || c.got > c.most {
+			t.Errorf("got %d %s, want %d to %d", c.got, c.what, c.from, c.most)
 		}
 	}
 }
@@ -163,7 +227,17 @@ func TestStories(t *testing.T) {
 	}
 }
 
+// BenchmarkGenerate makes events of the shop, and of the group.
 func BenchmarkGenerate(b *testing.B) {
-	for range demo.Generate(1, b.N, until) {
+	for name, n := range map[string]int{"shop": 20_000, "group": 1_000_000} {
+		b.Run(name, func(b *testing.B) {
+			events := 0
+			for b.Loop() {
+				for range demo.Generate(1, n, until) {
+					events++
+				}
+			}
+			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+		})
 	}
 }

@@ -26,9 +26,9 @@ func (g *generator) on(daysAgo, hour, minute int) time.Time {
 	return time.Date(d.Year(), d.Month(), d.Day(), hour, minute, g.IntN(60), g.IntN(1e6)*1000, zone).UTC()
 }
 
-// tell plans a step of a story, so many events long.
-func (g *generator) tell(at time.Time, events int, what func()) {
-	g.planned += events
+// tell plans a step of a story, so many audit logs long.
+func (g *generator) tell(at time.Time, audits int, what func()) {
+	g.planned += audits
 	g.at(at, what)
 }
 
@@ -63,7 +63,7 @@ func (g *generator) decimalPoint(t time.Time) {
 		if i < 3 {
 			continue
 		}
-		g.tell(t.Add(time.Duration(5+2*i)*time.Minute), 1, func() {
+		g.tell(t.Add(time.Duration(5+2*i)*time.Minute), 0, func() {
 			e := g.fail(fault{from: 0, to: 0, kind: "ERROR", title: "ValueError: discount 25.00 exceeds price 18.90",
 				description: "The coupon FIG25 takes 25.00 from “Cast-iron casserole 28 cm” at 18.90. The customer saw an error page. Request %s.",
 				module:      "pricing", function: "apply_coupon", line: 118, code: "E-PRICE-2", trace: pythonDiscount, met: customers})
@@ -136,15 +136,15 @@ func (g *generator) nightExport(t time.Time) {
 	owner.agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/143.0.0.0 Safari/537.36"
 	s := &session{person: &owner, key: g.hex(32)}
 	for i := range 2 {
-		g.tell(t.Add(time.Duration(i*9)*time.Second), 1, func() { g.attempt(s, "FAILED", "wrong password", g.request()) })
+		g.tell(t.Add(time.Duration(i*9)*time.Second), 0, func() { g.attempt(s, "FAILED", "wrong password", g.request()) })
 	}
-	g.tell(t.Add(31*time.Second), 2, func() { g.signIn(s) })
+	g.tell(t.Add(31*time.Second), 1, func() { g.signIn(s) })
 	for i := range 4 {
 		g.tell(t.Add(time.Duration(60+i*11)*time.Second), 1, func() {
 			g.deed(s, g.request(), "VIEW", g.shop["customers.customer"].alive[i], nil, "")
 		})
 	}
-	g.tell(t.Add(5*time.Minute), 1, func() {
+	g.tell(t.Add(5*time.Minute), 0, func() {
 		e := s.context(g.event(audit.KindDataExport, "export_type", "Customers", "file_format", "csv", "record_count", "184212",
 			"file_size", "67341882", "filters_applied", `{}`, "download_count", "3"), g.request())
 		e.Set("file_path", "/srv/exports/"+g.now.Format("2006/01")+"/customers-full-"+g.hex(8)+".csv")
@@ -158,7 +158,7 @@ func (g *generator) bruteForce(t time.Time) {
 	count := min(max(g.n/100, 12), 400)
 	names := strings.Fields("admin root maria.keller josé.muñoz birgit.wagner tobias.brandt info office postgres shop backup nina.rossi")
 	for i := range count {
-		g.tell(t.Add(time.Duration(i)*2200*time.Millisecond+g.within(time.Second)), 1, func() {
+		g.tell(t.Add(time.Duration(i)*2200*time.Millisecond+g.within(time.Second)), 0, func() {
 			s := &session{person: &person{name: names[i%len(names)], address: "203.0.113.66", agent: "python-requests/2.32.3", home: place{"United States", "Ashburn"}}}
 			if i >= 40 || i >= count*3/4 {
 				g.attempt(s, "BLOCKED", "too many attempts", g.request())
@@ -167,7 +167,7 @@ func (g *generator) bruteForce(t time.Time) {
 			g.attempt(s, "FAILED", "wrong password", g.request())
 		})
 	}
-	g.tell(t.Add(time.Duration(count)*2300*time.Millisecond), 1, func() {
+	g.tell(t.Add(time.Duration(count)*2300*time.Millisecond), 0, func() {
 		e := g.event(audit.KindSystemEvent, "event_type", "SECURITY", "title", "Many failed sign-ins from 203.0.113.66",
 			"description", fmt.Sprintf("%d attempts with %d names within a quarter of an hour. The address is blocked for a day.", count, len(names)),
 			"module", "auth", "function_name", "Throttle.watch", "line_number", "74", "error_code", "AUTH-FLOOD", "ip_address", "203.0.113.66")
@@ -182,7 +182,7 @@ func (g *generator) deploys() {
 		if t.In(zone).Weekday() != time.Tuesday {
 			continue
 		}
-		g.tell(t, 1, func() {
+		g.tell(t, 0, func() {
 			e := g.event(audit.KindSystemEvent, "event_type", "INFO", "title", fmt.Sprintf("Release %d deployed", g.release+g.age()/7),
 				"description", "Rolled out to web-1, web-2 and web-3 in 94 s. No migration is pending.", "module", "deploy", "function_name", "rollout",
 				"metadata", fmt.Sprintf(`{"commit":%q,"by":"pavel.novák"}`, g.hex(12)))
@@ -200,7 +200,7 @@ func (g *generator) deploys() {
 // nights: the stock is synchronised, and says so.
 func (g *generator) nights() {
 	for d := Days - 1; d > 0; d -= 300 / max(1, min(g.n/20, 300)) { // every night, if that leaves room for the rest
-		g.tell(g.on(d, 4, 30), 1, func() {
+		g.tell(g.on(d, 4, 30), 0, func() {
 			e := g.event(audit.KindSystemEvent, "event_type", "INFO", "title", "Nightly stock synchronisation finished",
 				"description", fmt.Sprintf("8,4%02d items compared, %d changed, 0 failed in %d.%d s.", g.IntN(100), 40+g.IntN(200), 9+g.IntN(9), g.IntN(10)),
 				"module", "inventory", "function_name", "sync", "metadata", `{"job":"stock-sync","host":"worker-1"}`)

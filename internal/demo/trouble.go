@@ -60,7 +60,7 @@ func (g *generator) trouble(t time.Time) int {
 			break
 		}
 	}
-	return 1
+	return 0
 }
 
 // fail records a fault, in the request of a customer where it met one.
