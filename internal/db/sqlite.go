@@ -318,6 +318,8 @@ func (sqliteDialect) classify(err error) error {
 		return fmt.Errorf("%w by another program; try again (%w)", ErrBusy, err)
 	case sqlite3.ErrFull:
 		return fmt.Errorf("%w; make room (%w)", ErrFull, err)
+	case sqlite3.ErrIoErr:
+		return fmt.Errorf("%w; look at the disk and at the log of the system (%w)", ErrDisk, err)
 	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrCantOpen:
 		return fmt.Errorf("%w; check the rights on the file and its folder (%w)", ErrReadOnly, err)
 	case sqlite3.ErrNotADB:

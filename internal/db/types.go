@@ -19,6 +19,7 @@ var (
 	ErrReadOnly  = errors.New("the database cannot be written") //
 	ErrBusy      = errors.New("the database is locked")         // try again later
 	ErrFull      = errors.New("the disk is full")               //
+	ErrDisk      = errors.New("the disk failed")                // reading or writing, not for want of room
 	ErrMoved     = errors.New("the database is no longer at its place")
 	ErrLastOne   = errors.New("the last superuser cannot be removed") //
 )

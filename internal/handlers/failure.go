@@ -46,6 +46,7 @@ var failures = []struct {
 	{db.ErrProtected, failure{http.StatusForbidden, "This event cannot be deleted", "It is the trace of a deletion, and such a trace stays"}},
 	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
 	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading still works"}},
+	{db.ErrDisk, failure{http.StatusServiceUnavailable, "The disk fails", "The system could not read or write the database's file, so nothing of this was recorded; who runs the server has to look at the disk"}},
 	{db.ErrMoved, failure{http.StatusServiceUnavailable, "The database is gone", "Its file was deleted or replaced while it was in use, so nothing can be recorded; who runs the server has to put that right and start it again"}},
 	{db.ErrReadOnly, failure{http.StatusServiceUnavailable, "The database cannot be written", "It is opened for reading alone; who runs the server has to change that"}},
 	{context.DeadlineExceeded, failure{http.StatusServiceUnavailable, "This took too long", "The question was stopped before it was answered; narrow it, for example by a date, and ask again"}},
