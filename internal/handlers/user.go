@@ -71,7 +71,6 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 	}
 	section.Count = p.count(count, "event")
 	if count.Value == 0 {
-		section.Href = ""
 		return section, nil
 	}
 	p.total += count.Value
