@@ -23,12 +23,12 @@ import (
 // workshop is what the tests share: what each of them needs is built once, and
 // what each of them found is printed together.
 type workshop struct {
-	dir     string
-	scale   float64 // 0 for the quick form, 1 for the figures of the plan
-	seed    uint64
-	program func() (string, error)
+	dir      string
+	scale    float64 // 0 for the quick form, 1 for the figures of the plan
+	seed     uint64
+	program  func() (string, error)
 	careless func() (string, error)
-	shim    func() (string, error)
+	shim     func() (string, error)
 
 	mutex sync.Mutex
 	found []finding

@@ -1,0 +1,251 @@
+//go:build linux
+
+package torture
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// failures are the calls that fail, and with what.
+var failures = []struct {
+	name   string
+	calls  uint32
+	err    syscall.Errno
+	action uint32
+}{
+	{"sync EIO", callSync, syscall.EIO, failCall},
+	{"write EIO", callWrite, syscall.EIO, failCall},
+	{"write ENOSPC, half of it", callWrite, syscall.ENOSPC, failHalf},
+	{"truncate EIO", callTruncate, syscall.EIO, failCall},
+	{"open EMFILE", callOpen, syscall.EMFILE, failCall},
+}
+
+// TestR04FailingCalls lets the n-th call fail, from the start of the process,
+// once or seven times in a row: syncs, writes, half writes, truncations and
+// opens, n from 1 to 200 in the long form. What is answered meanwhile is an
+// honest no; what was acknowledged is there; and it goes on by itself.
+func TestR04FailingCalls(t *testing.T) {
+	base := fast(t)
+	template := newHouse(t, base)
+	template.open().stop()
+	all := finding{fault: "R4", what: "failing sync, write, truncate, open"}
+	began := time.Now()
+	var points []int
+	if shop.scale == 0 {
+		points = []int{1, 2, 5, 13, 34, 89}
+	} else {
+		for n := range size(0, 200) {
+			points = append(points, n+1)
+		}
+	}
+	reached := 0
+	for i, failure := range failures {
+		for k, n := range points {
+			if shop.scale == 0 && (k+i)%2 == 1 {
+				continue
+			}
+			dir := filepath.Join(base, "run")
+			if err := os.CopyFS(filepath.Join(dir, "house"), os.DirFS(template.dir)); err != nil {
+				t.Fatal(err)
+			}
+			r := newRecorder(t, dir)
+			r.token, r.reading = template.token, template.reading
+			times := 1 + n%2*6
+			r.control.fail(failure.calls, failure.err, uint32(n), uint32(times), failure.action)
+			v, failed := underFailure(r, rand.New(rand.NewPCG(shop.seed, uint64(n))))
+			if failed {
+				reached++
+			}
+			all.add(v)
+			all.times++
+			for _, w := range v.wrong {
+				t.Errorf("%s at call %d: %s", failure.name, n, w)
+			}
+			if v.lost+v.phantom+v.doubled > 0 {
+				t.Errorf("%s at call %d: %+v", failure.name, n, v)
+			}
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all.took = time.Since(began)
+	all.note = fmt.Sprintf("%d of the calls were reached", reached)
+	judge(t, all)
+	if reached < all.times/3 {
+		t.Errorf("%d of %d calls were reached: this proves little", reached, all.times)
+	}
+}
+
+// underFailure starts a server whose disk is about to fail, sends events until
+// it has and some more, and examines what is there.
+func underFailure(r *recorder, own *rand.Rand) (v verdict, failed bool) {
+	j := newJournal()
+	s, err := r.start()
+	if err != nil {
+		// Honest, if it said so and went: then it starts when the disk is well.
+		failed = r.control.failed() > 0
+		if !failed || s != nil && !s.ended() {
+			v.complain("start: %v", err)
+		}
+		r.control.heal()
+		if s, err = r.start(); err != nil {
+			v.complain("start on a disk that is well again: %v", err)
+			return v, failed
+		}
+	}
+	client := &http.Client{Timeout: patience}
+	for next := 0; next < 400; {
+		numbers := make([]int, batchSize(own, 20))
+		for i := range numbers {
+			numbers[i] = next
+			next++
+		}
+		j.mark(j.sent, numbers...)
+		began := time.Now()
+		for {
+			status, _, header, err := send(client, s.url, r.token, body(numbers))
+			if err == nil && status == http.StatusOK {
+				j.mark(j.acked, numbers...)
+				break
+			}
+			if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+				v.complain("while the disk failed: got %d, %v, Retry-After %q, want 503 and when to try again", status, err, header.Get("Retry-After"))
+			}
+			if time.Since(began) > 10*time.Second || len(v.wrong) > 10 {
+				v.complain("it did not go on after the disk had failed %d times", r.control.failed())
+				break
+			}
+		}
+	}
+	failed = failed || r.control.failed() > 0
+	r.control.heal()
+	s.healthy()
+	s.stop()
+	found := examine(r.t.Context(), r.db(), j)
+	found.wrong = append(v.wrong, found.wrong...)
+	return found, failed
+}
+
+// TestR04DeadDisk fails every sync for as long as it pleases: nothing is
+// acknowledged, reading works, and it goes on within 5 s after the disk is well.
+func TestR04DeadDisk(t *testing.T) {
+	dir := fast(t)
+	r := newRecorder(t, dir)
+	s := r.open()
+	j := newJournal()
+	client := &http.Client{Timeout: patience}
+	f := finding{fault: "R4", what: "every sync fails for a while", times: size(3, 20)}
+	began := time.Now()
+	var slowest time.Duration
+	next := 0
+	for range f.times {
+		r.control.fail(callSync, syscall.EIO, 1, forEver, failCall)
+		for range 10 {
+			j.mark(j.sent, next)
+			if status, _, _, err := send(client, s.url, r.token, line(next)); err != nil || status != http.StatusServiceUnavailable {
+				f.wrong++
+				t.Errorf("while no sync works: got %d, %v, want 503", status, err)
+			}
+			next++
+		}
+		for _, path := range []string{"/audit-logs.json", "/audit-logs/facets.json?q="} {
+			if a := s.get(path); a.status != http.StatusOK {
+				f.wrong++
+				t.Errorf("GET %s while no sync works: got %d, want 200", path, a.status)
+			}
+		}
+		r.control.heal()
+		waited, err := until(t.Context(), func() bool {
+			status, _, _, err := send(client, s.url, r.token, line(next))
+			return err == nil && status == http.StatusOK
+		})
+		j.mark(j.sent, next)
+		j.mark(j.acked, next)
+		next++
+		slowest = max(slowest, waited)
+		if err != nil || waited > 5*time.Second {
+			f.wrong++
+			t.Errorf("went on after %s, %v, want within 5 s", waited, err)
+		}
+	}
+	s.healthy()
+	s.stop()
+	f.add(examine(t.Context(), r.db(), j))
+	f.took, f.note = time.Since(began), fmt.Sprintf("went on after %d ms at worst", slowest.Milliseconds())
+	judge(t, f)
+}
+
+// TestR04FailedSyncThenPowerCut fails syncs now and then while the server
+// ingests, and then cuts the power. What was written before a failed sync is on
+// the disk or not, whatever is synced later: a system forgets what it could not
+// write. Whoever answers 2xx after a second sync loses here.
+func TestR04FailedSyncThenPowerCut(t *testing.T) {
+	cuts := size(60, 2000)
+	recordings := size(1, 4)
+	var all cutting
+	began := time.Now()
+	failed := 0
+	for i := range recordings {
+		own := random(t, uint64(400+i))
+		r := newRecorder(t, fast(t))
+		s := r.open()
+		stop := make(chan struct{})
+		var work sync.WaitGroup
+		work.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r.control.fail(callSync, syscall.EIO, uint32(1+own.IntN(3)), 1, failCall)
+				_, _ = until(t.Context(), func() bool {
+					select {
+					case <-stop:
+						return true
+					default:
+						return r.control.failed() > 0
+					}
+				})
+				failed++
+			}
+		})
+		client := &http.Client{Timeout: patience}
+		for next := 0; next < 600; next += 6 {
+			numbers := []int{next, next + 1, next + 2, next + 3, next + 4, next + 5}
+			r.note(noteSent, numbers...)
+			for range 50 {
+				if status, _, _, err := send(client, s.url, r.token, body(numbers)); err == nil && status == http.StatusOK {
+					r.note(noteAcked, numbers...)
+					break
+				}
+			}
+		}
+		close(stop)
+		work.Wait()
+		r.control.heal()
+		s.healthy()
+		s.stop()
+		rec := r.recording()
+		if !slices.ContainsFunc(rec.ops, func(o operation) bool { return o.op == 'S' && o.failed }) {
+			t.Error("no sync failed: this proves nothing")
+		}
+		all.join(rec.cut(t, cuts/recordings, random(t, uint64(450+i)), nil))
+	}
+	all.fault, all.what, all.took = "R4", "failed sync, then a power cut", time.Since(began)
+	all.note = fmt.Sprintf("%d syncs failed, %d acknowledged events looked for", failed, all.acked)
+	judge(t, all.finding)
+	if all.first != "" {
+		t.Error(all.first)
+	}
+}
