@@ -77,7 +77,7 @@ func (s *Store) appendLoop() {
 				break gather
 			}
 		}
-		err := s.write(context.Background(), fmt.Sprintf("append %d events", events), func(tx *writeTx) error {
+		err := s.writeLater(context.Background(), fmt.Sprintf("append %d events", events), func(tx *writeTx) error {
 			for _, req := range group {
 				var err error
 				if req.result, err = tx.append(req.events); err != nil {

@@ -167,6 +167,9 @@ func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []
 // for long it is left to the next deletion or to the log's own turn: the events
 // are gone from every answer already.
 func (s *Store) scrub(ctx context.Context) {
+	if !s.mayReclaim(ctx) {
+		return // it is done as soon as there is room
+	}
 	for range 4 {
 		if gone, err := s.dialect.scrub(ctx, s.rw); gone || err != nil {
 			return

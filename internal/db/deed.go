@@ -20,6 +20,12 @@ func (s *Store) Record(ctx context.Context, actor Actor, e *audit.Event) error {
 	if err := e.Normalize(s.now()); err != nil {
 		return fmt.Errorf("record own %s: %w", e.Kind.Singular(), err)
 	}
+	if s.Hindrance() != nil { // when events have to wait, the program's own come first
+		return s.write(ctx, "record own "+e.Kind.Singular(), func(tx *writeTx) error {
+			_, err := tx.append([]*audit.Event{e})
+			return err
+		})
+	}
 	_, err := s.Append(ctx, []*audit.Event{e})
 	return err
 }

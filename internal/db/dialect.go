@@ -40,6 +40,12 @@ type dialect interface {
 	// and reports whether all of it is gone.
 	scrub(ctx context.Context, writer *sqlx.DB) (bool, error)
 
+	// growth returns by how many bytes what is stored at path grows when scrub
+	// writes the log back, and pauseLog keeps the engine from doing so by itself,
+	// or lets it again.
+	growth(ctx context.Context, writer *sqlx.DB, path string) (int64, error)
+	pauseLog(ctx context.Context, writer *sqlx.DB, pause bool) error
+
 	// indexText and unindexText add and take away the searchable text of one
 	// event; to take it away the same text must be given.
 	indexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error

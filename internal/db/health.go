@@ -151,10 +151,7 @@ func (s *Store) firstSince(ctx context.Context, head int64, t time.Time) (int64,
 // fileHealth measures every file whose name begins with that of the database:
 // the log, the segments and whatever else stands beside it.
 func (s *Store) fileHealth(_ context.Context, h *Health) error {
-	folder, name := filepath.Split(s.path)
-	if folder == "" {
-		folder = "."
-	}
+	folder, name := filepath.Dir(s.path), filepath.Base(s.path)
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return fmt.Errorf("list the files of the database: %w", err)

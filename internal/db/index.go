@@ -96,7 +96,7 @@ func (s *Store) indexSlice(ctx context.Context, kind audit.Kind, limit int) (don
 		upTo = rows[len(rows)-1].seq
 	}
 	var start time.Time
-	err = s.write(ctx, "index text", func(tx *writeTx) error {
+	err = s.writeLater(ctx, "index text", func(tx *writeTx) error {
 		start = time.Now()
 		now, err := searchMark(tx.ctx, tx, kind)
 		if err != nil || now != mark {

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -31,6 +32,10 @@ const (
 	sqliteApplication = 0x61757469 // PRAGMA application_id of schema.sql: "auti"
 	sqliteSchema      = 2          // PRAGMA user_version of schema.sql
 )
+
+// sqliteCheckpoint is at how many pages the log is written back. Rarer
+// checkpoints rewrite a hot page once instead of twenty times.
+const sqliteCheckpoint = "4000"
 
 // sqliteDialect is SQLite through mattn/go-sqlite3, built with FTS5.
 type sqliteDialect struct{}
@@ -201,8 +206,7 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 	}
 	writer := sqliteConnect(path, settings, []string{
 		"PRAGMA cache_size = -32768",
-		// Rarer checkpoints rewrite a hot page once instead of twenty times.
-		"PRAGMA wal_autocheckpoint = 4000",
+		"PRAGMA wal_autocheckpoint = " + sqliteCheckpoint,
 	}, "PRAGMA synchronous", synchronous)
 	writer.SetMaxOpenConns(1)
 	// Turning to a write-ahead log does not wait for others that open the file at
@@ -313,6 +317,9 @@ func (sqliteDialect) classify(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
+	if e.SystemErrno == syscall.ENOSPC || e.SystemErrno == syscall.EDQUOT {
+		return fmt.Errorf("%w; make room (%w)", ErrFull, err)
+	}
 	switch e.Code {
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
 		return fmt.Errorf("%w by another program; try again (%w)", ErrBusy, err)
@@ -381,6 +388,27 @@ func (sqliteDialect) scrub(ctx context.Context, writer *sqlx.DB) (bool, error) {
 	var busy, pages, moved int
 	err := writer.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
 	return busy == 0, err
+}
+
+func (sqliteDialect) growth(ctx context.Context, writer *sqlx.DB, path string) (int64, error) {
+	var pages, size int64
+	if err := errors.Join(writer.GetContext(ctx, &pages, "PRAGMA page_count"), writer.GetContext(ctx, &size, "PRAGMA page_size")); err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return max(0, pages*size-info.Size()), nil
+}
+
+func (sqliteDialect) pauseLog(ctx context.Context, writer *sqlx.DB, pause bool) error {
+	pages := sqliteCheckpoint
+	if pause {
+		pages = "0"
+	}
+	_, err := writer.ExecContext(ctx, "PRAGMA wal_autocheckpoint = "+pages)
+	return err
 }
 
 func (sqliteDialect) indexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error {

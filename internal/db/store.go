@@ -25,6 +25,10 @@ type Options struct {
 	MustExist bool
 	// ReadOnly opens an existing database for reading alone.
 	ReadOnly bool
+	// Served is set for a store that people look at while it is open: it keeps a
+	// ballast on the disk (see ballast.go), and where it is opened for reading
+	// alone people can sign in all the same (see desk.go).
+	Served bool
 	// Volatile does not wait for the disk: for invented data, which can be made
 	// again when the power goes.
 	Volatile bool
@@ -39,6 +43,8 @@ type Store struct {
 	ro      *sqlx.DB     // a pool that cannot write
 	inPlace func() error // that the database is still where it was opened
 	now     func() time.Time
+	guard   *guard
+	desk    *sqlx.DB // nil but where the database is served and cannot be written
 	columns *columns
 	texts   *textCache
 
@@ -71,12 +77,28 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		}
 		return nil, err
 	}
+	s.guard = newGuard("")
+	switch {
+	case o.Served && s.rw != nil:
+		s.guard.path = path + "-ballast"
+	case s.rw == nil:
+		s.guard.found = &Hindrance{Err: fmt.Errorf("%w: it was opened for reading", ErrReadOnly), Since: s.now()}
+	}
+	if o.Served && s.rw == nil {
+		if s.desk, err = openDesk(ctx, o.Schema, s.ro); err != nil {
+			s.ro.Close()
+			return nil, err
+		}
+	}
 	s.columns = newColumns()
 	s.texts = newTextCache()
 	s.checks = make(chan struct{}, heavyChecks)
 	s.closing, s.close = context.WithCancel(context.Background())
 	if s.rw != nil {
 		s.workers.Go(s.appendLoop)
+		if s.guard.path != "" {
+			s.workers.Go(s.guardLoop)
+		}
 		s.workers.Go(s.indexLoop)
 		s.wakeIndexer()
 	}
@@ -89,9 +111,20 @@ func (s *Store) Close() error {
 	s.workers.Wait()
 	err := s.ro.Close()
 	if s.rw != nil {
-		err = errors.Join(err, s.rw.Close())
+		err = errors.Join(err, s.rw.Close(), s.guard.removeBallast())
+	}
+	if s.desk != nil {
+		err = errors.Join(err, s.desk.Close())
 	}
 	return err
+}
+
+// reader is where what signing in keeps is read.
+func (s *Store) reader() *sqlx.DB {
+	if s.desk != nil {
+		return s.desk
+	}
+	return s.ro
 }
 
 // Path returns the path the store was opened with.

@@ -23,7 +23,7 @@ func AccountKey(name string) string { return "account:" + query.Fold(strings.Tri
 // Throttle returns the failed sign-ins under a key: zero if there are none.
 func (s *Store) Throttle(ctx context.Context, key string) (Throttle, error) {
 	var row throttleRow
-	err := s.ro.GetContext(ctx, &row, "SELECT failures, until, seen_at FROM throttle WHERE key = ?", key)
+	err := s.reader().GetContext(ctx, &row, "SELECT failures, until, seen_at FROM throttle WHERE key = ?", key)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return Throttle{}, fmt.Errorf("read the throttle: %w", s.dialect.classify(err))
 	}
@@ -37,7 +37,7 @@ func (s *Store) Throttle(ctx context.Context, key string) (Throttle, error) {
 func (s *Store) ChargeThrottle(ctx context.Context, key string, next func(Throttle) (Throttle, bool)) (Throttle, bool, error) {
 	var state Throttle
 	var ok bool
-	err := s.write(ctx, "charge the throttle", func(tx *writeTx) error {
+	err := s.writeDesk(ctx, "charge the throttle", func(tx *writeTx) error {
 		var row throttleRow
 		err := tx.GetContext(tx.ctx, &row, "SELECT failures, until, seen_at FROM throttle WHERE key = ?", key)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -64,7 +64,7 @@ func (s *Store) ChargeThrottle(ctx context.Context, key string, next func(Thrott
 
 // ClearThrottle forgets the failed sign-ins under a key.
 func (s *Store) ClearThrottle(ctx context.Context, key string) error {
-	return s.write(ctx, "clear the throttle", func(tx *writeTx) error {
+	return s.writeDesk(ctx, "clear the throttle", func(tx *writeTx) error {
 		_, err := tx.ExecContext(tx.ctx, "DELETE FROM throttle WHERE key = ?", key)
 		return err
 	})

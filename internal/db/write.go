@@ -50,14 +50,49 @@ func (tx *writeTx) record(events ...*audit.Event) error {
 // tries again while another program holds the lock, until the deadline; then
 // the error wraps ErrBusy. fn may run more than once and must have no effect
 // outside its transaction.
+//
+// It is for what people do: on a full disk the ballast makes room for that. What
+// can wait goes through writeLater.
 func (s *Store) write(ctx context.Context, op string, fn func(tx *writeTx) error) error {
 	if s.rw == nil {
 		return fmt.Errorf("%s: %w: it was opened for reading", op, ErrReadOnly)
 	}
+	err := s.writeTo(ctx, s.rw, op, fn)
+	if s.guard.hindered(err, s.now()) {
+		err = s.writeTo(ctx, s.rw, op, fn)
+	}
+	return err
+}
+
+// writeLater is write for what can be done later as well: events, which whoever
+// sends them sends again, and everything derived. While there is a hindrance it
+// fails at once with its error.
+func (s *Store) writeLater(ctx context.Context, op string, fn func(tx *writeTx) error) error {
+	if s.rw == nil {
+		return fmt.Errorf("%s: %w: it was opened for reading", op, ErrReadOnly)
+	}
+	if h := s.Hindrance(); h != nil {
+		return fmt.Errorf("%s: %w", op, h.Err)
+	}
+	err := s.writeTo(ctx, s.rw, op, fn)
+	s.guard.hindered(err, s.now())
+	return err
+}
+
+// writeDesk is write for what signing in keeps, which a database that cannot be
+// written keeps in memory.
+func (s *Store) writeDesk(ctx context.Context, op string, fn func(tx *writeTx) error) error {
+	if s.rw == nil && s.desk != nil {
+		return s.writeTo(ctx, s.desk, op, fn)
+	}
+	return s.write(ctx, op, fn)
+}
+
+func (s *Store) writeTo(ctx context.Context, db *sqlx.DB, op string, fn func(tx *writeTx) error) error {
 	deadline := s.deadline(ctx)
 	var busy error // why the last try failed, where it was the lock
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		err := s.writeOnce(ctx, fn)
+		err := s.writeOnce(ctx, db, fn)
 		if err == nil {
 			return nil
 		}
@@ -84,8 +119,8 @@ func (s *Store) deadline(ctx context.Context) time.Time {
 	return time.Now().Add(writeDeadline)
 }
 
-func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error {
-	inner, end, err := begin(ctx, s.rw)
+func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx) error) error {
+	inner, end, err := begin(ctx, db)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,218 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// The ballast is a file beside the database that takes up space for the day on
+// which the disk is full. It is given up then, so that people can still sign in
+// and delete; events wait until there is space for them and for a new ballast.
+const (
+	ballastLeast = 1 << 20
+	ballastMost  = 16 << 20
+	ballastShare = 100 // one part in so many of what is free
+
+	// headroom is how much has to be free beside the ballast before events are
+	// taken again, so that a disk on the brink does not go to and fro.
+	headroom = 512 << 10
+	// probeEvery is how often a database that cannot be written is tried again.
+	probeEvery = time.Second
+	// fullAgain is how long after a full disk was recorded another one is news.
+	fullAgain = time.Hour
+)
+
+// Hindrance says why nothing can be recorded just now, and since when.
+type Hindrance struct {
+	Err   error // wraps ErrFull, ErrReadOnly or ErrMoved
+	Since time.Time
+}
+
+// Hindrance returns what keeps the store from recording, and nil where nothing
+// does. It is found out by a write that failed, and looked at again every
+// second until one succeeds.
+func (s *Store) Hindrance() *Hindrance { return s.guard.now() }
+
+// guard knows whether the database can be written.
+type guard struct {
+	path string        // of the ballast; "" where the store keeps none and watches nothing
+	wake chan struct{} // holds at most one call for the watch
+
+	mu    sync.Mutex
+	found *Hindrance
+	told  time.Time // when a full disk was last recorded
+}
+
+func newGuard(path string) *guard { return &guard{path: path, wake: make(chan struct{}, 1)} }
+
+func (g *guard) now() *Hindrance {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.found
+}
+
+// hindered notes why a write failed, and reports whether it may succeed if it is
+// tried once more: where the ballast was given up just now.
+func (g *guard) hindered(err error, at time.Time) (again bool) {
+	if g.path == "" || !errors.Is(err, ErrFull) && !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrMoved) {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.found == nil {
+		g.found = &Hindrance{Err: err, Since: at}
+	}
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+	return errors.Is(err, ErrFull) && os.Remove(g.path) == nil
+}
+
+// ballast takes the space again. It reports false where there is too little.
+func (g *guard) ballast(folder string) bool {
+	if info, err := os.Stat(g.path); err == nil && info.Size() >= ballastLeast {
+		return true
+	}
+	free, known := diskSpace(folder)
+	size := int64(ballastLeast)
+	if known > 0 {
+		if free < ballastLeast+headroom {
+			return false
+		}
+		size = min(max(free/ballastShare, ballastLeast), ballastMost)
+	}
+	if err := reserve(g.path, size); err != nil {
+		os.Remove(g.path)
+		return false
+	}
+	return true
+}
+
+// reserve makes a file that takes up so many bytes of the disk.
+func reserve(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = allocate(f, size)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// fill writes so many zeros, for where the system cannot reserve space by itself.
+func fill(f *os.File, size int64) error {
+	zeros := make([]byte, 64<<10)
+	for size > 0 {
+		n, err := f.Write(zeros[:min(size, int64(len(zeros)))])
+		if err != nil {
+			return err
+		}
+		size -= int64(n)
+	}
+	return nil
+}
+
+// guardLoop keeps the ballast, and looks after a database that cannot be written
+// until it can.
+func (s *Store) guardLoop() {
+	folder := filepath.Dir(s.path)
+	s.guard.ballast(folder)
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.guard.wake:
+		case <-s.closing.Done():
+			return
+		}
+		_ = s.dialect.pauseLog(s.closing, s.rw, true)
+		s.scrub(s.closing)
+		for h := s.Hindrance(); h != nil; h = s.Hindrance() {
+			s.tellFull(h)
+			select {
+			case <-tick.C:
+			case <-s.closing.Done():
+				return
+			}
+			s.probe(folder, h)
+		}
+		_ = s.dialect.pauseLog(s.closing, s.rw, false)
+		s.scrub(s.closing)
+	}
+}
+
+// mayReclaim reports whether there is room to write the log back into the
+// database and empty it. Where the database outgrew the disk in the middle, the
+// log would stay and the room, the ballast's perhaps, be gone.
+func (s *Store) mayReclaim(ctx context.Context) bool {
+	free, known := diskSpace(filepath.Dir(s.path))
+	if known == 0 {
+		return true
+	}
+	grows, err := s.dialect.growth(ctx, s.rw, s.path)
+	return err == nil && grows < free/2
+}
+
+// probe ends a hindrance if the ballast can be taken again and a write succeeds.
+func (s *Store) probe(folder string, h *Hindrance) {
+	if errors.Is(h.Err, ErrFull) && !s.guard.ballast(folder) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.closing, writeDeadline)
+	defer cancel()
+	err := s.writeTo(ctx, s.rw, "try whether the database can be written", func(tx *writeTx) error {
+		_, err := tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES ('written', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+			audit.FormatTime(tx.now))
+		return err
+	})
+	if err != nil {
+		if errors.Is(err, ErrFull) {
+			os.Remove(s.guard.path)
+		}
+		return
+	}
+	s.guard.mu.Lock()
+	s.guard.found = nil
+	s.guard.mu.Unlock()
+	s.tellFull(h) // where there was no room even for that
+	s.wakeIndexer()
+}
+
+// tellFull records, once, that the disk was full. Where even that does not fit
+// it is tried again later.
+func (s *Store) tellFull(h *Hindrance) {
+	if !errors.Is(h.Err, ErrFull) || !s.guard.told.IsZero() && h.Since.Sub(s.guard.told) < fullAgain {
+		return
+	}
+	e := audit.NewEvent(audit.KindSystemEvent)
+	e.SetTime(h.Since)
+	e.Set("event_type", "ERROR")
+	e.Set("title", "The disk is full: nothing could be recorded")
+	e.Set("description", "Events are refused until there is space again. Reading, signing in and deleting still work. Make room where the database is.")
+	e.Set("module", Self)
+	ctx, cancel := context.WithTimeout(s.closing, writeDeadline)
+	defer cancel()
+	err := s.writeTo(ctx, s.rw, "record that the disk is full", func(tx *writeTx) error { return tx.record(e) })
+	if err == nil {
+		s.guard.told = s.now()
+	}
+}
+
+// removeBallast gives the space back when the store is closed.
+func (g *guard) removeBallast() error {
+	if g.path == "" {
+		return nil
+	}
+	if err := os.Remove(g.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("give up the ballast: %w", err)
+	}
+	return nil
+}
