@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/a-h/templ"
@@ -206,6 +207,11 @@ func invisible(r rune) (short, name string) {
 	}
 	if name, ok := hiddenNames[r]; ok {
 		return fmt.Sprintf("U+%04X", r), name
+	}
+	// Joiners are parts of letters and of emoji, and the signs that stand before
+	// numbers are seen.
+	if r > 0xff && r != 0x200c && r != 0x200d && unicode.Is(unicode.Cf, r) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r) {
+		return fmt.Sprintf("U+%04X", r), "a format character"
 	}
 	return "", ""
 }
