@@ -30,6 +30,16 @@ type Options struct {
 	Places audit.Locator
 	// Log takes what goes wrong beside an answer; nil means slog.Default.
 	Log *slog.Logger
+	// RequireFactor lets a superuser without a second factor do nothing but set
+	// one up.
+	RequireFactor bool
+	// Issuer is where people may sign in beside passwords; nil for nowhere.
+	Issuer *IssuerOptions
+	// BreakGlass is the one account whose password still opens it, for the day the
+	// issuer does not answer; "" leaves passwords to all.
+	BreakGlass string
+	// Ask writes the page that asks again who sends a form. nil refuses it.
+	Ask func(w http.ResponseWriter, r *http.Request, q Question)
 	// Refuse writes the answer to a request that was refused: a page, or JSON
 	// where WantsData says so. message is a sentence without a period and never
 	// names anything internal. nil answers in JSON.
@@ -52,12 +62,22 @@ type Gate struct {
 	https        bool // the public URL is https
 	log          *slog.Logger
 	onRefusal    func(http.ResponseWriter, *http.Request, int, string)
+	onQuestion   func(http.ResponseWriter, *http.Request, Question)
+
+	sealer        *sealer
+	issuer        *issuer // nil for none
+	requireFactor bool
+	breakGlass    string
 }
 
 // NewGate returns a gate over a store, which it does not close.
 func NewGate(store *db.Store, o Options) *Gate {
 	g := &Gate{store: store, policy: o.Policy, passwords: NewPasswords(o.KDF), throttle: newThrottle(store),
-		places: o.Places, log: o.Log, onRefusal: o.Refuse}
+		places: o.Places, log: o.Log, onRefusal: o.Refuse, onQuestion: o.Ask,
+		sealer: &sealer{path: store.Path() + sealSuffix}, requireFactor: o.RequireFactor, breakGlass: o.BreakGlass}
+	if o.Issuer != nil {
+		g.issuer = newIssuer(*o.Issuer, store.Now)
+	}
 	g.sessions = &Sessions{store: store, secure: g.secure}
 	g.blocked, g.refused = newFold(), newFold()
 	if g.log == nil {
@@ -102,7 +122,7 @@ func (g *Gate) Run(ctx context.Context) {
 }
 
 func (g *Gate) flush(ctx context.Context, now time.Time) {
-	if err := errors.Join(g.blocked.flush(ctx, now), g.refused.flush(ctx, now)); err != nil {
+	if err := errors.Join(g.blocked.flush(ctx, now), g.refused.flush(ctx, now), g.store.LapseChallenges(ctx, g.store.Now())); err != nil {
 		g.log.ErrorContext(ctx, "record what was refused", "error", err)
 	}
 }
@@ -180,9 +200,7 @@ func (g *Gate) Enforce(next http.Handler) http.Handler {
 			g.refuse(w, r, http.StatusUnauthorized, "This needs another token: "+err.Error())
 			return
 		case err != nil:
-			g.log.ErrorContext(r.Context(), "find out who is asking", "error", err)
-			w.Header().Set("Retry-After", "5")
-			g.refuse(w, r, http.StatusServiceUnavailable, "The database does not answer, so nobody can be let in; try again in a few seconds")
+			g.unavailable(w, r, "find out who is asking", err)
 			return
 		}
 		allowed := who.May(rule) || rule.Loopback && ClientFrom(r.Context()).Local
@@ -191,8 +209,40 @@ func (g *Gate) Enforce(next http.Handler) http.Handler {
 			g.turnAway(w, r, rule, who)
 			return
 		}
+		if who.Account != nil && !g.asOwner(w, r, rule, who) {
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// asOwner sees to what an account has to do before what it may do: to set up the
+// second factor it needs, and to show again who it is. It gives the session of an
+// account whose role is another now another id. It returns false where it has
+// answered itself.
+func (g *Gate) asOwner(w http.ResponseWriter, r *http.Request, rule Rule, who Identity) bool {
+	if who.Session.Role != who.Account.Role {
+		if err := g.Renew(w, r); err != nil {
+			g.unavailable(w, r, "renew a session after a change of role", err)
+			return false
+		}
+	}
+	if g.lacksFactor(who.Account) && !rule.Bare {
+		if r.Method == http.MethodGet && !WantsData(r) {
+			http.Redirect(w, r, "/account/second-factor", http.StatusSeeOther)
+		} else {
+			g.refuse(w, r, http.StatusForbidden, "A superuser needs a second factor here, and this account has none yet; set it up at /account/second-factor")
+		}
+		return false
+	}
+	return !rule.Fresh || g.confirm(w, r, rule, who)
+}
+
+// unavailable answers where the database does not.
+func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, op string, err error) {
+	g.log.ErrorContext(r.Context(), op, "error", err)
+	w.Header().Set("Retry-After", "5")
+	g.refuse(w, r, http.StatusServiceUnavailable, "The database does not answer, so nobody can be let in; try again in a few seconds")
 }
 
 // routePattern returns the pattern of the route that the router is going to
@@ -323,7 +373,7 @@ func SafeNext(next string) string {
 		!strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
 		return "/"
 	}
-	if u.Path == "/login" || u.Path == "/logout" {
+	if u.Path == "/login" || strings.HasPrefix(u.Path, "/login/") || u.Path == "/logout" {
 		return "/"
 	}
 	return next

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/query"
 )
 
 // ErrSignIn is returned for a name and a password that do not open an account:
@@ -36,23 +38,19 @@ func (e *TooManyError) Seconds() int {
 	return max(1, int((e.Wait+time.Second-1)/time.Second))
 }
 
+func (e *TooManyError) retryAfter() string { return strconv.Itoa(e.Seconds()) }
+
 // SignIn opens a session for the account of that name, sets its cookie in w and
 // ends the session that the request came with. Every attempt is recorded as a
 // login attempt, the ones that were throttled folded into one a minute.
 //
-// The error is ErrSignIn, a *TooManyError, or one of the database; then there
-// is no session.
+// The error is ErrSignIn, ErrCodeNeeded, a *TooManyError, or one of the database;
+// then there is no session.
 func (g *Gate) SignIn(w http.ResponseWriter, r *http.Request, name, password string) (*db.Account, error) {
-	a := attempt{gate: g, ctx: r.Context(), actor: origin(r), now: g.store.Now()}
-	a.actor.Name = clean(name, db.MaxName)
-
-	addr := ClientFrom(r.Context()).Addr
-	if g.places != nil {
-		a.actor.Country, a.actor.City = g.places.Locate(addr)
-	}
-	wait, refund := g.throttle.address(addr, a.now)
+	a := g.attempt(r, name)
+	wait, refund := g.throttle.address(ClientFrom(r.Context()).Addr, a.now)
 	if wait > 0 {
-		return nil, a.blocked("address "+network(addr).String(), "too many attempts from this address", wait)
+		return nil, a.blockedAddress(wait)
 	}
 	key := db.AccountKey(a.actor.Name)
 	wait, err := g.throttle.charge(r.Context(), key, a.now)
@@ -73,7 +71,23 @@ func (g *Gate) SignIn(w http.ResponseWriter, r *http.Request, name, password str
 	if err := g.raise(r.Context(), account, password); err != nil {
 		return nil, err
 	}
-	err = g.open(w, r, account, a.actor)
+	return a.enter(w, r, account, byPassword)
+}
+
+// The first halves of a sign-in, as it is recorded.
+const (
+	byPassword = "password"
+	byIssuer   = "issuer"
+)
+
+// enter lets the owner of an account in, or asks for the second half of it.
+func (a attempt) enter(w http.ResponseWriter, r *http.Request, account *db.Account, method string) (*db.Account, error) {
+	var err error
+	if account.HasFactor() {
+		err = a.gate.challenge(w, r, account, a.actor, method)
+	} else {
+		err = a.gate.open(w, r, opening{account: account, by: a.actor, method: method})
+	}
 	if errors.Is(err, db.ErrConflict) {
 		return nil, a.failed("the account changed at that moment")
 	}
@@ -104,19 +118,29 @@ func (g *Gate) verify(ctx context.Context, name, password string) (account *db.A
 		return nil, "wrong password", nil
 	case account.Disabled:
 		return nil, "the account is disabled", nil
+	case g.breakGlass != "" && query.Fold(account.Name) != query.Fold(g.breakGlass):
+		return nil, "passwords are switched off", nil
 	}
 	return account, "", nil
 }
 
+// opening is a session that is to be opened.
+type opening struct {
+	account   *db.Account
+	by        db.Actor // with the name that was typed
+	method    string
+	challenge []byte // the hash of the id of its first half, or nil
+}
+
 // open opens a session of an account in place of the one the request has, if
 // any: an id from before signing in is worth nothing after it.
-func (g *Gate) open(w http.ResponseWriter, r *http.Request, account *db.Account, by db.Actor) error {
+func (g *Gate) open(w http.ResponseWriter, r *http.Request, o opening) error {
 	se, err := g.sessions.Get(r, g.sessions.cookieName(r))
 	if err != nil {
 		return err
 	}
 	se.IsNew = true
-	se.Values[valueAccount], se.Values[valueActor] = account, by
+	se.Values[valueAccount], se.Values[valueActor], se.Values[valueOpening] = o.account, o.by, o
 	return se.Save(r, w)
 }
 
@@ -159,24 +183,7 @@ func (g *Gate) ChangePassword(w http.ResponseWriter, r *http.Request, current, c
 	if who.Account == nil {
 		return errors.New("change a password: nobody is signed in")
 	}
-	// Not the key of signing in: strangers who guess at the name must not keep
-	// its owner from changing the password.
-	key := fmt.Sprintf("password:%d", who.Account.ID)
-	wait, err := g.throttle.charge(r.Context(), key, g.store.Now())
-	if err != nil {
-		return err
-	}
-	if wait > 0 {
-		return &TooManyError{wait}
-	}
-	ok, err := g.passwords.Verify(r.Context(), who.Account.PasswordHash, current)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return ErrCurrentPassword
-	}
-	if err := g.store.ClearThrottle(r.Context(), key); err != nil {
+	if err := g.checkPassword(r.Context(), who.Account, current); err != nil {
 		return err
 	}
 	if chosen == current {
@@ -192,12 +199,41 @@ func (g *Gate) ChangePassword(w http.ResponseWriter, r *http.Request, current, c
 	return g.Renew(w, r)
 }
 
+// checkPassword returns nil if password is that of an account somebody is signed
+// in to. The error is ErrCurrentPassword, a *TooManyError, or one of the database.
+func (g *Gate) checkPassword(ctx context.Context, a *db.Account, password string) error {
+	// Not the key of signing in: strangers who guess at the name must not keep
+	// its owner from what asks for the password again.
+	key := fmt.Sprintf("password:%d", a.ID)
+	if err := g.charge(ctx, key); err != nil {
+		return err
+	}
+	ok, err := g.passwords.Verify(ctx, a.PasswordHash, password)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrCurrentPassword
+	}
+	return g.store.ClearThrottle(ctx, key)
+}
+
 // attempt is one attempt to sign in, as it is recorded.
 type attempt struct {
 	gate  *Gate
 	ctx   context.Context
 	actor db.Actor
 	now   time.Time
+}
+
+// attempt begins the record of an attempt to sign in under a name.
+func (g *Gate) attempt(r *http.Request, name string) attempt {
+	a := attempt{gate: g, ctx: r.Context(), actor: origin(r), now: g.store.Now()}
+	a.actor.Name = clean(name, db.MaxName)
+	if g.places != nil {
+		a.actor.Country, a.actor.City = g.places.Locate(ClientFrom(r.Context()).Addr)
+	}
+	return a
 }
 
 func (a attempt) event(status, reason string) *audit.Event {
@@ -215,6 +251,11 @@ func (a attempt) failed(reason string) error {
 		a.gate.log.ErrorContext(a.ctx, "record a failed sign-in", "error", err)
 	}
 	return ErrSignIn
+}
+
+// blockedAddress is blocked for all callers of one network.
+func (a attempt) blockedAddress(wait time.Duration) error {
+	return a.blocked("address "+network(ClientFrom(a.ctx).Addr).String(), "too many attempts from this address", wait)
 }
 
 // blocked records an attempt that was not made, and returns the error for it.

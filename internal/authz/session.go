@@ -37,9 +37,11 @@ const (
 type valueKey int
 
 const (
-	valueSession valueKey = iota // *db.Session
-	valueAccount                 // *db.Account
-	valueActor                   // db.Actor who signs in or out
+	valueSession   valueKey = iota // *db.Session
+	valueAccount                   // *db.Account
+	valueActor                     // db.Actor who signs in or out
+	valueOpening                   // opening, of a session that is new
+	valueConfirmed                 // time.Time when its owner showed who he is, where that is why it is saved
 )
 
 // Sessions is the sessions.Store of the admin: the cookie holds 256 random
@@ -120,13 +122,19 @@ func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, se *sessions.Ses
 		if stored != nil {
 			replaces = hashID(se.ID)
 		}
+		o, _ := se.Values[valueOpening].(opening)
 		stored = s.start(r, account)
-		if err := s.store.CreateSession(r.Context(), by, hashID(id), replaces, stored, account, sessionsMax); err != nil {
+		in := db.SignIn{IDHash: hashID(id), Replaces: replaces, Challenge: o.challenge, Session: stored, Account: account, Method: o.method, Max: sessionsMax}
+		if err := s.store.CreateSession(r.Context(), by, in); err != nil {
 			return err
 		}
 		se.Values[valueSession] = stored
-	} else if err := s.store.RenewSession(r.Context(), hashID(se.ID), hashID(id)); err != nil {
-		return err
+	} else {
+		confirmed, _ := se.Values[valueConfirmed].(time.Time)
+		if err := s.store.RenewSession(r.Context(), hashID(se.ID), hashID(id), confirmed); err != nil {
+			return err
+		}
+		delete(se.Values, valueConfirmed)
 	}
 	se.ID, se.IsNew = id, false
 	http.SetCookie(w, sessions.NewCookie(se.Name(), id, se.Options))
@@ -137,6 +145,7 @@ func (s *Sessions) Save(r *http.Request, w http.ResponseWriter, se *sessions.Ses
 func (s *Sessions) start(r *http.Request, account *db.Account) *db.Session {
 	now := s.store.Now()
 	return &db.Session{PublicID: rand.Text()[:12], AccountID: account.ID, CreatedAt: now, SeenAt: now,
+		ConfirmedAt: now, Role: account.Role,
 		ExpiresAt: now.Add(sessionIdle), Address: ClientFrom(r.Context()).Address(), UserAgent: userAgent(r)}
 }
 

@@ -184,24 +184,42 @@ func TestReadingTouchesOnceAMinute(t *testing.T) {
 }
 
 // TestT4_DemotionHoldsOnTheNextRequest: nothing of what an account may do is
-// kept in its session.
+// kept in its session, and with another role that gets another id.
+//
+// ASVS:V8.3.2 ASVS:V7.2.4
 func TestT4_DemotionHoldsOnTheNextRequest(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("root", db.RoleSuperuser)
 	ines := h.account("ines", db.RoleSuperuser)
 	c := h.enter("ines")
+	want := func(status int, method, target string) {
+		t.Helper()
+		w := h.do(request(method, target, cookie(c)))
+		if w.Code != status {
+			t.Errorf("%s %s: got status %d, want %d", method, target, w.Code, status)
+		}
+		for _, renewed := range w.Result().Cookies() {
+			c = renewed
+		}
+	}
 	for _, step := range []struct {
 		role         db.Role
 		manage, open int
 	}{
 		{db.RoleSuperuser, 200, 200}, {db.RoleResponder, 403, 200}, {db.RoleViewer, 403, 403}, {db.RoleSuperuser, 200, 200},
 	} {
+		before, role := c, h.rows("SELECT role FROM account WHERE name = 'ines'")[0]
 		if err := h.store.SetRole(t.Context(), db.Actor{}, ines.ID, step.role); err != nil {
 			t.Fatal(err)
 		}
-		h.wantStatus(step.manage, "GET", "/accounts", cookie(c))
-		h.wantStatus(step.open, "POST", "/system-events/7/resolve", cookie(c))
-		h.wantStatus(200, "GET", "/system-events/7", cookie(c))
+		want(step.manage, "GET", "/accounts")
+		want(step.open, "POST", "/system-events/7/resolve")
+		want(200, "GET", "/system-events/7")
+		if renewed := c.Value != before.Value; renewed != (role != string(step.role)) {
+			t.Errorf("from %s to %s: got another id of the session %v", role, step.role, renewed)
+		} else if renewed {
+			h.wantStatus(401, "GET", "/audit-logs.json", cookie(before))
+		}
 	}
 	if err := h.store.SetDisabled(t.Context(), db.Actor{}, ines.ID, true); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,9 @@ func Roles() []Role { return []Role{RoleViewer, RoleResponder, RoleSuperuser} }
 // operating system.
 func CommandLine(osUser string) Actor { return Actor{Name: "cli (" + osUser + ")"} }
 
+// IssuerActor is the actor of what an OpenID Connect issuer decides.
+func IssuerActor(issuer string) Actor { return Actor{Name: "issuer (" + issuer + ")"} }
+
 // CheckName returns a name for an account or a token without the space around
 // it, or an error that wraps ErrName and says what is wrong.
 func CheckName(name string) (string, error) {
@@ -55,7 +58,7 @@ func CheckName(name string) (string, error) {
 	// These stand for something else where the history names an actor or a
 	// source. What a token called like the program sends would pass for the
 	// program's own trace of a deletion.
-	for _, taken := range []string{"cli (", "token:", "import:"} {
+	for _, taken := range []string{"cli (", "token:", "import:", "issuer ("} {
 		if strings.HasPrefix(query.Fold(name), taken) {
 			return "", fmt.Errorf("%w: names that begin with %q are the program's own", ErrName, taken)
 		}
@@ -105,7 +108,7 @@ func (s *Store) CreateAccount(ctx context.Context, by Actor, name string, role R
 	return a, nil
 }
 
-const accountColumns = "id, name, role, password_hash, disabled, created_at, last_login_at"
+const accountColumns = "account.id, name, account.role, password_hash, disabled, account.created_at, last_login_at, issuer, code_secret, code_since"
 
 // Account returns the account of that name, in any case of its letters, or an
 // error that wraps ErrNotFound.
@@ -136,9 +139,12 @@ func (s *Store) Accounts(ctx context.Context) ([]*Account, error) {
 
 // SetPassword gives an account another password. It ends the account's
 // sessions, but for the one by acts in, and lifts its waits after failed
-// sign-ins.
+// sign-ins. The error wraps ErrIssued for an account that has none of ours.
 func (s *Store) SetPassword(ctx context.Context, by Actor, id int64, passwordHash string) error {
 	return s.changeAccount(ctx, by, fmt.Sprintf("set the password of account %d", id), id, func(tx *writeTx, a *Account) (*audit.Event, error) {
+		if a.Issuer != "" {
+			return nil, fmt.Errorf("%q: %w", a.Name, ErrIssued)
+		}
 		if _, err := tx.ExecContext(tx.ctx, "UPDATE account SET password_hash = ? WHERE id = ?", passwordHash, id); err != nil {
 			return nil, err
 		}
@@ -164,13 +170,17 @@ func (s *Store) RehashPassword(ctx context.Context, id int64, old, passwordHash 
 }
 
 // SetRole gives an account another role, which holds from its next request on.
-// The error wraps ErrLastOne if nobody could manage accounts any more.
+// The error wraps ErrLastOne if nobody could manage accounts any more, and
+// ErrIssued where the account's issuer decides that.
 func (s *Store) SetRole(ctx context.Context, by Actor, id int64, role Role) error {
 	op := fmt.Sprintf("change the role of account %d", id)
 	if err := checkRole(role); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	return s.changeAccount(ctx, by, op, id, func(tx *writeTx, a *Account) (*audit.Event, error) {
+		if a.Issuer != "" {
+			return nil, fmt.Errorf("%q: %w", a.Name, ErrIssued)
+		}
 		if a.Role == role {
 			return nil, nil
 		}
@@ -262,11 +272,15 @@ type accountRow struct {
 	Disabled     bool           `db:"disabled"`
 	CreatedAt    string         `db:"created_at"`
 	LastLoginAt  sql.NullString `db:"last_login_at"`
+	Issuer       string         `db:"issuer"`
+	CodeSecret   sql.NullString `db:"code_secret"`
+	CodeSince    sql.NullString `db:"code_since"`
 }
 
 func (r accountRow) account() *Account {
 	return &Account{ID: r.ID, Name: r.Name, Role: r.Role, PasswordHash: r.PasswordHash, Disabled: r.Disabled,
-		CreatedAt: readTime(r.CreatedAt), LastLoginAt: readTime(r.LastLoginAt.String)}
+		CreatedAt: readTime(r.CreatedAt), LastLoginAt: readTime(r.LastLoginAt.String),
+		Issuer: r.Issuer, CodeSecret: r.CodeSecret.String, CodeSince: readTime(r.CodeSince.String)}
 }
 
 func checkRole(role Role) error {

@@ -10,50 +10,65 @@ import (
 	"github.com/auditadmin/auditadmin/audit"
 )
 
-// CreateSession opens a session of an account under the hash of its id, in the
-// place of the session under the hash replaces, if that is not nil, and keeps at
-// most max sessions of the account, the newest ones. It lifts the account's
-// waits after failed sign-ins, forgets sessions that ran out, and records a
-// successful login attempt of by, who has the name that was typed.
+// SignIn is what opens a session.
+type SignIn struct {
+	IDHash    []byte   // of the session's id
+	Replaces  []byte   // the hash of the id of the session in whose place it comes, or nil
+	Challenge []byte   // the hash of the id of the half a sign-in it completes, or nil
+	Session   *Session // its times and where it came from; the role becomes the account's
+	// Account is as it was when what was shown was found right.
+	Account *Account
+	Method  string // what was shown: "password", "password and code", "issuer", …
+	Max     int    // how many sessions the account keeps, the newest ones
+}
+
+// CreateSession opens a session. It lifts the account's waits after failed
+// sign-ins, forgets sessions that ran out, and records a successful login attempt
+// of by, who has the name that was typed.
 //
-// The account is as it was when its password was found right: the error wraps
-// ErrConflict if it was disabled or its password changed since.
-func (s *Store) CreateSession(ctx context.Context, by Actor, idHash, replaces []byte, se *Session, a *Account, max int) error {
-	return s.write(ctx, fmt.Sprintf("open a session of %q", a.Name), func(tx *writeTx) error {
-		var same int
-		err := tx.GetContext(tx.ctx, &same,
-			"SELECT count(*) FROM account WHERE id = ? AND disabled = 0 AND password_hash = ?", a.ID, a.PasswordHash)
-		if err != nil {
+// The error wraps ErrConflict if the account was disabled, or its password or
+// second factor changed, since it was read, or if the half a sign-in is gone.
+func (s *Store) CreateSession(ctx context.Context, by Actor, in SignIn) error {
+	a, se := in.Account, in.Session
+	return s.writeDesk(ctx, fmt.Sprintf("open a session of %q", a.Name), func(tx *writeTx) error {
+		if err := tx.unchanged(a); err != nil {
 			return err
 		}
-		if same == 0 {
-			return fmt.Errorf("the account was %w", ErrConflict)
+		if in.Challenge != nil {
+			err := found(tx.ExecContext(tx.ctx, "DELETE FROM challenge WHERE id_hash = ? AND account_id = ?", in.Challenge, a.ID))
+			if errors.Is(err, ErrNotFound) {
+				return fmt.Errorf("the first half of it was %w", ErrConflict)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		created := audit.FormatTime(se.CreatedAt)
-		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM session WHERE expires_at <= ? OR id_hash = ?", created, replaces); err != nil {
+		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM session WHERE expires_at <= ? OR id_hash = ?", created, in.Replaces); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(tx.ctx, `
 			DELETE FROM session WHERE account_id = ? AND public_id NOT IN (
 				SELECT public_id FROM session WHERE account_id = ? ORDER BY created_at DESC, public_id LIMIT ?)`,
-			a.ID, a.ID, max-1); err != nil {
+			a.ID, a.ID, in.Max-1); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(tx.ctx, `
-			INSERT INTO session (id_hash, public_id, account_id, created_at, seen_at, expires_at, ip_address, user_agent)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			idHash, se.PublicID, a.ID, created, audit.FormatTime(se.SeenAt), audit.FormatTime(se.ExpiresAt),
-			se.Address, se.UserAgent); err != nil {
+			INSERT INTO session (id_hash, public_id, account_id, created_at, seen_at, expires_at, ip_address, user_agent, role, confirmed_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			in.IDHash, se.PublicID, a.ID, created, audit.FormatTime(se.SeenAt), audit.FormatTime(se.ExpiresAt),
+			se.Address, se.UserAgent, a.Role, writeTime(se.ConfirmedAt)); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(tx.ctx, "UPDATE account SET last_login_at = ? WHERE id = ?", created, a.ID); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM throttle WHERE key = ?", AccountKey(a.Name)); err != nil {
+		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM throttle WHERE key IN (?, ?)", AccountKey(a.Name), CodeKey(a.ID)); err != nil {
 			return err
 		}
 		e := audit.NewEvent(audit.KindLoginAttempt)
 		e.Set("status", "SUCCESS")
+		e.Set("metadata", fmt.Sprintf(`{"method":%q}`, in.Method))
 		e.Set("session_key", se.PublicID)
 		by.sign(e)
 		return tx.record(e)
@@ -68,10 +83,9 @@ func (s *Store) Session(ctx context.Context, idHash []byte) (*Session, *Account,
 		sessionRow
 		accountRow
 	}
-	err := s.ro.GetContext(ctx, &row, `
-		SELECT s.public_id, s.account_id, s.created_at AS session_created_at, s.seen_at, s.expires_at, s.ip_address, s.user_agent,
-			a.id, a.name, a.role, a.password_hash, a.disabled, a.created_at, a.last_login_at
-		FROM session s JOIN account a ON a.id = s.account_id WHERE s.id_hash = ?`, idHash)
+	err := s.reader().GetContext(ctx, &row, `
+		SELECT `+sessionColumns+", "+accountColumns+`
+		FROM session JOIN account ON account.id = session.account_id WHERE session.id_hash = ?`, idHash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil, fmt.Errorf("session: %w", ErrNotFound)
 	}
@@ -83,7 +97,7 @@ func (s *Store) Session(ctx context.Context, idHash []byte) (*Session, *Account,
 
 // TouchSession notes when a session was last seen and when it now runs out.
 func (s *Store) TouchSession(ctx context.Context, idHash []byte, seen, expires time.Time) error {
-	return s.write(ctx, "touch a session", func(tx *writeTx) error {
+	return s.writeDesk(ctx, "touch a session", func(tx *writeTx) error {
 		_, err := tx.ExecContext(tx.ctx, "UPDATE session SET seen_at = ?, expires_at = ? WHERE id_hash = ?",
 			audit.FormatTime(seen), audit.FormatTime(expires), idHash)
 		return err
@@ -91,17 +105,22 @@ func (s *Store) TouchSession(ctx context.Context, idHash []byte, seen, expires t
 }
 
 // RenewSession gives a session another id, so that the old one opens nothing
-// any more. The error wraps ErrNotFound if there is no such session.
-func (s *Store) RenewSession(ctx context.Context, oldHash, newHash []byte) error {
-	return s.write(ctx, "renew a session", func(tx *writeTx) error {
-		return found(tx.ExecContext(tx.ctx, "UPDATE session SET id_hash = ? WHERE id_hash = ?", newHash, oldHash))
+// any more, and notes the role its account has now and, where confirmed is not
+// zero, that its owner showed then who he is. The error wraps ErrNotFound if there
+// is no such session.
+func (s *Store) RenewSession(ctx context.Context, oldHash, newHash []byte, confirmed time.Time) error {
+	return s.writeDesk(ctx, "renew a session", func(tx *writeTx) error {
+		return found(tx.ExecContext(tx.ctx, `
+			UPDATE session SET id_hash = ?, confirmed_at = coalesce(?, confirmed_at),
+				role = (SELECT role FROM account WHERE id = session.account_id)
+			WHERE id_hash = ?`, newHash, writeTime(confirmed), oldHash))
 	})
 }
 
 // DeleteSession ends the session under the hash of its id, and records that by
 // signed out of it. The error wraps ErrNotFound if there is no such session.
 func (s *Store) DeleteSession(ctx context.Context, by Actor, idHash []byte) error {
-	return s.write(ctx, "sign out", func(tx *writeTx) error {
+	return s.writeDesk(ctx, "sign out", func(tx *writeTx) error {
 		if err := found(tx.ExecContext(tx.ctx, "DELETE FROM session WHERE id_hash = ?", idHash)); err != nil {
 			return err
 		}
@@ -115,8 +134,8 @@ func (s *Store) DeleteSession(ctx context.Context, by Actor, idHash []byte) erro
 // Sessions returns all open sessions, the last seen first.
 func (s *Store) Sessions(ctx context.Context) ([]*Session, error) {
 	var rows []sessionRow
-	err := s.ro.SelectContext(ctx, &rows, `
-		SELECT public_id, account_id, created_at AS session_created_at, seen_at, expires_at, ip_address, user_agent
+	err := s.reader().SelectContext(ctx, &rows, `
+		SELECT `+sessionColumns+`
 		FROM session WHERE expires_at > ? ORDER BY seen_at DESC, public_id`, audit.FormatTime(s.now()))
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", s.dialect.classify(err))
@@ -129,12 +148,14 @@ func (s *Store) Sessions(ctx context.Context) ([]*Session, error) {
 }
 
 // EndSession ends the session that pages name by publicID. The error wraps
-// ErrNotFound if it is not open.
-func (s *Store) EndSession(ctx context.Context, by Actor, publicID string) error {
-	return s.write(ctx, fmt.Sprintf("end session %q", publicID), func(tx *writeTx) error {
+// ErrNotFound if it is not open, or not one of the account of that id; 0 is any
+// account.
+func (s *Store) EndSession(ctx context.Context, by Actor, publicID string, accountID int64) error {
+	return s.writeDesk(ctx, fmt.Sprintf("end session %q", publicID), func(tx *writeTx) error {
 		var name string
 		err := tx.GetContext(tx.ctx, &name,
-			"SELECT a.name FROM session s JOIN account a ON a.id = s.account_id WHERE s.public_id = ?", publicID)
+			`SELECT a.name FROM session s JOIN account a ON a.id = s.account_id
+			WHERE s.public_id = ? AND ? IN (0, a.id)`, publicID, accountID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}
@@ -167,8 +188,12 @@ func (s *Store) EndSessions(ctx context.Context, by Actor, accountID int64) (int
 	return ended, nil
 }
 
-// endSessions deletes the sessions of an account but for one.
+// endSessions deletes the sessions of an account but for one, and the halves of
+// its sign-ins.
 func (tx *writeTx) endSessions(accountID int64, butPublicID string) (int, error) {
+	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM challenge WHERE account_id = ?", accountID); err != nil {
+		return 0, err
+	}
 	result, err := tx.ExecContext(tx.ctx, "DELETE FROM session WHERE account_id = ? AND public_id <> ?", accountID, butPublicID)
 	if err != nil {
 		return 0, err
@@ -197,9 +222,15 @@ type sessionRow struct {
 	ExpiresAt string `db:"expires_at"`
 	Address   string `db:"ip_address"`
 	UserAgent string `db:"user_agent"`
+
+	Role      Role           `db:"session_role"`
+	Confirmed sql.NullString `db:"confirmed_at"`
 }
+
+const sessionColumns = "public_id, account_id, session.created_at AS session_created_at, seen_at, expires_at, ip_address, user_agent, session.role AS session_role, confirmed_at"
 
 func (r sessionRow) session() *Session {
 	return &Session{PublicID: r.PublicID, AccountID: r.AccountID, CreatedAt: readTime(r.CreatedAt),
-		SeenAt: readTime(r.SeenAt), ExpiresAt: readTime(r.ExpiresAt), Address: r.Address, UserAgent: r.UserAgent}
+		SeenAt: readTime(r.SeenAt), ExpiresAt: readTime(r.ExpiresAt), Address: r.Address, UserAgent: r.UserAgent,
+		Role: r.Role, ConfirmedAt: readTime(r.Confirmed.String)}
 }

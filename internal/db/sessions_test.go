@@ -10,9 +10,9 @@ import (
 
 func (a *admin) session(acc *db.Account, id string, replaces []byte) *db.Session {
 	a.t.Helper()
-	se := &db.Session{PublicID: "public-" + id, AccountID: acc.ID, CreatedAt: a.clock(), SeenAt: a.clock(),
+	se := &db.Session{Role: acc.Role, PublicID: "public-" + id, AccountID: acc.ID, CreatedAt: a.clock(), SeenAt: a.clock(),
 		ExpiresAt: a.clock().Add(30 * time.Minute), Address: "192.0.2.7", UserAgent: "Firefox"}
-	if err := a.CreateSession(a.t.Context(), db.Actor{Name: acc.Name}, []byte(id), replaces, se, acc, 3); err != nil {
+	if err := a.CreateSession(a.t.Context(), db.Actor{Name: acc.Name}, db.SignIn{IDHash: []byte(id), Replaces: replaces, Session: se, Account: acc, Method: "password", Max: 3}); err != nil {
 		a.t.Fatal(err)
 	}
 	return se
@@ -71,7 +71,7 @@ func TestSessions(t *testing.T) {
 	a.session(ines, "e", []byte("c")) // takes the place of c
 	a.wantOpen("b", "d", "e", "o")
 
-	if err := a.RenewSession(ctx, []byte("b"), []byte("B")); err != nil {
+	if err := a.RenewSession(ctx, []byte("b"), []byte("B"), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := a.Session(ctx, []byte("b")); !errors.Is(err, db.ErrNotFound) {
@@ -94,7 +94,7 @@ func TestSessions(t *testing.T) {
 	}
 	a.wantOpen("b", "o")
 	se := &db.Session{PublicID: "late", AccountID: ines.ID, CreatedAt: a.clock(), SeenAt: a.clock(), ExpiresAt: a.clock().Add(time.Hour)}
-	if err := a.CreateSession(ctx, db.Actor{Name: "ines"}, []byte("late"), nil, se, ines, 3); !errors.Is(err, db.ErrConflict) {
+	if err := a.CreateSession(ctx, db.Actor{Name: "ines"}, db.SignIn{IDHash: []byte("late"), Session: se, Account: ines, Max: 3}); !errors.Is(err, db.ErrConflict) {
 		t.Errorf("a session by the password of before: got %v, want ErrConflict", err)
 	}
 	if err := a.SetDisabled(ctx, db.Actor{}, ines.ID, true); err != nil {
@@ -131,10 +131,10 @@ func TestEndingSessions(t *testing.T) {
 	if err := a.DeleteSession(ctx, db.Actor{Name: "ines"}, []byte("a")); !errors.Is(err, db.ErrNotFound) {
 		t.Errorf("sign out twice: got %v, want ErrNotFound", err)
 	}
-	if err := a.EndSession(ctx, by, "public-b"); err != nil {
+	if err := a.EndSession(ctx, by, "public-b", 0); err != nil {
 		t.Error(err)
 	}
-	if err := a.EndSession(ctx, by, "public-b"); !errors.Is(err, db.ErrNotFound) {
+	if err := a.EndSession(ctx, by, "public-b", 0); !errors.Is(err, db.ErrNotFound) {
 		t.Errorf("end a session twice: got %v, want ErrNotFound", err)
 	}
 	a.wantOpen("c", "r", "s")

@@ -22,6 +22,7 @@ var (
 	ErrDisk      = errors.New("the disk failed")                // reading or writing, not for want of room
 	ErrMoved     = errors.New("the database is no longer at its place")
 	ErrLastOne   = errors.New("the last superuser cannot be removed") //
+	ErrIssued    = errors.New("the account's issuer decides that")    // OpenID Connect
 )
 
 // Stored is an event as it stands in the database.
@@ -202,7 +203,13 @@ type Account struct {
 	Disabled     bool
 	CreatedAt    time.Time
 	LastLoginAt  time.Time // zero if never
+	Issuer       string    // who vouches for it by OpenID Connect; "" for an account of our own
+	CodeSecret   string    // what the codes of its second factor are made of, sealed; "" for none
+	CodeSince    time.Time // when the second factor was set up
 }
+
+// HasFactor reports whether signing in takes a code of a second factor.
+func (a *Account) HasFactor() bool { return a.CodeSecret != "" }
 
 // Session is an open session of an account.
 type Session struct {
@@ -213,6 +220,11 @@ type Session struct {
 	ExpiresAt time.Time
 	Address   string
 	UserAgent string
+	// Role is the account's role when the session got its id: another role gets
+	// another id.
+	Role Role
+	// ConfirmedAt is when its owner last showed who he is.
+	ConfirmedAt time.Time
 }
 
 // Token is a key for programs.

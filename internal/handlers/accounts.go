@@ -254,7 +254,7 @@ func (s *Server) endSessions(v *visit) (done, string, error) {
 }
 
 func (s *Server) endSession(v *visit) (done, string, error) {
-	err := s.Store.EndSession(v.Context(), v.actor(), chi.URLParam(v.Request, "id"))
+	err := s.Store.EndSession(v.Context(), v.actor(), chi.URLParam(v.Request, "id"), 0)
 	return done{what: "session-ended", count: 1}, "/accounts", err
 }
 
