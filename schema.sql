@@ -302,13 +302,36 @@ BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
 
 -- ---------------------------------------------------------------- text search
 
--- Trigrams of the folded searchable text of each event, by seq. They hold no
--- text of their own, may trail behind the ledger, and can be made again at any
--- time; meta 'search:KIND' is the seq up to which they are complete.
-CREATE VIRTUAL TABLE search_audit_log     USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
-CREATE VIRTUAL TABLE search_login_attempt USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
-CREATE VIRTUAL TABLE search_data_export   USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
-CREATE VIRTUAL TABLE search_system_event  USING fts5(text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
+-- Which events hold which runs of three letters, in their folded searchable
+-- text. This is derived, may trail behind the ledger, and can be made again at
+-- any time; meta 'search:KIND' is the seq up to which it is complete.
+
+-- A lot is up to 65,536 events of one kind, in the order of the ledger.
+CREATE TABLE search_lot (
+    lot        INTEGER NOT NULL PRIMARY KEY,
+    kind       TEXT    NOT NULL,
+    first      INTEGER NOT NULL,  -- seq of its first event
+    last       INTEGER NOT NULL,  -- seq of its last event
+    rows       INTEGER NOT NULL,
+    ready      INTEGER NOT NULL,  -- 0 while it is made, and while it is taken away
+    changed_at TEXT    NOT NULL,
+    seqs       BLOB    NOT NULL   -- of its events, each as the distance from the one before
+) STRICT;
+
+-- The events of some trigrams of a lot: internal/trigram says in which form.
+CREATE TABLE search_part (
+    id   INTEGER NOT NULL PRIMARY KEY,  -- lot << 19 | the first of the trigrams
+    data BLOB    NOT NULL
+) STRICT;
+
+-- Events whose text was changed or taken away, and is yet to be taken out of
+-- their lots: runs of seq.
+CREATE TABLE search_stale (
+    kind  TEXT    NOT NULL,
+    first INTEGER NOT NULL,
+    last  INTEGER NOT NULL,
+    PRIMARY KEY (kind, first, last)
+) STRICT, WITHOUT ROWID;
 
 -- ---------------------------------------------------------------- settings
 

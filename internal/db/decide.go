@@ -142,14 +142,9 @@ func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []
 		return 0, fmt.Errorf("delete %d %s: at most %d at a time: %w", len(ids), kind.Plural(), DeleteLimit, ErrConflict)
 	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	reader := newTextReader(kind, query.Field{Class: query.ClassFree})
 	err := s.write(ctx, "delete "+kind.Plural(), func(tx *writeTx) error {
-		mark, err := searchMark(tx.ctx, tx, kind)
-		if err != nil {
-			return err
-		}
 		for _, id := range ids {
-			if err := tx.delete(actor, kind, id, reason, reader, mark); err != nil {
+			if err := tx.delete(actor, kind, id, reason); err != nil {
 				return err
 			}
 		}
@@ -159,6 +154,9 @@ func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []
 		return 0, err
 	}
 	s.texts.forget()
+	if err := s.scrubText(ctx); err != nil {
+		s.wakeIndexer() // it goes on
+	}
 	s.scrub(ctx)
 	return len(ids), nil
 }
@@ -177,7 +175,7 @@ func (s *Store) scrub(ctx context.Context) {
 	}
 }
 
-func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string, reader *textReader, mark int64) error {
+func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string) error {
 	st, err := tables[kind].scan(tx.QueryRowxContext(tx.ctx, tables[kind].byID, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return tx.store.missing(tx.ctx, tx, kind, id)
@@ -200,14 +198,8 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string,
 	if err != nil {
 		return err
 	}
-	if st.Seq <= mark {
-		values := make([]sql.RawBytes, len(reader.columns))
-		for i, f := range reader.columns {
-			values[i] = sql.RawBytes(st.Get(f.Name))
-		}
-		if err := tx.store.dialect.unindexText(tx.ctx, tx.Tx, kind, st.Seq, string(reader.text(nil, values))); err != nil {
-			return err
-		}
+	if err := tx.staleText(kind, st.Seq, st.Seq); err != nil {
+		return err
 	}
 	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(kind)+" WHERE id = ?", id); err != nil {
 		return err
@@ -219,6 +211,13 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string,
 	e.Set("reason", reason)
 	e.Set("metadata", fmt.Sprintf(`{"timestamp":%q,"seq":%d,"recorded_at":%q}`, st.Get("timestamp"), st.Seq, audit.FormatTime(st.RecordedAt)))
 	return tx.record(e)
+}
+
+// staleText notes that the text of events, whose places in the ledger are a run,
+// has changed or gone: scrubText then brings the text index to it.
+func (tx *writeTx) staleText(kind audit.Kind, first, last int64) error {
+	_, err := tx.ExecContext(tx.ctx, "INSERT OR IGNORE INTO search_stale (kind, first, last) VALUES (?, ?, ?)", kind, first, last)
+	return err
 }
 
 // isTrace reports whether the event is the program's own record of a deletion,

@@ -45,9 +45,4 @@ type dialect interface {
 	// or lets it again.
 	growth(ctx context.Context, writer *sqlx.DB, path string) (int64, error)
 	pauseLog(ctx context.Context, writer *sqlx.DB, pause bool) error
-
-	// indexText and unindexText add and take away the searchable text of one
-	// event; to take it away the same text must be given.
-	indexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error
-	unindexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error
 }

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,12 +9,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/internal/trigram"
 )
-
-// sliceTime is how long one slice of indexing may hold the write lock.
-const sliceTime = 20 * time.Millisecond
 
 // indexPause is how long the indexer lets events gather.
 const indexPause = 50 * time.Millisecond
@@ -54,21 +55,27 @@ func (s *Store) indexLoop() {
 	}
 }
 
+// lotRows is how many events the indexer takes at once.
+const lotRows = 4096
+
 // Index brings the text index up to the ledger's head, in slices so short that
-// appends pass in between. It is safe beside others that do the same.
+// appends pass in between, and takes out of it what is no longer there. It is
+// safe beside others that do the same.
 func (s *Store) Index(ctx context.Context) error {
+	if err := s.dropStale(ctx); err != nil {
+		return fmt.Errorf("index text: %w", s.dialect.classify(err))
+	}
+	if err := s.scrubText(ctx); err != nil {
+		return err
+	}
 	for _, kind := range audit.Kinds() {
-		rows := 400
-		for {
-			done, took, err := s.indexSlice(ctx, kind, rows)
+		for done := false; !done; {
+			var err error
+			if done, err = s.indexLot(ctx, kind); err == nil {
+				err = s.mergeLots(ctx, kind)
+			}
 			if err != nil {
-				return fmt.Errorf("index the text of %s: %w", kind.Plural(), err)
-			}
-			if done {
-				break
-			}
-			if took > 0 {
-				rows = min(max(int(float64(rows)*float64(sliceTime)/float64(took)), 50), 4*rows, 4000)
+				return fmt.Errorf("index the text of %s: %w", kind.Plural(), s.dialect.classify(err))
 			}
 		}
 	}
@@ -77,58 +84,54 @@ func (s *Store) Index(ctx context.Context) error {
 
 // textRow is one row's place in the ledger and its folded text.
 type textRow struct {
-	seq, id int64
-	text    string
+	seq  int64
+	text []byte
 }
 
-// indexSlice indexes up to limit events. It reads and folds them first and holds
-// the lock only to write.
-func (s *Store) indexSlice(ctx context.Context, kind audit.Kind, limit int) (done bool, took time.Duration, err error) {
-	mark, head, rows, err := s.unindexed(ctx, kind, limit)
+// indexLot makes a lot of the next events that are in none. It reads and folds
+// them first and holds the lock only to write.
+func (s *Store) indexLot(ctx context.Context, kind audit.Kind) (done bool, err error) {
+	mark, head, rows, err := s.unindexed(ctx, kind, lotRows)
 	if err != nil {
-		return false, 0, s.dialect.classify(err)
+		return false, err
 	}
 	if mark >= head {
-		return true, 0, nil
+		return true, nil
 	}
 	upTo := head
-	if len(rows) == limit {
+	if len(rows) == lotRows {
 		upTo = rows[len(rows)-1].seq
 	}
-	var start time.Time
-	err = s.writeLater(ctx, "index text", func(tx *writeTx) error {
-		start = time.Now()
+	var builder trigram.Builder
+	seqs := make([]int64, len(rows))
+	for i, row := range rows {
+		builder.Add(row.text)
+		seqs[i] = row.seq
+	}
+	err = s.putLot(ctx, kind, seqs, builder.Build(), nil, func(tx *writeTx) error {
 		now, err := searchMark(tx.ctx, tx, kind)
-		if err != nil || now != mark {
-			return err // somebody else was here: look again
-		}
-		gone := map[int64]bool{}
-		err = eachRow(tx.ctx, tx, "SELECT id FROM ledger WHERE seq > ? AND kind = ? AND entry = 'deleted'", []any{head, kind}, func(r scanner) error {
-			var id int64
-			err := r.Scan(&id)
-			gone[id] = true
-			return err
-		})
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			if gone[row.id] {
-				continue
-			}
-			if err := s.dialect.indexText(tx.ctx, tx.Tx, kind, row.seq, row.text); err != nil {
-				return err
-			}
+		var gone int
+		if err := tx.GetContext(tx.ctx, &gone, "SELECT count(*) FROM search_stale WHERE kind = ? AND last > ?", kind, mark); err != nil {
+			return err
+		}
+		if now != mark || gone > 0 {
+			return errChanged // somebody else was here, or took an event away: look again
 		}
 		_, err = tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
 			"search:"+string(kind), strconv.FormatInt(upTo, 10))
 		return err
 	})
-	return false, time.Since(start), err
+	if errors.Is(err, errChanged) {
+		return false, s.scrubText(ctx)
+	}
+	return false, err
 }
 
-// unindexed reads, in one snapshot, the next events without an entry in the
-// text index.
+// unindexed reads, in one snapshot, the next events without a place in the text
+// index.
 func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark, head int64, rows []textRow, err error) {
 	tx, end, err := begin(ctx, s.ro)
 	if err != nil {
@@ -141,23 +144,31 @@ func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark
 	if err = tx.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil || mark >= head {
 		return mark, head, nil, err
 	}
+	rows, err = s.textRows(ctx, tx, kind, "l.seq > ? ORDER BY l.seq LIMIT ?", mark, limit)
+	return mark, head, rows, err
+}
+
+// textRows reads the searchable texts of events that are chosen by their entries
+// l in the ledger.
+func (s *Store) textRows(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, chosen string, args ...any) ([]textRow, error) {
 	reader := newTextReader(kind, query.Field{Class: query.ClassFree})
 	values := make([]sql.RawBytes, len(reader.columns))
 	var row textRow
-	dest := []any{&row.seq, &row.id}
+	dest := []any{&row.seq}
 	for i := range values {
 		dest = append(dest, &values[i])
 	}
+	var rows []textRow
 	var buf []byte
-	err = eachRow(ctx, tx, "SELECT l.seq, e.id"+reader.sql+" FROM ledger l JOIN "+string(kind)+" e ON e.id = l.id"+
-		" WHERE l.seq > ? AND l.kind = ? AND l.entry = 'created' ORDER BY l.seq LIMIT ?", []any{mark, kind, limit},
+	err := eachRow(ctx, tx, "SELECT l.seq"+reader.sql+" FROM ledger l JOIN "+string(kind)+" e ON e.id = l.id AND e.seq = l.seq"+
+		" WHERE l.kind = ? AND l.entry = 'created' AND "+chosen, append([]any{kind}, args...),
 		func(r scanner) error {
 			if err := r.Scan(dest...); err != nil {
 				return err
 			}
 			buf = reader.text(buf, values)
-			rows = append(rows, textRow{row.seq, row.id, string(buf)})
+			rows = append(rows, textRow{row.seq, bytes.Clone(buf)})
 			return nil
 		})
-	return mark, head, rows, err
+	return rows, err
 }

@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -347,39 +346,8 @@ func (sqliteDialect) among(column string, ids []int64) (string, any) {
 	return column + " IN (SELECT value FROM json_each(?))", string(append(list, ']'))
 }
 
-// sqliteSearch names the trigram table of a kind.
-var sqliteSearch = map[audit.Kind]struct{ find, insert, remove string }{
-	audit.KindAuditLog: {
-		"SELECT rowid FROM search_audit_log WHERE search_audit_log MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?",
-		"INSERT INTO search_audit_log (rowid, text) VALUES (?, ?)",
-		"INSERT INTO search_audit_log (search_audit_log, rowid, text) VALUES ('delete', ?, ?)"},
-	audit.KindLoginAttempt: {
-		"SELECT rowid FROM search_login_attempt WHERE search_login_attempt MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?",
-		"INSERT INTO search_login_attempt (rowid, text) VALUES (?, ?)",
-		"INSERT INTO search_login_attempt (search_login_attempt, rowid, text) VALUES ('delete', ?, ?)"},
-	audit.KindDataExport: {
-		"SELECT rowid FROM search_data_export WHERE search_data_export MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?",
-		"INSERT INTO search_data_export (rowid, text) VALUES (?, ?)",
-		"INSERT INTO search_data_export (search_data_export, rowid, text) VALUES ('delete', ?, ?)"},
-	audit.KindSystemEvent: {
-		"SELECT rowid FROM search_system_event WHERE search_system_event MATCH ? AND rowid > ? ORDER BY rowid DESC LIMIT ?",
-		"INSERT INTO search_system_event (rowid, text) VALUES (?, ?)",
-		"INSERT INTO search_system_event (search_system_event, rowid, text) VALUES ('delete', ?, ?)"},
-}
-
 func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after int64, limit int) ([]int64, error) {
-	// Quoting each trigram leaves FTS5 nothing to read as an operator. Text
-	// never holds a NUL, which alone could end a quoted string early.
-	var match strings.Builder
-	for i, t := range trigrams {
-		if i > 0 {
-			match.WriteString(" AND ")
-		}
-		match.WriteString(`"` + strings.ReplaceAll(t, `"`, `""`) + `"`)
-	}
-	var seqs []int64
-	err := sqlx.SelectContext(ctx, db, &seqs, sqliteSearch[kind].find, match.String(), after, limit)
-	return seqs, err
+	return findCandidates(ctx, db, kind, trigrams, after, limit)
 }
 
 // scrub writes the log back into the file, where secure_delete has overwritten
@@ -408,15 +376,5 @@ func (sqliteDialect) pauseLog(ctx context.Context, writer *sqlx.DB, pause bool) 
 		pages = "0"
 	}
 	_, err := writer.ExecContext(ctx, "PRAGMA wal_autocheckpoint = "+pages)
-	return err
-}
-
-func (sqliteDialect) indexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error {
-	_, err := tx.ExecContext(ctx, sqliteSearch[kind].insert, seq, text)
-	return err
-}
-
-func (sqliteDialect) unindexText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seq int64, text string) error {
-	_, err := tx.ExecContext(ctx, sqliteSearch[kind].remove, seq, text)
 	return err
 }

@@ -153,21 +153,22 @@ func upgradeShape(ctx context.Context, tx *sqlx.Tx, model *sqlx.DB) error {
 			exec("DROP TRIGGER " + had.Name)
 		}
 	}
+	for _, o := range have { // the text index is made again, in its new form
+		if strings.HasPrefix(o.SQL, "CREATE VIRTUAL TABLE search_") {
+			exec("DROP TABLE " + o.Name)
+			exec("DELETE FROM meta WHERE key LIKE 'search:%'")
+		}
+	}
 	for _, o := range want {
 		had, there := old[o.Name]
-		virtual := strings.HasPrefix(o.SQL, "CREATE VIRTUAL TABLE")
 		switch {
 		case err != nil || o.Type == "trigger" || there && had.SQL == o.SQL:
 		case !there:
 			exec(o.SQL)
-		case o.Type == "table" && !virtual:
+		case o.Type == "table":
 			if err = canGrow(ctx, tx, model, o.Name); err == nil {
 				err = regrow(ctx, tx, o)
 			}
-		case virtual: // holds nothing that cannot be made again
-			exec("DROP TABLE " + had.Name)
-			exec(o.SQL)
-			exec("DELETE FROM meta WHERE key = ?", strings.Replace(o.Name, "search_", "search:", 1))
 		default:
 			exec("DROP " + o.Type + " " + had.Name)
 			exec(o.SQL)
