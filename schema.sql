@@ -254,6 +254,10 @@ CREATE TRIGGER tombstone_keep BEFORE DELETE ON tombstone
 BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
 CREATE TRIGGER tombstone_fixed BEFORE UPDATE ON tombstone
 BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
+-- A REPLACE would take the old row away without asking the two above.
+CREATE TRIGGER tombstone_once BEFORE INSERT ON tombstone
+WHEN EXISTS (SELECT 1 FROM tombstone WHERE kind = NEW.kind AND id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
 CREATE TRIGGER purge_keep BEFORE DELETE ON purge
 BEGIN SELECT RAISE(ABORT, 'the record of a purge stays for ever'); END;
 CREATE TRIGGER purge_fixed BEFORE UPDATE ON purge
