@@ -62,20 +62,45 @@ func (c *serveCommand) Run(p *process) error {
 		defer places.Close()
 		place.places = places
 	}
-	return c.with(p, creating, func(store *db.Store) error {
-		accounts, err := store.Accounts(p.ctx)
-		if err != nil {
-			return err
+	store, err := c.openServed(p)
+	if err != nil {
+		return err
+	}
+	err = c.serveStore(p, place, store)
+	if closed := store.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// openServed opens the database to serve it: for reading alone where it cannot
+// be written, since people who have to read it can do that all the same.
+func (c *serveCommand) openServed(p *process) (*db.Store, error) {
+	store, err := c.open(p, db.Options{Served: true})
+	if !errors.Is(err, db.ErrReadOnly) {
+		return store, err
+	}
+	reading, failed := c.open(p, db.Options{Served: true, ReadOnly: true})
+	if failed != nil {
+		return nil, err
+	}
+	p.say("warning: %v; pages can be read, nothing is recorded, and who signs in is forgotten at the end", err)
+	return reading, nil
+}
+
+func (c *serveCommand) serveStore(p *process, place *place, store *db.Store) error {
+	accounts, err := store.Accounts(p.ctx)
+	if err != nil {
+		return err
+	}
+	return place.serve(p, store, func() {
+		p.say("auditadmin serves %s at %s", store.Path(), place.url())
+		if len(accounts) == 0 {
+			p.say("nobody can sign in yet; create the first account with: auditadmin user create NAME --role superuser --db %s", quoted(store.Path()))
 		}
-		return place.serve(p, store, func() {
-			p.say("auditadmin serves %s at %s", store.Path(), place.url())
-			if len(accounts) == 0 {
-				p.say("nobody can sign in yet; create the first account with: auditadmin user create NAME --role superuser --db %s", quoted(store.Path()))
-			}
-			if place.insecure() {
-				p.say("warning: passwords travel in plain http here; give --tls-cert and --tls-key, or serve behind a proxy with https and name it with --public-url")
-			}
-		})
+		if place.insecure() {
+			p.say("warning: passwords travel in plain http here; give --tls-cert and --tls-key, or serve behind a proxy with https and name it with --public-url")
+		}
 	})
 }
 

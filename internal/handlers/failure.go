@@ -45,10 +45,10 @@ var failures = []struct {
 	{db.ErrLastOne, failure{http.StatusConflict, "The last superuser stays", "This is the last superuser who can sign in; make another one first"}},
 	{db.ErrProtected, failure{http.StatusForbidden, "This event cannot be deleted", "It is the trace of a deletion, and such a trace stays"}},
 	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
-	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading still works"}},
+	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading, signing in and deleting still work"}},
 	{db.ErrDisk, failure{http.StatusServiceUnavailable, "The disk fails", "The system could not read or write the database's file, so nothing of this was recorded; who runs the server has to look at the disk"}},
 	{db.ErrMoved, failure{http.StatusServiceUnavailable, "The database is gone", "Its file was deleted or replaced while it was in use, so nothing can be recorded; who runs the server has to put that right and start it again"}},
-	{db.ErrReadOnly, failure{http.StatusServiceUnavailable, "The database cannot be written", "It is opened for reading alone; who runs the server has to change that"}},
+	{db.ErrReadOnly, failure{http.StatusServiceUnavailable, "The database cannot be written", "Nothing is recorded and nothing can be changed here; who runs the server has to give it the right to write"}},
 	{context.DeadlineExceeded, failure{http.StatusServiceUnavailable, "This took too long", "The question was stopped before it was answered; narrow it, for example by a date, and ask again"}},
 }
 

@@ -22,13 +22,18 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	say(w, http.StatusOK, "ok\n")
 }
 
-// readyz says whether pages can be answered, and if not why not.
+// readyz says whether pages can be answered and events recorded, and if not why
+// not.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
 	if err := s.Store.Ping(ctx); err != nil {
 		s.Log.WarnContext(r.Context(), "not ready", "error", err)
 		say(w, http.StatusServiceUnavailable, "not ready: "+judge(err).title+"\n")
+		return
+	}
+	if h := s.Store.Hindrance(); h != nil {
+		say(w, http.StatusServiceUnavailable, "not ready: "+judge(h.Err).title+" since "+audit.FormatTime(h.Since)+"\n")
 		return
 	}
 	say(w, http.StatusOK, "ready\n")

@@ -308,12 +308,14 @@ func (in *ingest) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var own *ingestError
 	if !errors.As(err, &own) {
 		seen := judge(err)
-		in.server.Log.ErrorContext(r.Context(), "events not stored", "status", seen.status, "error", err)
+		if in.server.Store.Hindrance() == nil { // said once already, and a log may be on the same disk
+			in.server.Log.ErrorContext(r.Context(), "events not stored", "status", seen.status, "error", err)
+		}
 		own = &ingestError{status: seen.status, say: seen.say}
 		if seen.status == http.StatusServiceUnavailable {
 			own.after = 2 * time.Second
 			if errors.Is(err, db.ErrFull) || errors.Is(err, db.ErrReadOnly) {
-				own.after = 30 * time.Second // until somebody does something about it
+				own.after = 5 * time.Second // until somebody does something about it
 			}
 		}
 	}

@@ -193,6 +193,10 @@ func (v *visit) layout(title string) templates.Layout {
 		HelpHref: "/query-help",
 		Made:     made(v.server.Now().Sub(v.began)),
 	}
+	if h := v.server.Store.Hindrance(); h != nil {
+		seen := judge(h.Err)
+		l.Alarm = &templates.Banner{Title: seen.title, Since: v.clock(h.Since, dayAndTime), Text: seen.say + "."}
+	}
 	if !v.who.SignedIn() {
 		return l
 	}

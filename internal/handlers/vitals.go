@@ -77,6 +77,12 @@ func worry(tone templates.Tone, text, advice, href string) templates.Attention {
 
 func (v *visit) worries(all *vitals) []templates.Attention {
 	var list []templates.Attention
+	if h := all.Hindrance; h != nil {
+		seen := judge(h.Err)
+		w := worry(templates.Alarm, seen.title, seen.say+".", "")
+		w.Time = v.clock(h.Since, timeOfDay)
+		list = append(list, w)
+	}
 	if all.DiskSize > 0 && all.DiskFree*100/all.DiskSize < lowDisk {
 		list = append(list, worry(templates.Alarm, "The disk has "+size(all.DiskFree)+" left of "+size(all.DiskSize),
 			"Make room before it is full: then nothing can be recorded any more.", ""))
@@ -260,12 +266,16 @@ func (s *Server) healthData(v *visit) (any, error) {
 		DiskSize   int64      `json:"disk_size"`
 		Memory     memoryUse  `json:"memory"`
 		Troubles   int64      `json:"recorder_troubles"`
+		Hindrance  string     `json:"hindrance,omitempty"`
 		BackupAt   string     `json:"backup_at,omitempty"`
 		Slow       []slowJSON `json:"slowest_pages"`
 	}{
 		Version: s.version, Started: audit.FormatTime(all.since), Head: all.Head, RecordedAt: timeOrNone(all.RecordedAt),
 		LastMinute: all.LastMinute, LastFive: all.LastFive, DiskFree: all.DiskFree, DiskSize: all.DiskSize, Memory: all.memory,
 		Troubles: all.troubles, BackupAt: timeOrNone(all.Backup.At), Kinds: []kindJSON{}, Files: []fileJSON{}, Slow: []slowJSON{},
+	}
+	if all.Hindrance != nil {
+		data.Hindrance = judge(all.Hindrance.Err).title
 	}
 	for _, k := range all.Kinds {
 		data.Kinds = append(data.Kinds, kindJSON{k.Kind, k.Events, timeOrNone(k.Newest), k.Segments, k.Tail, k.Unsearch})

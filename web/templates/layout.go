@@ -12,6 +12,9 @@ type Layout struct {
 	// menus are shown.
 	Account *AccountMenu
 	Flash   *Flash // what the last action did
+	// Alarm says what keeps the whole server from its work, nil where nothing
+	// does.
+	Alarm *Banner
 	// HelpHref leads to the help page, whose #keys are the keys.
 	HelpHref string
 	// HealthHref leads to the page of the server's health, "" for who may not.
@@ -74,6 +77,13 @@ type AccountMenu struct {
 	AccountsHref string // "" if he may not
 	LogoutAction string // a POST form without fields
 	Themes       []Link // system, light, dark
+}
+
+// Banner stands above every page while something is wrong with the server.
+type Banner struct {
+	Title string // "The disk is full"
+	Since Time
+	Text  string // what that means, and what to do
 }
 
 // Flash says what the last action did.
