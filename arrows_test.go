@@ -37,6 +37,7 @@ var arrows = map[string]string{
 	"web/static":        "",
 	"internal/handlers": "audit internal/query internal/diff internal/evidence internal/db internal/authz internal/format web/templates web/static",
 	"cmd/auditadmin":    ". audit audit/auditdb audit/geo audit/sqltrack internal/query internal/demo internal/evidence internal/db internal/authz internal/format internal/handlers",
+	"internal/bench":    ". audit internal/query internal/demo internal/db internal/handlers",
 	"internal/need":     "",
 	"internal/pgtest":   "internal/need",
 	"internal/torture":  "",
