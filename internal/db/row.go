@@ -85,7 +85,7 @@ type scanner interface{ Scan(dest ...any) error }
 // scan reads one whole row.
 func (t *table) scan(row scanner) (*Stored, error) {
 	st := &Stored{}
-	var recordedAt, source string
+	var recordedAt, source nullText // which a damaged row may lack
 	var eventID *string
 	texts := make([]nullText, len(t.fields))
 	dest := make([]any, 0, 5+len(texts))
@@ -104,11 +104,11 @@ func (t *table) scan(row scanner) (*Stored, error) {
 		}
 	}
 	st.Event = audit.NewEventWithValues(t.kind, values)
-	st.Source = source
+	st.Source = string(source)
 	if eventID != nil {
 		st.EventID = *eventID
 	}
-	st.RecordedAt, _ = audit.ParseTime(recordedAt)
+	st.RecordedAt, _ = audit.ParseTime(string(recordedAt))
 	return st, nil
 }
 

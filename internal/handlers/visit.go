@@ -126,10 +126,16 @@ func (v *visit) everything(kind audit.Kind) *query.Filter {
 	return &query.Filter{Kind: kind, Now: v.now, Zone: v.zone}
 }
 
-// by is the filter of one value of one field.
+// by is the filter of one value of one field. What no field can have, as in a
+// damaged row, is looked for as text.
 func (v *visit) by(kind audit.Kind, key, value string) *query.Filter {
 	f := v.everything(kind)
-	f.Terms = []query.Term{query.ValueTerm(kind, key, false, false, value)}
+	for _, key := range []string{key, ""} {
+		if term, ok := query.StoredTerm(kind, key, value); ok {
+			f.Terms = []query.Term{term}
+			break
+		}
+	}
 	return f
 }
 

@@ -16,6 +16,22 @@ import (
 // has no such key, or the field no such value: a mistake in the program, and
 // never in its input. A key of "" is free text.
 func ValueTerm(kind audit.Kind, key string, exact, not bool, values ...string) Term {
+	t, bad := valueTerm(kind, key, exact, not, values)
+	if bad != nil {
+		panic("query: " + bad.message)
+	}
+	return t
+}
+
+// StoredTerm is the term of one value that stands in a row, where another
+// program may have put anything: it reports false for one that no query for the
+// field can have.
+func StoredTerm(kind audit.Kind, key, value string) (Term, bool) {
+	t, bad := valueTerm(kind, key, false, false, []string{value})
+	return t, bad == nil
+}
+
+func valueTerm(kind audit.Kind, key string, exact, not bool, values []string) (Term, *badValue) {
 	field, ok := fieldOf(kind, key)
 	if !ok {
 		panic(fmt.Sprintf("query: %s have no key %q", kind.Plural(), key))
@@ -25,13 +41,13 @@ func ValueTerm(kind audit.Kind, key string, exact, not bool, values ...string) T
 	for i, text := range values {
 		v, bad := r.value(field, part{text: text, quoted: true})
 		if bad != nil {
-			panic("query: " + bad.message)
+			return Term{}, bad
 		}
 		v.Quoted = needsQuotes(v.Text, field.Class == ClassFree)
 		v.Exact = exact
 		t.Values[i] = v
 	}
-	return t
+	return t, nil
 }
 
 func fieldOf(kind audit.Kind, key string) (Field, bool) {
