@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
 // idBits is how many bits of an id count the events of one microsecond.
@@ -18,6 +19,7 @@ const idBits = 10
 // appendRequest is one caller of Append waiting for its commit.
 type appendRequest struct {
 	events []*audit.Event
+	sealed []evidence.Sealed // of each event
 	result Appended
 	done   chan error
 }
@@ -36,7 +38,11 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) (Appended, er
 	if s.rw == nil {
 		return Appended{}, fmt.Errorf("append %d events: %w: it was opened for reading", len(events), ErrReadOnly)
 	}
-	req := &appendRequest{events: events, done: make(chan error, 1)}
+	sealed, err := sealAll(events) // most of the work for the ledger, and nobody waits for it
+	if err != nil {
+		return Appended{}, err
+	}
+	req := &appendRequest{events: events, sealed: sealed, done: make(chan error, 1)}
 	select {
 	case s.appends <- req:
 	case <-ctx.Done():
@@ -80,7 +86,7 @@ func (s *Store) appendLoop() {
 		err := s.writeLater(context.Background(), fmt.Sprintf("append %d events", events), func(tx *writeTx) error {
 			for _, req := range group {
 				var err error
-				if req.result, err = tx.append(req.events); err != nil {
+				if req.result, err = tx.appendSealed(req.events, req.sealed); err != nil {
 					return err
 				}
 			}
@@ -95,14 +101,24 @@ func (s *Store) appendLoop() {
 	}
 }
 
-// append gives each event its id and stores it with its entry in the ledger,
-// leaving out those that are stored already.
+// append is appendSealed for events that the program makes within a transaction.
 func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
+	sealed, err := sealAll(events)
+	if err != nil {
+		return Appended{}, err
+	}
+	return tx.appendSealed(events, sealed)
+}
+
+// appendSealed gives each event its id and stores it with its entry in the ledger,
+// leaving out those that are stored already.
+func (tx *writeTx) appendSealed(events []*audit.Event, sealed []evidence.Sealed) (Appended, error) {
 	var result Appended
 	recordedAt := audit.FormatTime(tx.now)
 	pending := map[audit.Kind]*rowBuffer{}
 	var downloads []*audit.Event
-	for _, e := range events {
+	var states []stateNews
+	for i, e := range events {
 		tail, err := tx.tail(e.Kind)
 		if err != nil {
 			return result, err
@@ -133,12 +149,15 @@ func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
 		if isDownload(e) {
 			downloads = append(downloads, e)
 		}
+		if state, some := stateOf(e.Kind, e.Values()); some {
+			states = append(states, stateNews{id, e, state})
+		}
 		buffer := pending[e.Kind]
 		if buffer == nil {
 			buffer = &rowBuffer{table: tables[e.Kind]}
 			pending[e.Kind] = buffer
 		}
-		if err := buffer.add(tx, id, tx.seq, recordedAt, e); err != nil {
+		if err := buffer.add(tx, id, tx.seq, recordedAt, e, &sealed[i]); err != nil {
 			return result, err
 		}
 		result.Accepted++
@@ -148,6 +167,11 @@ func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
 			if err := buffer.flush(tx); err != nil {
 				return result, err
 			}
+		}
+	}
+	for _, n := range states {
+		if err := tx.tellState(n); err != nil {
+			return result, err
 		}
 	}
 	for _, e := range downloads {
@@ -165,6 +189,27 @@ func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
 	return result, nil
 }
 
+// stateNews is an event that came with a state: a system event that was resolved
+// elsewhere, or an export that counts its downloads already.
+type stateNews struct {
+	id    int64
+	event *audit.Event
+	state []string
+}
+
+// tellState adds the entry of the ledger that vouches for the state an event
+// came with, since the event's own entry does not.
+func (tx *writeTx) tellState(n stateNews) error {
+	entry, actor, note := evidence.Downloaded, n.event.Get("username"), ""
+	if n.event.Kind == audit.KindSystemEvent {
+		entry, actor, note = evidence.Resolved, n.event.Get("resolved_by"), n.event.Get("resolution_note")
+		if n.event.Get("resolved") != "true" {
+			entry = evidence.Reopened
+		}
+	}
+	return tx.decide(entry, n.event.Kind, n.id, actor, note, stateSubject(n.event.Kind, n.state...))
+}
+
 // rowBuffer gathers rows so that one statement inserts many.
 type rowBuffer struct {
 	table        *table
@@ -173,15 +218,17 @@ type rowBuffer struct {
 }
 
 const (
-	insertLedger     = "INSERT INTO ledger (seq, entry, kind, id, recorded_at) VALUES (?, 'created', ?, ?, ?)"
-	insertLedgerMore = ", (?, 'created', ?, ?, ?)"
+	insertLedger     = "INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES (?, 'created', ?, ?, ?, ?)"
+	insertLedgerMore = ", (?, 'created', ?, ?, ?, ?)"
+	ledgerWidth      = 5 // parameters of one row
 )
 
 var insertLedgerMany = insertLedger + strings.Repeat(insertLedgerMore, insertRows-1)
 
-func (b *rowBuffer) add(tx *writeTx, id, seq int64, recordedAt string, e *audit.Event) error {
-	b.rows = b.table.arguments(b.rows, id, seq, recordedAt, e)
-	b.ledger = append(b.ledger, seq, string(e.Kind), id, recordedAt)
+func (b *rowBuffer) add(tx *writeTx, id, seq int64, recordedAt string, e *audit.Event, sealed *evidence.Sealed) error {
+	leaf := sealed.Leaf(id, seq, recordedAt)
+	b.rows = b.table.arguments(b.rows, id, seq, recordedAt, e, sealed.AppendSeed(nil))
+	b.ledger = append(b.ledger, seq, string(e.Kind), id, recordedAt, leaf[:])
 	if b.n++; b.n < insertRows {
 		return nil
 	}
@@ -201,7 +248,7 @@ func (b *rowBuffer) flush(tx *writeTx) error {
 		if _, err := tx.ExecContext(tx.ctx, b.table.insertOne, b.rows[i*width:(i+1)*width]...); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(tx.ctx, insertLedger, b.ledger[i*4:(i+1)*4]...); err != nil {
+		if _, err := tx.ExecContext(tx.ctx, insertLedger, b.ledger[i*ledgerWidth:(i+1)*ledgerWidth]...); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
 	"github.com/auditadmin/auditadmin/internal/query"
 )
 
@@ -67,17 +68,13 @@ func (s *Store) Reopen(ctx context.Context, actor Actor, id int64, note string) 
 
 // setResolved changes the resolution of one event, unless it is so already.
 func (tx *writeTx) setResolved(actor Actor, id int64, resolved bool, note string) (bool, error) {
-	entry, at, by := "resolved", any(audit.FormatTime(tx.now)), actor.Name
+	entry, flag, at, by, kept := evidence.Resolved, "true", audit.FormatTime(tx.now), actor.Name, note
 	if !resolved {
-		entry, at, by = "reopened", nil, ""
-	}
-	kept := note
-	if !resolved {
-		kept = ""
+		entry, flag, at, by, kept = evidence.Reopened, "", "", "", ""
 	}
 	result, err := tx.ExecContext(tx.ctx,
 		"UPDATE system_event SET resolved = ?, resolved_at = ?, resolved_by = ?, resolution_note = ? WHERE id = ? AND resolved = ?",
-		resolved, at, by, kept, id, !resolved)
+		resolved, orNull(at), by, kept, id, !resolved)
 	if err != nil {
 		return false, err
 	}
@@ -92,7 +89,8 @@ func (tx *writeTx) setResolved(actor Actor, id int64, resolved bool, note string
 		}
 		return false, err
 	}
-	if err := tx.decide(entry, audit.KindSystemEvent, id, actor.Name, note); err != nil {
+	state := stateSubject(audit.KindSystemEvent, flag, at, by, kept)
+	if err := tx.decide(entry, audit.KindSystemEvent, id, actor.Name, note, state); err != nil {
 		return false, err
 	}
 	e := actor.deed("UPDATE", eventObject(audit.KindSystemEvent, id), changes{"resolved": {!resolved, resolved}})
@@ -188,10 +186,14 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 	} else if trace {
 		return fmt.Errorf("audit log %d says what was deleted and stays: %w", id, ErrProtected)
 	}
-	var hash any
+	var hash []byte
 	if st.EventID != "" {
 		sum := sha256.Sum256([]byte(st.EventID))
 		hash = sum[:]
+	}
+	gone, err := tx.gone(kind, id, st.Seq)
+	if err != nil {
+		return err
 	}
 	_, err = tx.ExecContext(tx.ctx, "INSERT INTO tombstone (kind, id, seq, timestamp, event_id_hash, deleted_at, deleted_by, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		kind, id, st.Seq, st.Get("timestamp"), hash, audit.FormatTime(tx.now), actor.Name, reason)
@@ -204,7 +206,8 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(kind)+" WHERE id = ?", id); err != nil {
 		return err
 	}
-	if err := tx.decide("deleted", kind, id, actor.Name, reason); err != nil {
+	subject := tombstoneSubject(kind, id, st.Seq, st.Get("timestamp"), hash, audit.FormatTime(tx.now), actor.Name, reason, gone)
+	if err := tx.decide(evidence.Deleted, kind, id, actor.Name, reason, subject); err != nil {
 		return err
 	}
 	e := actor.deed("DELETE", eventObject(kind, id), nil)
@@ -218,6 +221,21 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 func (tx *writeTx) staleText(kind audit.Kind, first, last int64) error {
 	_, err := tx.ExecContext(tx.ctx, "INSERT OR IGNORE INTO search_stale (kind, first, last) VALUES (?, ?, ?)", kind, first, last)
 	return err
+}
+
+// gone is the evidence.Gone of an event's entry in the ledger.
+func (tx *writeTx) gone(kind audit.Kind, id, seq int64) (evidence.Hash, error) {
+	var recordedAt string
+	var leaf []byte
+	err := tx.QueryRowxContext(tx.ctx, "SELECT recorded_at, leaf FROM ledger WHERE seq = ? AND kind = ? AND id = ?", seq, kind, id).Scan(&recordedAt, &leaf)
+	if err != nil {
+		return evidence.Hash{}, fmt.Errorf("%s %d has no entry %d in the ledger: run 'auditadmin verify': %w", kind.Singular(), id, seq, err)
+	}
+	h, ok := parseRoot(leaf)
+	if !ok {
+		return h, fmt.Errorf("entry %d of the ledger has no leaf: run 'auditadmin verify'", seq)
+	}
+	return evidence.Gone(string(kind), id, seq, recordedAt, &h), nil
 }
 
 // isTrace reports whether the event is the program's own record of a deletion,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
 // isDownload reports whether an audit log says that somebody downloaded what an
@@ -26,10 +27,11 @@ func (tx *writeTx) downloaded(e *audit.Event) error {
 		return err
 	}
 	for _, id := range ids {
-		if _, err := tx.ExecContext(tx.ctx, "UPDATE data_export SET download_count = coalesce(download_count, 0) + 1 WHERE id = ?", id); err != nil {
+		var count int64
+		if err := tx.GetContext(tx.ctx, &count, "UPDATE data_export SET download_count = coalesce(download_count, 0) + 1 WHERE id = ? RETURNING download_count", id); err != nil {
 			return err
 		}
-		if err := tx.decide("downloaded", audit.KindDataExport, id, e.Get("username"), ""); err != nil {
+		if err := tx.decide(evidence.Downloaded, audit.KindDataExport, id, e.Get("username"), "", stateSubject(audit.KindDataExport, decimal(count))); err != nil {
 			return err
 		}
 	}

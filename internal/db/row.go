@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
 // Self is the source of what the program records about itself, and the module
@@ -21,7 +23,9 @@ const Self = "auditadmin"
 type table struct {
 	kind       audit.Kind
 	fields     []audit.Field
-	columns    string // of a whole row, in the order that scan reads
+	form       *evidence.Form // of the fields that its events state for good
+	stated     []int          // the places of those fields; nil where they are all
+	columns    string         // of a whole row, in the order that scan reads
 	byID       string
 	insertMany string // insertRows rows at once
 	insertOne  string
@@ -37,10 +41,18 @@ var tables = func() map[audit.Kind]*table {
 	for _, kind := range audit.Kinds() {
 		t := &table{kind: kind, fields: kind.Fields()}
 		names := []string{"id", "seq", "recorded_at", "source", "event_id"}
-		for _, f := range t.fields {
+		var stated []string
+		for i, f := range t.fields {
 			names = append(names, f.Name)
+			if !f.Mutable {
+				stated, t.stated = append(stated, f.Name), append(t.stated, i)
+			}
+		}
+		if t.form = evidence.NewForm(string(kind), stated...); len(stated) == len(t.fields) {
+			t.stated = nil
 		}
 		t.columns = "e." + strings.Join(names, ", e.")
+		names = append(names, "seed")
 		t.byID = "SELECT " + t.columns + " FROM " + string(kind) + " e WHERE e.id = ?"
 		row := "(?" + strings.Repeat(", ?", len(names)-1) + ")"
 		t.insertOne = "INSERT INTO " + string(kind) + " (" + strings.Join(names, ", ") + ") VALUES " + row
@@ -51,7 +63,7 @@ var tables = func() map[audit.Kind]*table {
 }()
 
 // arguments appends what the insert statements want for one event.
-func (t *table) arguments(args []any, id, seq int64, recordedAt string, e *audit.Event) []any {
+func (t *table) arguments(args []any, id, seq int64, recordedAt string, e *audit.Event, seed []byte) []any {
 	args = append(args, id, seq, recordedAt, e.Source, orNull(e.EventID))
 	for i, v := range e.Values() {
 		switch t.fields[i].Type {
@@ -69,7 +81,34 @@ func (t *table) arguments(args []any, id, seq int64, recordedAt string, e *audit
 			args = append(args, v)
 		}
 	}
-	return args
+	return append(args, seed)
+}
+
+// seal computes what an event commits to, from everything that it states for
+// good.
+func (t *table) seal(seed evidence.Seed, e *audit.Event) evidence.Sealed {
+	values := e.Values()
+	if t.stated != nil {
+		stated := make([]string, len(t.stated))
+		for i, at := range t.stated {
+			stated[i] = values[at]
+		}
+		values = stated
+	}
+	return evidence.Seal(t.form, seed, e.Source, e.EventID, values)
+}
+
+// sealAll computes what events commit to, each with a seed of its own.
+func sealAll(events []*audit.Event) ([]evidence.Sealed, error) {
+	seeds := make([]byte, len(events)*evidence.SeedSize)
+	if _, err := rand.Read(seeds); err != nil {
+		return nil, fmt.Errorf("draw seeds for %d events: %w", len(events), err)
+	}
+	sealed := make([]evidence.Sealed, len(events))
+	for i, e := range events {
+		sealed[i] = tables[e.Kind].seal(evidence.Seed(seeds[i*evidence.SeedSize:]), e)
+	}
+	return sealed, nil
 }
 
 func orNull(s string) any {

@@ -35,11 +35,11 @@ func stateOf(kind audit.Kind, values []string) (state []string, some bool) {
 	return state, some
 }
 
-// tombstoneSubject is for a row of tombstone. leaf is the created leaf of the
-// event that is gone.
-func tombstoneSubject(kind audit.Kind, id, seq int64, timestamp string, eventIDHash []byte, deletedAt, deletedBy, reason string, leaf []byte) evidence.Hash {
+// tombstoneSubject is for a row of tombstone. gone is the evidence.Gone of the
+// event's entry in the ledger.
+func tombstoneSubject(kind audit.Kind, id, seq int64, timestamp string, eventIDHash []byte, deletedAt, deletedBy, reason string, gone evidence.Hash) evidence.Hash {
 	return evidence.SubjectHash(evidence.TombstoneSubject, string(kind), decimal(id), decimal(seq), timestamp,
-		hex.EncodeToString(eventIDHash), deletedAt, deletedBy, reason, hex.EncodeToString(leaf))
+		hex.EncodeToString(eventIDHash), deletedAt, deletedBy, reason, hex.EncodeToString(gone[:]))
 }
 
 // redactionSubject is for a row of redaction. leaf is the event's created leaf,

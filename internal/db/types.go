@@ -21,6 +21,7 @@ var (
 	ErrFull      = errors.New("the disk is full")               //
 	ErrDisk      = errors.New("the disk failed")                // reading or writing, not for want of room
 	ErrMoved     = errors.New("the database is no longer at its place")
+	ErrNoKeys    = errors.New("there is no key for checkpoints")
 	ErrLastOne   = errors.New("the last superuser cannot be removed") //
 	ErrIssued    = errors.New("the account's issuer decides that")    // OpenID Connect
 )

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
 // writeDeadline bounds how long a write waits for another program's lock where
@@ -171,11 +172,18 @@ func begin(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error
 	}, nil
 }
 
-// decide adds an entry of the ledger that somebody decided.
-func (tx *writeTx) decide(entry string, kind audit.Kind, id int64, actor, note string) error {
+// decide adds an entry of the ledger that somebody decided. subject is that of
+// the row it vouches for (subject.go), as that row will be when tx is committed.
+func (tx *writeTx) decide(entry evidence.Entry, kind audit.Kind, id int64, actor, note string, subject evidence.Hash) error {
 	tx.seq++
+	d := evidence.Decision{Entry: entry, Kind: string(kind), ID: id, Seq: tx.seq, RecordedAt: audit.FormatTime(tx.now), Actor: actor, Note: note, Subject: subject}
+	leaf := d.Leaf()
+	var kept any
+	if entry.Subject() != evidence.NoSubject {
+		kept = subject[:]
+	}
 	_, err := tx.ExecContext(tx.ctx,
-		"INSERT INTO ledger (seq, entry, kind, id, recorded_at, actor, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		tx.seq, entry, kind, id, audit.FormatTime(tx.now), actor, note)
+		"INSERT INTO ledger (seq, entry, kind, id, recorded_at, actor, note, leaf, subject) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		d.Seq, d.Entry, d.Kind, d.ID, d.RecordedAt, d.Actor, d.Note, leaf[:], kept)
 	return err
 }

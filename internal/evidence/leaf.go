@@ -106,26 +106,51 @@ func Seal[T text](f *Form, seed Seed, source, eventID string, values []T) Sealed
 		panic(fmt.Sprintf("evidence: %d values for the %d fields of %s", len(values), len(f.names), f.kind))
 	}
 	s := Sealed{form: f, source: source, eventID: eventID, seed: seed}
-	var scratch [MaxFields * 64]byte
-	b := append(scratch[:0], fieldsPrefix)
+	var commitments [MaxFields]Hash
 	for i, name := range f.names {
-		var c Hash
 		if len(values[i]) > 0 {
 			salt := Salt(seed, name)
-			c = Commitment(&salt, values[i])
+			commitments[i] = Commitment(&salt, values[i])
 		}
-		s.hints[i] = c[0]
-		b = appendField(b, name, &c)
 	}
-	s.fields = sha256.Sum256(b)
+	s.seal(&commitments)
 	return s
 }
 
-// appendField appends what stands for one field in the hash over all of them.
-func appendField(b []byte, name string, commitment *Hash) []byte {
-	b = append(b, byte(len(name)))
-	b = append(b, name...)
-	return append(b, commitment[:]...)
+// seal hashes the commitments of all fields into one, each with its name.
+func (s *Sealed) seal(commitments *[MaxFields]Hash) {
+	var scratch [MaxFields * 64]byte
+	b := append(scratch[:0], fieldsPrefix)
+	for i, name := range s.form.names {
+		s.hints[i] = commitments[i][0]
+		b = append(b, byte(len(name)))
+		b = append(b, name...)
+		b = append(b, commitments[i][:]...)
+	}
+	s.fields = sha256.Sum256(b)
+}
+
+// Altered returns the names of the fields whose content is not what it was when
+// the hints were kept: those of the column "seed", or Kept.Hints. One in 256
+// alterations escapes it; none escapes the leaf.
+func (s *Sealed) Altered(hints []byte) []string {
+	var names []string
+	for i, name := range s.form.names {
+		if i < len(hints) && hints[i] != s.hints[i] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ParseSeed takes the column "seed" apart, and reports whether it has the length
+// that belongs to the form.
+func (f *Form) ParseSeed(column []byte) (seed Seed, hints []byte, ok bool) {
+	if len(column) != SeedSize+len(f.names) {
+		return seed, nil, false
+	}
+	copy(seed[:], column)
+	return seed, column[SeedSize:], true
 }
 
 // AppendSeed appends what is kept in the event's column "seed": the seed, and of
@@ -213,4 +238,11 @@ func SubjectHash(s Subject, columns ...string) Hash {
 func Unknown(kind string, id, seq int64, recordedAt string) Hash {
 	var scratch [256]byte
 	return recordHash(appendHead(append(scratch[:0], 0), Created, kind, id, seq, recordedAt))
+}
+
+// Gone returns what a tombstone and the root of a purge vouch for in place of an
+// event: all that its entry in the ledger said, with its leaf.
+func Gone(kind string, id, seq int64, recordedAt string, leaf *Hash) Hash {
+	var scratch [256]byte
+	return recordHash(append(appendHead(append(scratch[:0], 0), Created, kind, id, seq, recordedAt), leaf[:]...))
 }

@@ -1,0 +1,306 @@
+package db
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
+)
+
+// SignedCheckpoint is a checkpoint as it was handed out.
+type SignedCheckpoint struct {
+	evidence.Checkpoint
+	Note string // signed, in C2SP form
+}
+
+// Incarnation is one life of a database: from its beginning, or from where it
+// came back from a copy, to the next one.
+type Incarnation struct {
+	Seq       int64  `db:"seq"` // its entry 'restored'; 0 for the first
+	Name      string `db:"name"`
+	StartedAt string `db:"started_at"` // as audit.FormatTime writes it
+	Reason    string `db:"reason"`
+}
+
+// BeginEvidence makes the database ready to be vouched for: it makes the key
+// file where there is none and gives the database its name. seen are checkpoints
+// of it that are known from elsewhere, such as a file they were written to.
+//
+// Where the database is not what it was, because it was restored from a copy,
+// its ledger ends before a checkpoint that was seen, or its key file is gone, a
+// new incarnation begins, with an entry in the ledger that says so: nothing that
+// was stated before is ever stated differently under the same name. fresh is that
+// incarnation, or nil.
+func (s *Store) BeginEvidence(ctx context.Context, seen ...*evidence.Checkpoint) (fresh *Incarnation, err error) {
+	const op = "begin the evidence"
+	path := KeyPath(s.path)
+	keys, err := ReadKeys(path)
+	made := errors.Is(err, fs.ErrNotExist)
+	if made {
+		if keys, err = evidence.NewKeys(rand.Reader, "auditadmin/"+strings.ToLower(rand.Text()[:8])); err == nil {
+			if err = WriteKeys(path, keys, true); errors.Is(err, fs.ErrExist) { // another server was faster
+				made = false
+				keys, err = ReadKeys(path)
+			}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	keyName, err := evidence.KeyName(keys.Public()[0])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	err = s.write(ctx, op, func(tx *writeTx) error {
+		fresh = nil
+		lives, err := incarnations(tx.ctx, tx)
+		if err != nil {
+			return err
+		}
+		marks := map[string]string{}
+		err = eachRow(tx.ctx, tx, "SELECT key, value FROM meta WHERE key IN ('copy', 'checkpoint_key')", nil, func(r scanner) error {
+			var key, value string
+			err := r.Scan(&key, &value)
+			marks[key] = value
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		var reason string
+		switch {
+		case len(lives) == 0:
+		case marks["copy"] != "":
+			reason = "restored from " + marks["copy"]
+		case made && marks["checkpoint_key"] != "":
+			reason = "its key file was gone, and a new one was made"
+		default:
+			if reason, err = tx.fallenBehind(lives, seen); err != nil {
+				return err
+			}
+		}
+		if len(lives) == 0 || reason != "" {
+			next := Incarnation{Name: rand.Text(), StartedAt: audit.FormatTime(tx.now), Reason: reason}
+			if len(lives) > 0 {
+				if err := tx.decide(evidence.Restored, "", 0, Self, reason, incarnationSubject(next.Name, next.StartedAt, reason)); err != nil {
+					return err
+				}
+				next.Seq, fresh = tx.seq, &next
+			}
+			if _, err := tx.ExecContext(tx.ctx, "INSERT INTO incarnation (seq, name, started_at, reason) VALUES (?, ?, ?, ?)",
+				next.Seq, next.Name, next.StartedAt, next.Reason); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM meta WHERE key = 'copy'"); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES ('checkpoint_key', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", keyName)
+		return err
+	})
+	return fresh, err
+}
+
+// fallenBehind says why the database cannot be the one that made the
+// checkpoints, and "" where it can.
+func (tx *writeTx) fallenBehind(lives []Incarnation, seen []*evidence.Checkpoint) (string, error) {
+	for _, c := range seen {
+		if c.Incarnation != lives[len(lives)-1].Name {
+			continue
+		}
+		if c.Size > tx.seq {
+			return fmt.Sprintf("a checkpoint of %d entries was made on %s, and the ledger ended with entry %d", c.Size, c.At.UTC().Format(time.RFC3339), tx.seq), nil
+		}
+		root, err := newTreeReader(tx.ctx, tx).root(c.Size)
+		if err != nil {
+			return "", err
+		}
+		if root != c.Root {
+			return fmt.Sprintf("the checkpoint of %d entries made on %s states another root", c.Size, c.At.UTC().Format(time.RFC3339)), nil
+		}
+	}
+	return "", nil
+}
+
+// Incarnations returns the lives of the database, oldest first.
+func (s *Store) Incarnations(ctx context.Context) ([]Incarnation, error) {
+	all, err := incarnations(ctx, s.ro)
+	if err != nil {
+		return nil, fmt.Errorf("read the incarnations: %w", s.dialect.classify(err))
+	}
+	return all, nil
+}
+
+func incarnations(ctx context.Context, q sqlx.QueryerContext) ([]Incarnation, error) {
+	var all []Incarnation
+	err := sqlx.SelectContext(ctx, q, &all, "SELECT seq, name, started_at, reason FROM incarnation ORDER BY seq")
+	return all, err
+}
+
+// Checkpoint returns a signed checkpoint of everything that is recorded: the
+// last one, or if something was recorded since a new one, which it keeps. The
+// error wraps ErrNoKeys where the database has no key file.
+func (s *Store) Checkpoint(ctx context.Context) (*SignedCheckpoint, error) {
+	keys, err := s.keys()
+	if err == nil && keys == nil {
+		err = fmt.Errorf("%w: there is no %s; 'auditadmin serve' makes one", ErrNoKeys, KeyPath(s.path))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make a checkpoint: %w", err)
+	}
+	return s.checkpoint(ctx, keys.Signer())
+}
+
+func (s *Store) checkpoint(ctx context.Context, signers ...note.Signer) (*SignedCheckpoint, error) {
+	c, err := s.treeHead(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("make a checkpoint: %w", s.dialect.classify(err))
+	}
+	last, err := s.LastCheckpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if last != nil && last.Size == c.Size && last.Incarnation == c.Incarnation && len(signers) == 1 {
+		return last, nil
+	}
+	text, err := c.Sign(signers...)
+	if err != nil {
+		return nil, err
+	}
+	err = s.write(ctx, "keep a checkpoint", func(tx *writeTx) error {
+		_, err := tx.ExecContext(tx.ctx, "INSERT INTO checkpoint (size, root, note, created_at) VALUES (?, ?, ?, ?)"+
+			" ON CONFLICT (size) DO UPDATE SET root = excluded.root, note = excluded.note, created_at = excluded.created_at",
+			c.Size, c.Root[:], text, audit.FormatTime(c.At))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &SignedCheckpoint{*c, text}, nil
+}
+
+// treeHead is the state of the ledger as a checkpoint states it.
+func (s *Store) treeHead(ctx context.Context) (*evidence.Checkpoint, error) {
+	tx, end, err := begin(ctx, s.ro)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	c := &evidence.Checkpoint{At: s.now().UTC().Truncate(time.Second)}
+	if err := tx.GetContext(ctx, &c.Size, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+		return nil, err
+	}
+	lives, err := incarnations(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	if len(lives) == 0 {
+		return nil, fmt.Errorf("%w: the database has no name yet; 'auditadmin serve' gives it one", ErrNoKeys)
+	}
+	c.Incarnation = lives[len(lives)-1].Name
+	c.Root, err = newTreeReader(ctx, tx).root(c.Size)
+	return c, err
+}
+
+// LastCheckpoint returns the newest checkpoint that was kept, and nil if there
+// is none.
+func (s *Store) LastCheckpoint(ctx context.Context) (*SignedCheckpoint, error) {
+	var text string
+	err := s.ro.GetContext(ctx, &text, "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the last checkpoint: %w", s.dialect.classify(err))
+	}
+	c, _, err := evidence.OpenCheckpoint(text, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read the last checkpoint: %w; run 'auditadmin verify'", err)
+	}
+	return &SignedCheckpoint{*c, text}, nil
+}
+
+// Consistency returns the proof (RFC 6962) that the first old entries of the
+// ledger are also the first ones of a checkpoint of size entries.
+func (s *Store) Consistency(ctx context.Context, old, size int64) ([]evidence.Hash, error) {
+	tx, end, err := begin(ctx, s.ro)
+	if err != nil {
+		return nil, s.dialect.classify(err)
+	}
+	defer end()
+	if old <= 0 || old == size {
+		return nil, nil
+	}
+	proof, err := tlog.ProveTree(size, old, newTreeReader(ctx, tx))
+	if err != nil {
+		return nil, fmt.Errorf("prove that %d entries go on from %d: %w", size, old, s.dialect.classify(err))
+	}
+	return proof, nil
+}
+
+// PublicKeys returns the public keys that checkpoints of this database can be
+// checked with, the present one first, and none where it has no key file.
+func (s *Store) PublicKeys() ([]string, error) {
+	keys, err := s.keys()
+	if err != nil || keys == nil {
+		return nil, err
+	}
+	return keys.Public(), nil
+}
+
+// RotateKey gives the database a new key for its checkpoints. The last
+// checkpoint is signed with both, so that who trusts the old one can go on to
+// the new one. It returns that checkpoint.
+func (s *Store) RotateKey(ctx context.Context, by Actor) (*SignedCheckpoint, error) {
+	const op = "rotate the key"
+	path := KeyPath(s.path)
+	keys, err := ReadKeys(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	next, err := keys.Rotate(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	before, err := evidence.KeyName(keys.Public()[0])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	after, err := evidence.KeyName(next.Public()[0])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	if err := WriteKeys(path, next, false); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	err = s.write(ctx, op, func(tx *writeTx) error {
+		if _, err := tx.ExecContext(tx.ctx, "UPDATE meta SET value = ? WHERE key = 'checkpoint_key'", after); err != nil {
+			return err
+		}
+		return tx.record(by.deed("UPDATE", object{Self + ".key", "checkpoint", "checkpoint key"}, changes{"public_key": {before, after}}))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.checkpoint(ctx, keys.Signer(), next.Signer())
+}
+
+// parseRoot reads a hash that a row holds, and reports whether it is one.
+func parseRoot(b []byte) (h evidence.Hash, ok bool) {
+	if len(b) != tlog.HashSize {
+		return h, false
+	}
+	copy(h[:], b)
+	return h, true
+}
