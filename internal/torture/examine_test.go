@@ -31,10 +31,10 @@ func (v *verdict) complain(format string, args ...any) {
 
 // add counts a verdict into a line of the table.
 func (f *finding) add(v verdict) {
-	f.lost += v.lost
-	f.phantom += v.phantom
-	f.doubled += v.doubled
-	f.wrong += len(v.wrong)
+	f.Lost += v.lost
+	f.Phantom += v.phantom
+	f.Doubled += v.doubled
+	f.Wrong += len(v.wrong)
 }
 
 // examine opens a database that nobody else has open with the real store and

@@ -37,7 +37,7 @@ func TestR04FailingCalls(t *testing.T) {
 	base := fast(t)
 	template := newHouse(t, base)
 	template.open().stop()
-	all := finding{fault: "R4", what: "failing sync, write, truncate, open"}
+	all := finding{Fault: "R4", What: "failing sync, write, truncate, open"}
 	began := time.Now()
 	var points []int
 	if shop.scale == 0 {
@@ -66,7 +66,7 @@ func TestR04FailingCalls(t *testing.T) {
 				reached++
 			}
 			all.add(v)
-			all.times++
+			all.Times++
 			for _, w := range v.wrong {
 				t.Errorf("%s at call %d: %s", failure.name, n, w)
 			}
@@ -78,11 +78,11 @@ func TestR04FailingCalls(t *testing.T) {
 			}
 		}
 	}
-	all.took = time.Since(began)
-	all.note = fmt.Sprintf("%d of the calls were reached", reached)
+	all.Took = time.Since(began)
+	all.Note = fmt.Sprintf("%d of the calls were reached", reached)
 	judge(t, all)
-	if reached < all.times/3 {
-		t.Errorf("%d of %d calls were reached: this proves little", reached, all.times)
+	if reached < all.Times/3 {
+		t.Errorf("%d of %d calls were reached: this proves little", reached, all.Times)
 	}
 }
 
@@ -144,23 +144,23 @@ func TestR04DeadDisk(t *testing.T) {
 	s := r.open()
 	j := newJournal()
 	client := &http.Client{Timeout: patience}
-	f := finding{fault: "R4", what: "every sync fails for a while", times: size(3, 20)}
+	f := finding{Fault: "R4", What: "every sync fails for a while", Times: size(3, 20)}
 	began := time.Now()
 	var slowest time.Duration
 	next := 0
-	for range f.times {
+	for range f.Times {
 		r.control.fail(callSync, syscall.EIO, 1, forEver, failCall)
 		for range 10 {
 			j.mark(j.sent, next)
 			if status, _, _, err := send(client, s.url, r.token, line(next)); err != nil || status != http.StatusServiceUnavailable {
-				f.wrong++
+				f.Wrong++
 				t.Errorf("while no sync works: got %d, %v, want 503", status, err)
 			}
 			next++
 		}
 		for _, path := range []string{"/audit-logs.json", "/audit-logs/facets.json?q="} {
 			if a := s.get(path); a.status != http.StatusOK {
-				f.wrong++
+				f.Wrong++
 				t.Errorf("GET %s while no sync works: got %d, want 200", path, a.status)
 			}
 		}
@@ -174,14 +174,14 @@ func TestR04DeadDisk(t *testing.T) {
 		next++
 		slowest = max(slowest, waited)
 		if err != nil || waited > 5*time.Second {
-			f.wrong++
+			f.Wrong++
 			t.Errorf("went on after %s, %v, want within 5 s", waited, err)
 		}
 	}
 	s.healthy()
 	s.stop()
 	f.add(examine(t.Context(), r.db(), j))
-	f.took, f.note = time.Since(began), fmt.Sprintf("went on after %d ms at worst", slowest.Milliseconds())
+	f.Took, f.Note = time.Since(began), fmt.Sprintf("went on after %d ms at worst", slowest.Milliseconds())
 	judge(t, f)
 }
 
@@ -242,8 +242,8 @@ func TestR04FailedSyncThenPowerCut(t *testing.T) {
 		}
 		all.join(rec.cut(t, cuts/recordings, random(t, uint64(450+i)), nil))
 	}
-	all.fault, all.what, all.took = "R4", "failed sync, then a power cut", time.Since(began)
-	all.note = fmt.Sprintf("%d syncs failed, %d acknowledged events looked for", failed, all.acked)
+	all.Fault, all.What, all.Took = "R4", "failed sync, then a power cut", time.Since(began)
+	all.Note = fmt.Sprintf("%d syncs failed, %d acknowledged events looked for", failed, all.acked)
 	judge(t, all.finding)
 	if all.first != "" {
 		t.Error(all.first)

@@ -105,7 +105,7 @@ func (c *crowd) leave() {
 func TestR01Kill(t *testing.T) {
 	kills, each := size(10, 1000), 50
 	own := random(t, 1)
-	f := finding{fault: "R1", what: "kill -9 during ingest", times: kills}
+	f := finding{Fault: "R1", What: "kill -9 during ingest", Times: kills}
 	began := time.Now()
 	var slowest, all time.Duration
 	events := 0
@@ -131,14 +131,14 @@ func TestR01Kill(t *testing.T) {
 		s.stop()
 		v := examine(t.Context(), h.db(), j)
 		f.add(v)
-		f.wrong += int(c.wrong.Load())
+		f.Wrong += int(c.wrong.Load())
 		events += v.present
 		for _, w := range v.wrong {
 			t.Error(w)
 		}
 	}
-	f.took = time.Since(began)
-	f.note = fmt.Sprintf("%d events; ready after %d ms, at worst %d ms", events, (all / time.Duration(kills)).Milliseconds(), slowest.Milliseconds())
+	f.Took = time.Since(began)
+	f.Note = fmt.Sprintf("%d events; ready after %d ms, at worst %d ms", events, (all / time.Duration(kills)).Milliseconds(), slowest.Milliseconds())
 	judge(t, f)
 }
 
@@ -167,13 +167,13 @@ func TestR15Restart(t *testing.T) {
 	c.leave()
 	s.stop()
 	v := examine(t.Context(), h.db(), j)
-	f := finding{fault: "R15", what: "SIGTERM under load", times: restarts, took: time.Since(began)}
+	f := finding{Fault: "R15", What: "SIGTERM under load", Times: restarts, Took: time.Since(began)}
 	f.add(v)
-	f.wrong += int(c.wrong.Load())
+	f.Wrong += int(c.wrong.Load())
 	if slowest > 10*time.Second {
-		f.wrong++
+		f.Wrong++
 	}
-	f.note = fmt.Sprintf("%d events; ended within %d ms at worst", v.present, slowest.Milliseconds())
+	f.Note = fmt.Sprintf("%d events; ended within %d ms at worst", v.present, slowest.Milliseconds())
 	judge(t, f)
 	for _, w := range v.wrong {
 		t.Error(w)
@@ -252,7 +252,7 @@ func TestR20AnswerLost(t *testing.T) {
 	j := newJournal()
 	s := h.open()
 	proxy := newCutter(t, s.url[len("http://"):])
-	f := finding{fault: "R20", what: "answer lost after the commit", times: times}
+	f := finding{Fault: "R20", What: "answer lost after the commit", Times: times}
 	began := time.Now()
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	next := 0
@@ -285,18 +285,18 @@ func TestR20AnswerLost(t *testing.T) {
 		}
 		status, st, _, err := send(client, "http://"+proxy.Addr().String(), h.token, text)
 		if err != nil || status != http.StatusOK || st.Duplicates != n || st.Accepted != 0 || st.Conflicts != 0 {
-			f.wrong++
+			f.Wrong++
 			t.Errorf("sent again: got %d, %+v, %v, want 200 and %d duplicates", status, st, err, n)
 			continue
 		}
 		if look && place(numbers[0]) != before {
-			f.wrong++
+			f.Wrong++
 			t.Errorf("event %d has moved in the ledger", numbers[0])
 		}
 		j.mark(j.acked, numbers...)
 	}
 	s.stop()
 	f.add(examine(context.WithoutCancel(t.Context()), h.db(), j))
-	f.took, f.note = time.Since(began), fmt.Sprintf("%d events", next)
+	f.Took, f.Note = time.Since(began), fmt.Sprintf("%d events", next)
 	judge(t, f)
 }

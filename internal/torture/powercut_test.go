@@ -78,7 +78,7 @@ func (r *recorder) look() {
 	files := map[string][]byte{}
 	_ = filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
 		name, relErr := filepath.Rel(r.dir, path)
-		if err != nil || relErr != nil || d.IsDir() || slices.Contains([]string{"audit.db", "audit.db-wal", "audit.db-shm", "audit.db-journal"}, name) {
+		if err != nil || relErr != nil || d.IsDir() || strings.Contains(name, "ballast") || slices.Contains([]string{"audit.db", "audit.db-wal", "audit.db-shm", "audit.db-journal"}, name) {
 			return nil
 		}
 		if data, err := os.ReadFile(path); err == nil {
@@ -280,7 +280,7 @@ func (rec *recording) cut(t testing.TB, cuts int, own *rand.Rand, deaf func(oper
 	}
 	close(jobs)
 	work.Wait()
-	c.times = cuts
+	c.Times = cuts
 	return c
 }
 
@@ -378,8 +378,8 @@ func TestR02PowerCut(t *testing.T) {
 		all.join(rec.cut(t, cuts/recordings, own, nil))
 		control.join(rec.cut(t, max(50, cuts/recordings/20), own, notSynced))
 	}
-	all.fault, all.what, all.took = "R2", "power cut", time.Since(took)
-	all.note = fmt.Sprintf("%d cuts through open writes, %d acknowledged events looked for", all.bare, all.acked)
+	all.Fault, all.What, all.Took = "R2", "power cut", time.Since(took)
+	all.Note = fmt.Sprintf("%d cuts through open writes, %d acknowledged events looked for", all.bare, all.acked)
 	judge(t, all.finding)
 	if all.first != "" {
 		t.Error(all.first)
@@ -387,7 +387,7 @@ func TestR02PowerCut(t *testing.T) {
 	if all.bare < cuts/10 || all.acked < cuts {
 		t.Errorf("got %d cuts through open writes and %d acknowledged events, want more: this proves little", all.bare, all.acked)
 	}
-	control.fault, control.what, control.note = "R2", "control: a disk that lies", "had to lose, and did"
+	control.Fault, control.What, control.Note = "R2", "control: a disk that lies", "had to lose, and did"
 	mustLose(t, control)
 }
 
@@ -403,25 +403,25 @@ func TestR02ControlNormal(t *testing.T) {
 	r.program = built(t, shop.careless)
 	r.life(own, 0, 500, 4, 50)
 	control := r.recording().cut(t, size(0, 1000), own, nil)
-	control.fault, control.what, control.took = "R2", "control: synchronous NORMAL", time.Since(took)
-	control.note = "had to lose, and did"
+	control.Fault, control.What, control.Took = "R2", "control: synchronous NORMAL", time.Since(took)
+	control.Note = "had to lose, and did"
 	mustLose(t, control)
 }
 
 func mustLose(t testing.TB, control cutting) {
 	t.Helper()
 	report(t, control.finding)
-	if control.lost == 0 {
-		t.Errorf("the control lost nothing in %d cuts: the harness is blind", control.times)
+	if control.Lost == 0 {
+		t.Errorf("the control lost nothing in %d cuts: the harness is blind", control.Times)
 	}
 }
 
 func (c *cutting) join(o cutting) {
-	c.times += o.times
-	c.lost += o.lost
-	c.phantom += o.phantom
-	c.doubled += o.doubled
-	c.wrong += o.wrong
+	c.Times += o.Times
+	c.Lost += o.Lost
+	c.Phantom += o.Phantom
+	c.Doubled += o.Doubled
+	c.Wrong += o.Wrong
 	c.acked += o.acked
 	c.bare += o.bare
 	if c.first == "" {

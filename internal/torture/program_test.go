@@ -3,6 +3,7 @@
 package torture
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -42,8 +43,11 @@ var shop *workshop // set by TestMain alone
 // other number for so many times as much. AUDITADMIN_TORTURE_SEED chooses other
 // cuts, kills and bodies than the usual ones.
 func TestMain(m *testing.M) {
-	if inside := os.Getenv("TORTURE_INSIDE"); inside != "" {
-		os.Exit(insideNamespace(inside))
+	if small := os.Getenv(smallDisk); small != "" {
+		if err := mountSmall(small); err != nil {
+			fmt.Fprintln(os.Stderr, noSmallDisk, err)
+			os.Exit(0)
+		}
 	}
 	dir, err := os.MkdirTemp("", "auditadmin-torture")
 	if err != nil {
@@ -63,7 +67,9 @@ func TestMain(m *testing.M) {
 	shop.careless = sync.OnceValues(func() (string, error) { return buildCareless(dir) })
 	shop.shim = sync.OnceValues(func() (string, error) { return buildShim(dir) })
 	code := m.Run()
-	shop.print()
+	if os.Getenv(smallDisk) == "" {
+		shop.print()
+	}
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
@@ -163,32 +169,39 @@ func fast(t testing.TB) string {
 
 // finding is one line of the table.
 type finding struct {
-	fault                  string // R2
-	what                   string
-	times                  int
-	lost, phantom, doubled int
-	wrong                  int // whatever else must not be
-	took                   time.Duration
-	note                   string
+	Fault                  string // R2
+	What                   string
+	Times                  int
+	Lost, Phantom, Doubled int
+	Wrong                  int // whatever else must not be
+	Took                   time.Duration
+	Note                   string
 }
 
 // report puts a line into the table. A control is a run that has to fail; its
 // line says that it did.
 func report(t testing.TB, f finding) {
 	t.Helper()
-	t.Logf("%s %s: %d times, %d lost, %d phantom, %d doubled, %d wrong; %s", f.fault, f.what, f.times, f.lost, f.phantom, f.doubled, f.wrong, f.note)
+	t.Logf("%s %s: %d times, %d lost, %d phantom, %d doubled, %d wrong; %s", f.Fault, f.What, f.Times, f.Lost, f.Phantom, f.Doubled, f.Wrong, f.Note)
 	shop.mutex.Lock()
 	defer shop.mutex.Unlock()
 	shop.found = append(shop.found, f)
+	if os.Getenv(smallDisk) != "" { // the test outside puts it into its table
+		text, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(findingLine + string(text))
+	}
 }
 
 // judge reports a line and fails the test where anything was found.
 func judge(t testing.TB, f finding) {
 	t.Helper()
 	report(t, f)
-	if f.lost != 0 || f.phantom != 0 || f.doubled != 0 || f.wrong != 0 {
+	if f.Lost != 0 || f.Phantom != 0 || f.Doubled != 0 || f.Wrong != 0 {
 		t.Errorf("%s %s, %d times: got %d lost, %d phantom, %d doubled, %d wrong, want none (seed %d)",
-			f.fault, f.what, f.times, f.lost, f.phantom, f.doubled, f.wrong, shop.seed)
+			f.Fault, f.What, f.Times, f.Lost, f.Phantom, f.Doubled, f.Wrong, shop.seed)
 	}
 }
 
@@ -196,12 +209,12 @@ func (w *workshop) print() {
 	if w.scale == 0 || len(w.found) == 0 {
 		return
 	}
-	number := func(f finding) int { n, _ := strconv.Atoi(strings.TrimPrefix(f.fault, "R")); return n }
+	number := func(f finding) int { n, _ := strconv.Atoi(strings.TrimPrefix(f.Fault, "R")); return n }
 	slices.SortStableFunc(w.found, func(a, b finding) int { return number(a) - number(b) })
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(out, "\nseed %d, scale %g\n\nfault\twhat\ttimes\tlost\tphantom\tdoubled\twrong\tseconds\t\n", w.seed, w.scale)
 	for _, f := range w.found {
-		fmt.Fprintf(out, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.0f\t%s\n", f.fault, f.what, f.times, f.lost, f.phantom, f.doubled, f.wrong, f.took.Seconds(), f.note)
+		fmt.Fprintf(out, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.0f\t%s\n", f.Fault, f.What, f.Times, f.Lost, f.Phantom, f.Doubled, f.Wrong, f.Took.Seconds(), f.Note)
 	}
 	out.Flush()
 }

@@ -203,6 +203,8 @@ func (s *server) kill() {
 // where the server does not end well.
 func (s *server) stop() time.Duration {
 	s.house.t.Helper()
+	// A connection without a request may still become one, so the server waits.
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	began := time.Now()
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
