@@ -1,12 +1,10 @@
 package db
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -17,31 +15,34 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
-// segmentRows is how many events a segment holds.
-const segmentRows = 1 << 16
-
-// columns mirrors in memory, for every event, the fields that are filtered and
-// counted exactly. What it holds is derived: the ledger says what is new since
-// it last looked, so it is right at every moment and beside other programs.
+// columns mirrors, for every event, the fields that are filtered and counted
+// exactly. What it holds is derived: the ledger says what is new since it last
+// looked, so it is right at every moment and beside other programs.
 //
 // Readers take a view, which never changes; the one that refreshes makes new
 // views. So a page sees one state of the data from its first query to its last.
 type columns struct {
-	mu    sync.Mutex   // held by whoever refreshes
+	mu    sync.Mutex   // held by whoever changes views
 	head  atomic.Int64 // the ledger's seq up to which the views are complete
 	kinds map[audit.Kind]*kindColumns
+	marks *markCache
 }
 
 // kindColumns is one kind: its columns by field and its current view.
 type kindColumns struct {
 	kind    audit.Kind
-	names   []string // of the coded columns, as they are read
+	layout  segment.Layout
+	exprs   []string // of the columns, as they are read
 	index   map[string]int
-	dicts   []*dictionary
 	numbers []string // of the numeric columns
+	names   []*names // of the columns: what facets call their words
+	known   int64    // complete up to this seq; may be ahead of what the others know
 	view    atomic.Pointer[view]
+	sealing int64      // pieces up to this seq are being written to a file; 0 if none are
+	during  []decision // what was decided about them meanwhile
 
 	resolved, resolvedBy int // columns of a system event, else -1
 }
@@ -49,55 +50,54 @@ type kindColumns struct {
 // view is the state of one kind up to a seq of the ledger.
 type view struct {
 	head     int64
-	spread   int64 // microseconds that ids may run ahead of their timestamps
-	segments []*segment
-	count    int // of events that are not deleted
+	spread   int64    // microseconds that ids may run ahead of their timestamps
+	segments []*piece // in the order of recording, without gaps
+	count    int      // of events that are not deleted
 }
 
-// segment is a run of up to 65,536 events of a kind in the order of recording.
-// A segment in a view never changes: growing or changing one makes a new header
-// over the same or copied arrays.
-type segment struct {
-	ids          []int64
-	seqs         []int64
-	codes        [][]uint32      // by column
-	nums         [][]int64       // by numeric column; absent is math.MinInt64
-	over         map[int64]int64 // id to timestamp, of the ids that ran ahead of theirs
-	alive        bitset          // nil while nothing was deleted
-	order        []uint16        // rows by rising id; nil while the order of recording is that
-	minID, maxID int64
+// piece is a segment and its place: it holds what was recorded after lo, up to
+// hi. A piece never changes.
+type piece struct {
+	*segment.Segment
+	lo, hi  int64
+	file    string // where it lies; "" while it is in memory alone
+	decided int64  // decisions up to this seq are in the file
+	pending int    // decisions that are not
+	erase   bool   // the file holds something that is to be gone
 }
 
 func newColumns() *columns {
-	c := &columns{kinds: map[audit.Kind]*kindColumns{}}
+	c := &columns{kinds: map[audit.Kind]*kindColumns{}, marks: newMarkCache()}
 	for _, kind := range audit.Kinds() {
 		k := &kindColumns{kind: kind, index: map[string]int{}, resolved: -1, resolvedBy: -1}
-		add := func(field string, addresses bool) {
-			if _, ok := k.index[field]; !ok {
-				k.index[field] = len(k.names)
-				k.names = append(k.names, field)
-				k.dicts = append(k.dicts, newDictionary(addresses))
+		add := func(name, expr string, addresses bool) {
+			if _, ok := k.index[name]; !ok {
+				k.index[name] = len(k.exprs)
+				k.exprs = append(k.exprs, expr)
+				k.layout.Texts = append(k.layout.Texts, segment.Text{Name: name, Addresses: addresses})
+				k.names = append(k.names, newNames(len(k.names)))
 			}
 		}
 		for _, f := range query.Fields(kind) {
 			switch f.Class {
 			case query.ClassValue, query.ClassState, query.ClassAddress:
 				for _, field := range f.Columns {
-					add(field, f.Class == query.ClassAddress)
+					add(field, field, f.Class == query.ClassAddress)
 				}
 			case query.ClassNumber:
 				k.numbers = append(k.numbers, f.Columns...)
 			case query.ClassText:
 				for _, field := range f.Columns {
 					if fields := kind.Fields(); fields[kind.Index(field)].Type == audit.Text {
-						k.addFilled(field)
+						add(filled+field, field+" <> ''", false)
 					}
 				}
 			}
 		}
+		k.layout.Numbers = len(k.numbers)
 		if kind == audit.KindSystemEvent {
-			add("resolved", false)
-			add("resolved_by", false)
+			add("resolved", "resolved", false)
+			add("resolved_by", "resolved_by", false)
 			k.resolved, k.resolvedBy = k.index["resolved"], k.index["resolved_by"]
 		}
 		k.view.Store(&view{})
@@ -106,16 +106,8 @@ func newColumns() *columns {
 	return c
 }
 
-// addFilled adds the column that says of a text only whether there is any.
-func (k *kindColumns) addFilled(field string) {
-	if _, ok := k.index[filled+field]; !ok {
-		k.index[filled+field] = len(k.names)
-		k.names = append(k.names, field+" <> ''")
-		k.dicts = append(k.dicts, newDictionary(false))
-	}
-}
-
-// filled begins the names of those columns.
+// filled begins the names of the columns that say of a text only whether there
+// is any.
 const filled = "filled:"
 
 // view returns the state of a kind as of now.
@@ -126,8 +118,16 @@ func (s *Store) view(ctx context.Context, kind audit.Kind) (*view, error) {
 	return s.columns.kinds[kind].view.Load(), nil
 }
 
+// refreshStep is how many entries of the ledger one step of a refresh takes up:
+// a multiple of what is sealed at once, so that what is made anew from the
+// tables is sealed in full segments.
+const refreshStep = 1 << 16
+
 // refresh brings the columns up to the ledger's head.
 func (s *Store) refresh(ctx context.Context) error {
+	if err := s.sealed.open(ctx, s); err != nil {
+		return fmt.Errorf("open the columns: %w", s.dialect.classify(err))
+	}
 	var head sql.NullInt64
 	if err := s.ro.GetContext(ctx, &head, "SELECT max(seq) FROM ledger"); err != nil {
 		return fmt.Errorf("read the ledger's head: %w", s.dialect.classify(err))
@@ -138,325 +138,303 @@ func (s *Store) refresh(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if head.Int64 <= c.head.Load() {
-		return nil
-	}
-	tx, end, err := begin(ctx, s.ro)
-	if err != nil {
-		return fmt.Errorf("read the ledger: %w", s.dialect.classify(err))
-	}
-	defer end()
-	if err := c.load(ctx, tx); err != nil {
-		return fmt.Errorf("read the ledger: %w", s.dialect.classify(err))
+	for c.head.Load() < head.Int64 {
+		if err := s.refreshOnce(ctx); err != nil {
+			return fmt.Errorf("read the ledger: %w", s.dialect.classify(err))
+		}
 	}
 	return nil
 }
 
-// loadWhole is how many new entries make reading the tables from end to end
-// cheaper than looking each event up.
-const loadWhole = 20_000
-
-// load reads what is new since the last time, in one snapshot of the database.
-func (c *columns) load(ctx context.Context, tx *sqlx.Tx) error {
-	known := c.head.Load()
+// refreshOnce takes up the next step, in one snapshot of the database. The
+// caller holds mu.
+func (s *Store) refreshOnce(ctx context.Context) error {
+	c := s.columns
+	tx, end, err := begin(ctx, s.ro)
+	if err != nil {
+		return err
+	}
+	defer end()
+	upTo := int64(math.MaxInt64)
+	for _, k := range c.kinds {
+		upTo = min(upTo, k.known+refreshStep)
+	}
 	var head int64
 	if err := tx.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 		return err
 	}
+	upTo = min(upTo, head)
 	views := map[audit.Kind]*view{} // shown when all are there: a try that failed half way is made again
+	decided := map[audit.Kind][]decision{}
 	for _, kind := range audit.Kinds() {
 		k := c.kinds[kind]
-		news, err := k.read(ctx, tx, known, head)
-		if err != nil {
-			return err
-		}
-		changes, err := k.readDecisions(ctx, tx, known, head)
-		if err != nil {
-			return err
-		}
-		var spread string
-		err = tx.GetContext(ctx, &spread, "SELECT value FROM meta WHERE key = ?", "spread:"+string(kind))
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
 		old := k.view.Load()
-		v := &view{head: head, segments: old.segments, count: old.count}
-		v.spread, _ = strconv.ParseInt(spread, 10, 64)
-		v.grow(k, news)
-		for _, ch := range changes {
-			v.change(k, ch)
+		v := &view{head: max(upTo, k.known), segments: old.segments, count: old.count}
+		if v.spread, err = readSpread(ctx, tx, kind); err != nil {
+			return err
 		}
-		views[kind] = v
+		if upTo > k.known {
+			if err := k.read(ctx, tx, v, k.known, upTo); err != nil {
+				return err
+			}
+		}
+		changes, err := k.readDecisions(ctx, tx, old.head, v.head)
+		if err != nil {
+			return err
+		}
+		v.change(changes)
+		views[kind], decided[kind] = v, changes
 	}
 	for kind, v := range views {
-		c.kinds[kind].view.Store(v)
+		k := c.kinds[kind]
+		k.view.Store(v)
+		k.known = v.head
+		if k.sealing > 0 {
+			k.during = append(k.during, decided[kind]...)
+		}
 	}
-	c.head.Store(head)
+	c.head.Store(upTo)
+	s.wakeSealer()
 	return nil
 }
 
-// columnRow is what the columns keep of one event.
-type columnRow struct {
-	id, seq, micros int64
-	codes           []uint32
-	nums            []int64
+func readSpread(ctx context.Context, tx sqlx.QueryerContext, kind audit.Kind) (int64, error) {
+	var text string
+	err := sqlx.GetContext(ctx, tx, &text, "SELECT value FROM meta WHERE key = ?", "spread:"+string(kind))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	spread, _ := strconv.ParseInt(text, 10, 64)
+	return spread, nil
 }
 
-// ranAhead reports whether so many events share the timestamp that the id stands
-// in a later microsecond.
-func (r columnRow) ranAhead() bool { return r.micros != r.id>>idBits }
+// builderRows is how many events are gathered for one segment: a power of two,
+// so that a few of them fill one to the brim.
+const builderRows = 1 << 14
 
-// read returns the events recorded since known, in the order of recording.
-func (k *kindColumns) read(ctx context.Context, tx *sqlx.Tx, known, head int64) ([]columnRow, error) {
+// read adds to a view the events recorded after known, up to a seq.
+func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view, known, upTo int64) error {
 	names := ""
-	for _, n := range k.names {
+	for _, n := range k.exprs {
 		names += ", e." + n
 	}
 	for _, n := range k.numbers {
 		names += ", e." + n
 	}
-	whole := head-known > loadWhole
 	statement := "SELECT e.id, e.seq, e.timestamp" + names + " FROM ledger l JOIN " + string(k.kind) + " e ON e.id = l.id" +
 		" WHERE l.seq > ? AND l.seq <= ? AND l.kind = ? AND l.entry = 'created' ORDER BY l.seq"
-	args := []any{known, head, k.kind}
-	if whole {
-		statement = "SELECT e.id, e.seq, e.timestamp" + names + " FROM " + string(k.kind) + " e WHERE e.seq > ? AND e.seq <= ?"
-		args = args[:2]
+	values := make([]sql.RawBytes, len(k.exprs)+len(k.numbers))
+	var id, seq int64
+	var timestamp sql.RawBytes
+	dest := []any{&id, &seq, &timestamp}
+	for i := range values {
+		dest = append(dest, &values[i])
 	}
-	var all []columnRow
-	texts := make([]sql.RawBytes, len(k.names)+len(k.numbers))
-	row := columnRow{}
-	var timestamp string
-	dest := []any{&row.id, &row.seq, &timestamp}
-	for i := range texts {
-		dest = append(dest, &texts[i])
+	b := segment.NewBuilder(k.layout)
+	lo := int64(0)
+	if n := len(v.segments); n > 0 {
+		lo = v.segments[n-1].hi
 	}
-	err := eachRow(ctx, tx, statement, args, func(r scanner) error {
+	build := func(hi int64) {
+		if made := b.Build(); made != nil {
+			v.add(&piece{Segment: made, lo: lo, hi: hi}, k.sealing)
+			lo = hi
+		}
+	}
+	err := eachRow(ctx, tx, statement, []any{known, upTo, k.kind}, func(r scanner) error {
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		got := columnRow{id: row.id, seq: row.seq, micros: row.id >> idBits, codes: make([]uint32, len(k.names)), nums: make([]int64, len(k.numbers))}
-		if t, err := audit.ParseTime(timestamp); err == nil {
-			got.micros = t.UnixMicro()
+		micros := id >> idBits
+		if v.spread > 0 {
+			if t, err := audit.ParseTime(string(timestamp)); err == nil {
+				micros = t.UnixMicro()
+			}
 		}
-		for i := range k.names {
-			got.codes[i] = k.dicts[i].code(string(texts[i]))
+		b.Add(id, seq, micros)
+		for i := range k.exprs {
+			b.Text(i, values[i])
 		}
 		for i := range k.numbers {
-			n, err := strconv.ParseInt(string(texts[len(k.names)+i]), 10, 64)
-			if err != nil {
-				n = math.MinInt64
-			}
-			got.nums[i] = n
+			n, err := strconv.ParseInt(string(values[len(k.exprs)+i]), 10, 64)
+			b.Number(i, n, err == nil)
 		}
-		all = append(all, got)
+		if b.Len() == builderRows {
+			build(seq)
+		}
 		return nil
 	})
-	if whole {
-		slices.SortFunc(all, func(a, b columnRow) int { return cmp.Compare(a.seq, b.seq) })
+	if err != nil {
+		return err
 	}
-	return all, err
+	build(upTo)
+	return nil
 }
 
-// columnChange is what a decision changed in the columns.
-type columnChange struct {
-	id, seq              int64 // seq of the decision
-	deleted              bool
-	resolved, resolvedBy uint32
+// add adds a piece to the end of the view, and makes one piece of the last ones
+// where they are about as large, so that there are few of them however events
+// come in. What lies in files, or is on its way there, is left to the sealer.
+func (v *view) add(p *piece, sealing int64) {
+	v.segments = slices.Clone(v.segments)
+	v.count += p.Count()
+	for len(v.segments) > 0 {
+		last := v.segments[len(v.segments)-1]
+		if last.file != "" || last.hi <= sealing || last.Len()+p.Len() > builderRows || last.Len() > 2*p.Len() {
+			break
+		}
+		p = &piece{Segment: segment.Merge(last.Segment, p.Segment), lo: last.lo, hi: p.hi}
+		v.segments = v.segments[:len(v.segments)-1]
+	}
+	v.segments = append(v.segments, p)
 }
 
-func (k *kindColumns) readDecisions(ctx context.Context, tx *sqlx.Tx, known, head int64) ([]columnChange, error) {
-	if known == 0 {
+// decision is what an entry of the ledger changed in the columns.
+type decision struct {
+	from, to, seq     int64 // the ids it is about, and its own place
+	deleted, redacted bool
+	texts             map[int]string // unless deleted: what columns say now
+}
+
+// readDecisions reads what was decided after known, up to head. A decision may
+// be in the rows read already; it is the same then.
+func (k *kindColumns) readDecisions(ctx context.Context, tx sqlx.QueryerContext, known, head int64) ([]decision, error) {
+	if known == 0 || known == head {
 		return nil, nil // the rows read from the tables have them in
 	}
-	var all []columnChange
-	err := eachRow(ctx, tx, "SELECT seq, id, entry FROM ledger WHERE seq > ? AND seq <= ? AND kind = ? AND entry <> 'created' ORDER BY seq",
-		[]any{known, head, k.kind}, func(r scanner) error {
-			var ch columnChange
+	var all []decision
+	var entries []string
+	err := eachRow(ctx, tx, "SELECT seq, id, entry FROM ledger WHERE kind = ? AND seq > ? AND seq <= ? AND entry <> 'created' ORDER BY seq",
+		[]any{k.kind, known, head}, func(r scanner) error {
+			var d decision
 			var entry string
-			if err := r.Scan(&ch.seq, &ch.id, &entry); err != nil {
+			if err := r.Scan(&d.seq, &d.to, &entry); err != nil {
 				return err
 			}
-			ch.deleted = entry == "deleted"
-			if ch.deleted || entry == "resolved" || entry == "reopened" {
-				all = append(all, ch)
+			d.from = d.to
+			switch entry {
+			case "deleted", "purged":
+				d.deleted = true
+			case "redacted":
+				d.redacted = true
+			case "resolved", "reopened":
+			default:
+				return nil
 			}
+			all, entries = append(all, d), append(entries, entry)
 			return nil
 		})
 	if err != nil {
 		return nil, err
 	}
 	for i := range all {
-		if all[i].deleted || k.resolved < 0 {
-			continue
+		switch {
+		case entries[i] == "purged":
+			err := sqlx.GetContext(ctx, tx, &all[i].from, "SELECT from_id FROM purge WHERE seq = ?", all[i].seq)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return nil, err
+			}
+		case all[i].deleted:
+		default:
+			if err := k.readChanged(ctx, tx, &all[i]); err != nil {
+				return nil, err
+			}
 		}
-		var resolved int64
-		var by string
-		err := tx.QueryRowxContext(ctx, "SELECT resolved, resolved_by FROM system_event WHERE id = ?", all[i].id).Scan(&resolved, &by)
-		if errors.Is(err, sql.ErrNoRows) {
-			all[i].deleted = true
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all[i].resolved = k.dicts[k.resolved].code(strconv.FormatInt(resolved, 10))
-		all[i].resolvedBy = k.dicts[k.resolvedBy].code(by)
 	}
 	return all, nil
 }
 
-// grow adds events to the view, whose segments are shared with older views.
-func (v *view) grow(k *kindColumns, rows []columnRow) {
-	if len(rows) == 0 {
+// readChanged reads what the columns of one event say now.
+func (k *kindColumns) readChanged(ctx context.Context, tx sqlx.QueryerContext, d *decision) error {
+	names := ""
+	values := make([]sql.RawBytes, len(k.exprs))
+	var dest []any
+	for i, n := range k.exprs {
+		names += ", e." + n
+		dest = append(dest, &values[i])
+	}
+	d.deleted = true // unless there is a row
+	return eachRow(ctx, tx, "SELECT "+names[2:]+" FROM "+string(k.kind)+" e WHERE e.id = ?", []any{d.to}, func(r scanner) error {
+		if err := r.Scan(dest...); err != nil {
+			return err
+		}
+		d.deleted, d.texts = false, map[int]string{}
+		for i, v := range values {
+			d.texts[i] = string(v)
+		}
+		return nil
+	})
+}
+
+// change applies decisions to the view.
+func (v *view) change(decisions []decision) {
+	if len(decisions) == 0 {
 		return
+	}
+	changes := make([][]segment.Change, len(v.segments))
+	for _, d := range decisions {
+		for i, p := range v.segments {
+			if p.lo >= d.seq || p.Len() == 0 || p.MinID() > d.to || p.MaxID() < d.from {
+				continue
+			}
+			for row := p.Search(d.from); row < p.Len() && p.ID(row) <= d.to; row++ {
+				if p.Seq(row) > d.seq || !p.Alive(row) {
+					continue
+				}
+				if d.deleted {
+					changes[i] = append(changes[i], segment.Change{Row: row, Deleted: true})
+				}
+				for column, text := range d.texts {
+					changes[i] = append(changes[i], segment.Change{Row: row, Column: column, Text: text, Erase: d.redacted})
+				}
+			}
+		}
 	}
 	v.segments = slices.Clone(v.segments)
-	v.count += len(rows)
-	for len(rows) > 0 {
-		var tail *segment
-		if n := len(v.segments); n > 0 && len(v.segments[n-1].ids) < segmentRows {
-			copied := *v.segments[n-1]
-			tail = &copied
-			v.segments[n-1] = tail
-		} else {
-			tail = &segment{codes: make([][]uint32, len(k.names)), nums: make([][]int64, len(k.numbers)), minID: math.MaxInt64}
-			v.segments = append(v.segments, tail)
-		}
-		n := min(len(rows), segmentRows-len(tail.ids))
-		tail.add(rows[:n])
-		rows = rows[n:]
-	}
-}
-
-// add appends rows to a fresh header of a segment. Appending never writes below
-// the length that older headers see; what has to change below it is copied.
-func (s *segment) add(rows []columnRow) {
-	old := len(s.ids)
-	rising := s.order == nil
-	if slices.ContainsFunc(rows, columnRow.ranAhead) {
-		s.over = maps.Clone(s.over)
-		if s.over == nil {
-			s.over = map[int64]int64{}
-		}
-	}
-	for _, r := range rows {
-		if r.id < s.maxID {
-			rising = false
-		}
-		s.minID, s.maxID = min(s.minID, r.id), max(s.maxID, r.id)
-		s.ids = append(s.ids, r.id)
-		s.seqs = append(s.seqs, r.seq)
-		for c := range s.codes {
-			s.codes[c] = append(s.codes[c], r.codes[c])
-		}
-		for c := range s.nums {
-			s.nums[c] = append(s.nums[c], r.nums[c])
-		}
-		if r.ranAhead() {
-			s.over[r.id] = r.micros
-		}
-	}
-	if s.alive != nil {
-		s.alive = append(s.alive.clone(), newBitset(len(s.ids))[len(s.alive):]...)
-		s.alive.setRange(old, len(s.ids))
-	}
-	if !rising {
-		s.order = make([]uint16, len(s.ids))
-		for i := range s.order {
-			s.order[i] = uint16(i)
-		}
-		slices.SortFunc(s.order, func(a, b uint16) int { return cmp.Compare(s.ids[a], s.ids[b]) })
-	}
-}
-
-// change applies a decision to the view.
-func (v *view) change(k *kindColumns, ch columnChange) {
-	for i, s := range v.segments {
-		row, ok := s.find(ch.id)
-		if !ok || !s.isAlive(row) || s.seqs[row] > ch.seq {
+	for i, some := range changes {
+		if len(some) == 0 {
 			continue
 		}
-		copied := *s
+		p := *v.segments[i]
+		v.count -= p.Count()
+		p.Segment = p.With(some)
+		p.pending += len(some)
+		for _, ch := range some {
+			p.erase = p.erase || ch.Deleted || ch.Erase
+		}
+		v.count += p.Count()
+		v.segments[i] = &p
+	}
+}
+
+// rowPlace is a row of a view.
+type rowPlace struct{ segment, row int }
+
+func (p rowPlace) id(v *view) int64  { return v.segments[p.segment].ID(p.row) }
+func (p rowPlace) seq(v *view) int64 { return v.segments[p.segment].Seq(p.row) }
+
+// bySeq finds a living row by its place in the ledger.
+func (v *view) bySeq(seq int64) (rowPlace, bool) {
+	i, _ := slices.BinarySearchFunc(v.segments, seq, func(p *piece, seq int64) int {
 		switch {
-		case ch.deleted:
-			if copied.alive = s.alive.clone(); s.alive == nil {
-				copied.alive = fullBitset(len(s.ids))
-			}
-			copied.alive.clear(row)
-			v.count--
-		case k.resolved >= 0:
-			copied.codes = slices.Clone(s.codes)
-			for c, code := range map[int]uint32{k.resolved: ch.resolved, k.resolvedBy: ch.resolvedBy} {
-				copied.codes[c] = slices.Clone(s.codes[c])
-				copied.codes[c][row] = code
-			}
+		case p.hi < seq:
+			return -1
+		case p.lo >= seq:
+			return 1
 		}
-		v.segments = slices.Clone(v.segments)
-		v.segments[i] = &copied
-		return
+		return 0
+	})
+	if i == len(v.segments) {
+		return rowPlace{}, false
 	}
+	row, ok := v.segments[i].RowOf(seq)
+	return rowPlace{i, row}, ok && v.segments[i].Alive(row)
 }
 
-// len is the number of rows, deleted ones included.
-func (s *segment) len() int { return len(s.ids) }
-
-// at returns the row at a place of the order of ids.
-func (s *segment) at(place int) int {
-	if s.order == nil {
-		return place
+// rowsAfter counts the rows recorded after seq, as far as limit.
+func (v *view) rowsAfter(seq int64, limit int) int {
+	n := 0
+	for i := len(v.segments) - 1; i >= 0 && n <= limit && v.segments[i].hi > seq; i-- {
+		n += v.segments[i].RecordedCount(seq + 1)
 	}
-	return int(s.order[place])
-}
-
-// search returns the first place in the order of ids whose id is not below id.
-func (s *segment) search(id int64) int {
-	lo, hi := 0, len(s.ids)
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if s.ids[s.at(mid)] < id {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo
-}
-
-// find returns the row of an id.
-func (s *segment) find(id int64) (row int, ok bool) {
-	if id < s.minID || id > s.maxID {
-		return 0, false
-	}
-	place := s.search(id)
-	if place == len(s.ids) || s.ids[s.at(place)] != id {
-		return 0, false
-	}
-	return s.at(place), true
-}
-
-// rowOf returns the row recorded as seq.
-func (s *segment) rowOf(seq int64) (row int, ok bool) {
-	return slices.BinarySearch(s.seqs, seq)
-}
-
-func (s *segment) isAlive(row int) bool { return s.alive == nil || s.alive.has(row) }
-
-// micros is the exact timestamp of a row.
-func (s *segment) micros(row int) int64 {
-	id := s.ids[row]
-	if s.over != nil {
-		if m, ok := s.over[id]; ok {
-			return m
-		}
-	}
-	return id >> idBits
-}
-
-// living marks every row that is not deleted. The caller may change it.
-func (s *segment) living() bitset {
-	if s.alive == nil {
-		return fullBitset(len(s.ids))
-	}
-	return s.alive.clone()
+	return n
 }

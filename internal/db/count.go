@@ -1,15 +1,16 @@
 package db
 
 import (
-	"cmp"
 	"context"
-	"iter"
-	"math"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
 // Count returns how many events the selection has. Where a frequent text keeps
@@ -35,18 +36,13 @@ func (m *matched) result() Count {
 // list, the top ones of each. A facet leaves out the filter's terms on its own
 // field, so that it shows what could be chosen instead.
 func (sel *Selection) Facets(ctx context.Context, top int) ([]Facet, error) {
-	var all []Facet
+	var fields []query.Field
 	for _, f := range query.Fields(sel.filter.Kind) {
-		if !f.Facet {
-			continue
+		if f.Facet {
+			fields = append(fields, f)
 		}
-		facet, err := sel.facet(ctx, f, top)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, facet)
 	}
-	return all, nil
+	return sel.facets(ctx, fields, top)
 }
 
 // Facet counts the values of one field. The error wraps ErrNotFound for a key
@@ -56,116 +52,41 @@ func (sel *Selection) Facet(ctx context.Context, key string, top int) (Facet, er
 	if !ok || !f.Facet {
 		return Facet{}, ErrNotFound
 	}
-	return sel.facet(ctx, f, top)
-}
-
-func (sel *Selection) facet(ctx context.Context, f query.Field, top int) (Facet, error) {
-	without := noKey
-	for _, c := range sel.conditions {
-		if c.key == f.Key {
-			without = f.Key
-		}
-	}
-	m, err := sel.match(ctx, without)
+	all, err := sel.facets(ctx, []query.Field{f}, top)
 	if err != nil {
 		return Facet{}, err
 	}
-	facet := Facet{Key: f.Key, Exact: m.exact, LookedTo: m.result().LookedTo}
-	facet.Values, facet.More = mostFrequent(sel.countValues(m, f), top)
-	return facet, nil
+	return all[0], nil
 }
 
-// mostFrequent returns the top values, most frequent first, and how many others
-// there are. Of a hundred thousand values only a few are wanted, so it keeps
-// those in order and passes over the rest.
-func mostFrequent(values iter.Seq[FacetValue], top int) (best []FacetValue, more int) {
-	order := func(a, b FacetValue) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
-	}
-	if top >= allValues {
-		best = slices.SortedFunc(values, order)
-		return best, 0
-	}
-	for v := range values {
-		more++
-		if len(best) == top && (top == 0 || order(v, best[top-1]) > 0) {
-			continue
-		}
-		at, _ := slices.BinarySearchFunc(best, v, order)
-		best = slices.Insert(best, at, v)
-		best = best[:min(len(best), top)]
-	}
-	return best, more - len(best)
-}
-
-// allValues asks a facet for every value it has.
-const allValues = math.MaxInt
-
-// stateNames says the codes of resolved as is: does.
-var stateNames = map[string]string{"0": "unresolved", "1": "resolved"}
-
-// countValues counts the values of a field, in no order. Where a field has two
-// columns, a user's name and id, the first one that is not empty counts.
-func (sel *Selection) countValues(m *matched, f query.Field) iter.Seq[FacetValue] {
-	columns := make([]int, len(f.Columns))
-	counts := make([][]int64, len(f.Columns))
-	for i, field := range f.Columns {
-		columns[i] = sel.kind.index[field]
-		counts[i] = make([]int64, sel.kind.dicts[columns[i]].size())
-	}
-	for i, s := range sel.view.segments {
-		if codes := s.codes[columns[0]]; len(columns) == 1 {
-			m.sets[i].each(func(row int) { counts[0][codes[row]]++ })
-			continue
-		}
-		m.sets[i].each(func(row int) {
-			for c, column := range columns {
-				if code := s.codes[column][row]; code != 0 || c == len(columns)-1 {
-					counts[c][code]++
-					return
-				}
+func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int) ([]Facet, error) {
+	all := make([]Facet, len(fields))
+	sets := make([]*matched, len(fields))
+	for i, f := range fields {
+		without := noKey
+		for _, c := range sel.conditions {
+			if c.key == f.Key {
+				without = f.Key
 			}
+		}
+		m, err := sel.match(ctx, without)
+		if err != nil {
+			return nil, err
+		}
+		sets[i] = m
+		all[i] = Facet{Key: f.Key, Exact: m.exact, LookedTo: m.result().LookedTo}
+	}
+	var wg sync.WaitGroup
+	free := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, f := range fields {
+		free <- struct{}{}
+		wg.Go(func() {
+			all[i].Values, all[i].More = sel.count(sets[i], f).most(top)
+			<-free
 		})
 	}
-	texts := make([][]string, len(columns))
-	for i, column := range columns {
-		texts[i] = sel.kind.dicts[column].all()
-	}
-	if len(columns) > 1 {
-		sel.foldInto(columns[0], counts, texts)
-	}
-	return func(yield func(FacetValue) bool) {
-		for i := range counts {
-			for code, n := range counts[i] {
-				if n == 0 {
-					continue
-				}
-				text := texts[i][code]
-				if f.Class == query.ClassState {
-					text = stateNames[text]
-				}
-				if !yield(FacetValue{text, n}) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// foldInto moves the counts of the further columns whose text the first one has
-// too over to it, so that no value is named twice.
-func (sel *Selection) foldInto(first int, counts [][]int64, texts [][]string) {
-	for i := 1; i < len(counts); i++ {
-		for code, n := range counts[i] {
-			if n == 0 {
-				continue
-			}
-			if same, ok := sel.kind.dicts[first].lookup(texts[i][code]); ok && int(same) < len(counts[0]) {
-				counts[0][same] += n
-				counts[i][code] = 0
-			}
-		}
-	}
+	wg.Wait()
+	return all, nil
 }
 
 // Timeline counts the selection's events by steps of civil time in the filter's
@@ -175,28 +96,12 @@ func (sel *Selection) Timeline(ctx context.Context, by Step) (*Timeline, error) 
 	if err != nil {
 		return nil, err
 	}
+	parts := make([][]Bucket, len(m.sets))
+	sel.parallel(len(m.sets), func(i int) { parts[i] = sel.buckets(i, m.sets[i], by) })
 	counts := map[int64]int64{}
-	for i, s := range sel.view.segments {
-		set := m.sets[i]
-		var start, end int64
-		n := int64(0)
-		for place := range s.len() {
-			row := s.at(place)
-			if !set.has(row) {
-				continue
-			}
-			if micros := s.micros(row); micros < start || micros >= end || n == 0 {
-				if n > 0 {
-					counts[start] += n
-				}
-				n = 0
-				from := by.Start(time.UnixMicro(micros).In(sel.zone()))
-				start, end = from.UnixMicro(), by.Next(from).UnixMicro()
-			}
-			n++
-		}
-		if n > 0 {
-			counts[start] += n
+	for _, part := range parts {
+		for _, b := range part {
+			counts[b.Start.UnixMicro()] += b.Count
 		}
 	}
 	t := &Timeline{Exact: m.exact}
@@ -204,10 +109,39 @@ func (sel *Selection) Timeline(ctx context.Context, by Step) (*Timeline, error) 
 		t.LookedTo = time.UnixMicro(m.lookedTo).UTC()
 	}
 	for micros, n := range counts {
-		t.Buckets = append(t.Buckets, Bucket{time.UnixMicro(micros).In(sel.zone()), n})
+		if n > 0 {
+			t.Buckets = append(t.Buckets, Bucket{time.UnixMicro(micros).In(sel.zone()), n})
+		}
 	}
 	slices.SortFunc(t.Buckets, func(a, b Bucket) int { return a.Start.Compare(b.Start) })
 	return t, nil
+}
+
+// buckets counts the marked rows of a segment by steps. Rows stand in the order
+// of time, so a step is a run of them.
+func (sel *Selection) buckets(i int, set segment.Set, by Step) []Bucket {
+	p := sel.view.segments[i]
+	step := func(micros int64) (start, end time.Time) {
+		start = by.Start(time.UnixMicro(micros).In(sel.zone()))
+		return start, by.Next(start)
+	}
+	var all []Bucket
+	for row := set.Next(0); row >= 0; {
+		start, end := step(p.ID(row) >> idBits)
+		next := p.Search(firstID(end.UnixMicro()))
+		all = append(all, Bucket{start, int64(set.CountIn(row, next))})
+		row = set.Next(next)
+	}
+	p.Ahead(func(row int, micros int64) {
+		if !set.Has(row) {
+			return
+		}
+		byID, _ := step(p.ID(row) >> idBits)
+		if real, _ := step(micros); !real.Equal(byID) {
+			all = append(all, Bucket{byID, -1}, Bucket{real, 1})
+		}
+	})
+	return all
 }
 
 func (sel *Selection) zone() *time.Location {
@@ -312,18 +246,33 @@ func (sel *Selection) Sieve(ctx context.Context) (*Sieve, error) {
 // case, the most frequent first: what may be typed next. The error wraps
 // ErrNotFound for a key that is not counted.
 func (s *Store) Values(ctx context.Context, kind audit.Kind, key, prefix string, limit int) ([]FacetValue, error) {
-	sel, err := s.Select(ctx, &query.Filter{Kind: kind})
+	field, ok := query.Lookup(kind, key)
+	if !ok || !field.Facet {
+		return nil, ErrNotFound
+	}
+	f := &query.Filter{Kind: kind}
+	folded := query.Fold(prefix)
+	begins := field.Class == query.ClassValue && prefix != ""
+	if begins {
+		f.Terms = []query.Term{{Field: field, Values: []query.Value{{Text: prefix, Folded: folded, Prefix: true}}}}
+	}
+	sel, err := s.Select(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	facet, err := sel.Facet(ctx, key, allValues)
+	m, err := sel.match(ctx, noKey)
 	if err != nil {
 		return nil, err
 	}
-	prefix = query.Fold(prefix)
+	// A user found by the id may be counted by a name that begins otherwise.
+	top := 4*limit + 16
+	if prefix != "" && !begins {
+		top = allValues
+	}
+	values, _ := sel.count(m, field).most(top)
 	var all []FacetValue
-	for _, v := range facet.Values {
-		if folded := query.Fold(v.Value); v.Value != "" && len(folded) >= len(prefix) && folded[:len(prefix)] == prefix {
+	for _, v := range values {
+		if v.Value != "" && strings.HasPrefix(query.Fold(v.Value), folded) {
 			all = append(all, v)
 			if len(all) == limit {
 				break

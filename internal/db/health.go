@@ -34,8 +34,8 @@ type KindHealth struct {
 	Kind     audit.Kind
 	Events   int64     // that are stored
 	Newest   time.Time // when the newest one happened; zero where there is none
-	Segments int       // full ones
-	Tail     int64     // events that are in none of them yet
+	Segments int       // in files
+	Tail     int64     // events that are in none of them yet, but in memory
 	Unsearch int64     // entries of the ledger that the text index has not seen yet
 }
 
@@ -86,9 +86,9 @@ func (s *Store) kindHealth(ctx context.Context, h *Health) error {
 			return err
 		}
 		k := KindHealth{Kind: kind, Events: int64(v.count)}
-		for _, segment := range v.segments {
-			if n := segment.len(); n < segmentRows {
-				k.Tail += int64(n)
+		for _, p := range v.segments {
+			if p.file == "" {
+				k.Tail += int64(p.Count())
 			} else {
 				k.Segments++
 			}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
 // condition is a term made ready for the columns of one view.
@@ -17,12 +19,16 @@ type condition struct {
 
 	// mark marks the rows of a segment that the term's values match, before its
 	// Not. It is nil for a condition that only the row itself can answer.
-	mark func(seg int, s *segment) bitset
+	mark func(i int, p *piece) segment.Set
+
+	// cached names what mark answers, where a segment in a file always answers the
+	// same; "" where it does not.
+	cached string
 
 	// needle is set where mark is nil: see search.go. Where they are known, only
 	// the rows of maybe, by segment, can hold it.
 	needle *needle
-	maybe  []bitset
+	maybe  []segment.Set
 }
 
 // compile makes each term ready. What it reads beside the columns, candidates
@@ -33,11 +39,11 @@ func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []qu
 		c := condition{term: t, key: t.Field.Key}
 		switch t.Field.Class {
 		case query.ClassValue, query.ClassAddress:
-			c.mark = k.markCodes(t)
+			c.mark, c.cached = k.markCodes(t), termName(t)
 		case query.ClassState:
-			c.mark = k.markState(t)
+			c.mark, c.cached = k.markState(t), termName(t)
 		case query.ClassNumber:
-			c.mark = k.markNumbers(t)
+			c.mark, c.cached = k.markNumbers(t), termName(t)
 		case query.ClassID:
 			c.mark = markIDs(t)
 		case query.ClassTime:
@@ -48,7 +54,7 @@ func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []qu
 				}
 				c.mark = mark
 			} else {
-				c.mark = markTimes(v, t)
+				c.mark = markTimes(t)
 			}
 		case query.ClassText, query.ClassFree:
 			if c.mark = k.markUnfilled(t); c.mark != nil {
@@ -62,7 +68,7 @@ func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []qu
 			if sets == nil {
 				c.needle = n
 			} else {
-				c.mark = func(seg int, s *segment) bitset { return sets[seg] }
+				c.mark = func(i int, _ *piece) segment.Set { return sets[i] }
 			}
 		default:
 			return nil, fmt.Errorf("the store cannot answer %q", t.String())
@@ -72,14 +78,18 @@ func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []qu
 	return all, nil
 }
 
+// termName names what the values of a term mean, before its Not.
+func termName(t query.Term) string {
+	name := t.Field.Key
+	for _, v := range t.Values {
+		name += fmt.Sprintf("\x00%t%t%d,%d,%s", v.Prefix, v.Exact, v.Lo, v.Hi, v.Text)
+	}
+	return name
+}
+
 // markCodes marks the rows whose value in any of the field's columns is one of
 // the term's. An empty value asks for all of the columns to be empty.
-func (k *kindColumns) markCodes(t query.Term) func(int, *segment) bitset {
-	type lookup struct {
-		column int
-		single int64  // the one code, or -1
-		codes  bitset // otherwise
-	}
+func (k *kindColumns) markCodes(t query.Term) func(int, *piece) segment.Set {
 	var filled []query.Value
 	empty := false
 	for _, v := range t.Values {
@@ -89,65 +99,31 @@ func (k *kindColumns) markCodes(t query.Term) func(int, *segment) bitset {
 			filled = append(filled, v)
 		}
 	}
-	var lookups []lookup
 	var columns []int
 	for _, field := range t.Field.Columns {
-		column := k.index[field]
-		columns = append(columns, column)
-		codes := map[uint32]bool{}
-		k.dicts[column].matching(filled, codes)
-		if len(codes) == 0 {
-			continue
-		}
-		l := lookup{column: column, single: -1, codes: newBitset(k.dicts[column].size())}
-		for c := range codes {
-			if len(codes) == 1 {
-				l.single = int64(c)
-			}
-			if int(c)/64 < len(l.codes) {
-				l.codes.set(int(c))
-			}
-		}
-		lookups = append(lookups, l)
+		columns = append(columns, k.index[field])
 	}
-	return func(_ int, s *segment) bitset {
-		b := newBitset(s.len())
-		for _, l := range lookups {
-			codes := s.codes[l.column]
-			if l.single >= 0 {
-				want := uint32(l.single)
-				for i, c := range codes {
-					if c == want {
-						b.set(i)
-					}
-				}
-				continue
-			}
-			limit := uint32(len(l.codes) * 64)
-			for i, c := range codes {
-				if c < limit && l.codes.has(int(c)) {
-					b.set(i)
-				}
+	return func(_ int, p *piece) segment.Set {
+		set := segment.None(p.Len())
+		if len(filled) > 0 {
+			for _, column := range columns {
+				set = set.Or(p.Column(column).Match(filled))
 			}
 		}
 		if empty {
-			none := fullBitset(s.len())
+			none := segment.All(p.Len())
 			for _, column := range columns {
-				for i, c := range s.codes[column] {
-					if c != 0 {
-						none.clear(i)
-					}
-				}
+				none = none.And(p.Column(column).Empty())
 			}
-			b.or(none)
+			set = set.Or(none)
 		}
-		return b
+		return set
 	}
 }
 
 // markUnfilled answers whether a text field is empty, where a term asks nothing
 // else; otherwise it is nil.
-func (k *kindColumns) markUnfilled(t query.Term) func(int, *segment) bitset {
+func (k *kindColumns) markUnfilled(t query.Term) func(int, *piece) segment.Set {
 	for _, v := range t.Values {
 		if v.Text != "" {
 			return nil
@@ -160,91 +136,71 @@ func (k *kindColumns) markUnfilled(t query.Term) func(int, *segment) bitset {
 	if !ok {
 		return nil
 	}
-	empty := k.dicts[column].code("0")
-	return func(_ int, s *segment) bitset {
-		b := newBitset(s.len())
-		for i, c := range s.codes[column] {
-			if c == empty {
-				b.set(i)
-			}
-		}
-		return b
+	return markText(column, "0")
+}
+
+func markText(column int, texts ...string) func(int, *piece) segment.Set {
+	var values []query.Value
+	for _, text := range texts {
+		values = append(values, query.Value{Text: text, Exact: true})
 	}
+	return func(_ int, p *piece) segment.Set { return p.Column(column).Match(values) }
 }
 
 // markState answers is:resolved and is:unresolved.
-func (k *kindColumns) markState(t query.Term) func(int, *segment) bitset {
-	want := bitset(newBitset(64))
+func (k *kindColumns) markState(t query.Term) func(int, *piece) segment.Set {
+	var texts []string
 	for _, v := range t.Values {
-		text := map[string]string{"resolved": "1", "unresolved": "0"}[v.Folded]
-		want.set(int(k.dicts[k.resolved].code(text)))
+		texts = append(texts, map[string]string{"resolved": "1", "unresolved": "0"}[v.Folded])
 	}
-	return func(_ int, s *segment) bitset {
-		b := newBitset(s.len())
-		for i, c := range s.codes[k.resolved] {
-			if c < 64 && want.has(int(c)) {
-				b.set(i)
-			}
-		}
-		return b
-	}
+	return markText(k.resolved, texts...)
 }
 
-func (k *kindColumns) markNumbers(t query.Term) func(int, *segment) bitset {
-	column := 0
-	for i, name := range k.numbers {
-		if name == t.Field.Columns[0] {
-			column = i
+func (k *kindColumns) markNumbers(t query.Term) func(int, *piece) segment.Set {
+	column := slices.Index(k.numbers, t.Field.Columns[0])
+	absent := false
+	var ranges [][2]int64
+	for _, v := range t.Values {
+		if v.Text == "" {
+			absent = true
+		} else {
+			ranges = append(ranges, [2]int64{v.Lo, v.Hi})
 		}
 	}
-	return func(_ int, s *segment) bitset {
-		b := newBitset(s.len())
-		for i, n := range s.nums[column] {
-			for _, v := range t.Values {
-				if v.Text == "" && n == math.MinInt64 || v.Text != "" && n != math.MinInt64 && n >= v.Lo && n <= v.Hi {
-					b.set(i)
-				}
-			}
-		}
-		return b
-	}
+	return func(_ int, p *piece) segment.Set { return p.MatchNumbers(column, ranges, absent) }
 }
 
-func markIDs(t query.Term) func(int, *segment) bitset {
-	return func(_ int, s *segment) bitset {
-		b := newBitset(s.len())
+func markIDs(t query.Term) func(int, *piece) segment.Set {
+	return func(_ int, p *piece) segment.Set {
+		var rows []int
 		for _, v := range t.Values {
-			if row, ok := s.find(v.Lo); ok {
-				b.set(row)
+			if row, ok := p.Find(v.Lo); ok {
+				rows = append(rows, row)
 			}
 		}
-		return b
+		return segment.Of(p.Len(), rows...)
 	}
 }
 
-// markTimes marks the rows whose timestamp lies in one of the term's ranges.
-// Ids run ahead of timestamps by at most the view's spread, so only rows within
-// the spread of an edge need their exact timestamp.
-func markTimes(v *view, t query.Term) func(int, *segment) bitset {
-	return func(_ int, s *segment) bitset {
-		b := newBitset(s.len())
+// markTimes marks the rows whose timestamp lies in one of the term's ranges. The
+// ids of some rows ran ahead of their timestamps; all others are a range.
+func markTimes(t query.Term) func(int, *piece) segment.Set {
+	return func(_ int, p *piece) segment.Set {
+		set := segment.None(p.Len())
 		for _, value := range t.Values {
-			lo, hi := s.search(firstID(value.Lo)), s.len()
-			if value.Hi < math.MaxInt64>>idBits-v.spread {
-				hi = s.search(firstID(value.Hi + v.spread))
-			}
-			if s.order == nil && s.over == nil {
-				b.setRange(lo, hi)
-				continue
-			}
-			for place := lo; place < hi; place++ {
-				row := s.at(place)
-				if m := s.micros(row); m >= value.Lo && m < value.Hi {
-					b.set(row)
+			part := segment.Range(p.Len(), p.Search(firstID(value.Lo)), p.Search(firstID(value.Hi)))
+			var in, out []int
+			p.Ahead(func(row int, micros int64) {
+				if micros >= value.Lo && micros < value.Hi {
+					in = append(in, row)
+				} else {
+					out = append(out, row)
 				}
-			}
+			})
+			part = part.Or(segment.Of(p.Len(), in...)).AndNot(segment.Of(p.Len(), out...))
+			set = set.Or(part)
 		}
-		return b
+		return set
 	}
 }
 
@@ -261,7 +217,7 @@ func firstID(micros int64) int64 {
 
 // markRecorded turns a time of recording into a place of the ledger, whose
 // recorded_at never falls.
-func (s *Store) markRecorded(ctx context.Context, v *view, t query.Term) (func(int, *segment) bitset, error) {
+func (s *Store) markRecorded(ctx context.Context, v *view, t query.Term) (func(int, *piece) segment.Set, error) {
 	type span struct{ lo, hi int64 }
 	var spans []span
 	for _, value := range t.Values {
@@ -275,14 +231,14 @@ func (s *Store) markRecorded(ctx context.Context, v *view, t query.Term) (func(i
 		}
 		spans = append(spans, span{lo, hi})
 	}
-	return func(_ int, s *segment) bitset {
-		b := newBitset(s.len())
+	return func(_ int, p *piece) segment.Set {
+		set := segment.None(p.Len())
 		for _, sp := range spans {
-			lo, _ := s.rowOf(sp.lo)
-			hi, _ := s.rowOf(sp.hi)
-			b.setRange(lo, hi)
+			if sp.lo < sp.hi {
+				set = set.Or(p.Recorded(sp.lo, sp.hi))
+			}
 		}
-		return b
+		return set
 	}, nil
 }
 

@@ -1,66 +1,108 @@
 package db
 
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+
+	"github.com/auditadmin/auditadmin/internal/segment"
+)
+
 // newest walks over marked rows from the newest on, starting below an id;
 // oldest from the oldest on, starting above one.
-func (sel *Selection) newest(sets []bitset, below int64) *merge {
-	m := &merge{view: sel.view, sets: sets, step: -1, places: make([]int, len(sets))}
-	for i, s := range sel.view.segments {
-		m.places[i] = s.search(below)
-	}
-	return m.start()
+func (sel *Selection) newest(sets []segment.Set, below int64) *merge {
+	return newMerge(sel.view, sets, below, true)
 }
 
-func (sel *Selection) oldest(sets []bitset, above int64) *merge {
-	m := &merge{view: sel.view, sets: sets, step: 1, places: make([]int, len(sets))}
-	for i, s := range sel.view.segments {
-		m.places[i] = s.search(above+1) - 1
-	}
-	return m.start()
+func (sel *Selection) oldest(sets []segment.Set, above int64) *merge {
+	return newMerge(sel.view, sets, above, false)
 }
 
-// merge walks over the marked rows of all segments in the order of their ids.
+// merge walks over the marked rows of all segments in the order of their ids. It
+// looks into a segment only when its turn may have come.
 type merge struct {
-	view   *view
-	sets   []bitset
-	step   int
-	places []int // where each segment stands, in its order of ids
-	rows   []int // the row there, or -1 at the end
+	view    *view
+	sets    []segment.Set
+	from    int64
+	down    bool  // towards older rows
+	waiting []int // segments not looked into yet, the one whose turn comes last in front
+	ready   []readyRow
 }
 
-func (m *merge) start() *merge {
-	m.rows = make([]int, len(m.sets))
-	for i := range m.sets {
-		m.advance(i)
+// readyRow is the next row of a segment.
+type readyRow struct {
+	id int64
+	rowPlace
+}
+
+func newMerge(v *view, sets []segment.Set, from int64, down bool) *merge {
+	m := &merge{view: v, sets: sets, from: from, down: down}
+	for i, p := range v.segments {
+		if p.Len() > 0 && !sets[i].Empty() && (down && p.MinID() < from || !down && p.MaxID() > from) {
+			m.waiting = append(m.waiting, i)
+		}
 	}
+	slices.SortFunc(m.waiting, func(a, b int) int {
+		if down {
+			return cmp.Compare(v.segments[a].MaxID(), v.segments[b].MaxID())
+		}
+		return cmp.Compare(v.segments[b].MinID(), v.segments[a].MinID())
+	})
 	return m
 }
 
-func (m *merge) advance(i int) {
-	s, set := m.view.segments[i], m.sets[i]
-	for place := m.places[i] + m.step; place >= 0 && place < s.len(); place += m.step {
-		if row := s.at(place); set.has(row) {
-			m.places[i], m.rows[i] = place, row
-			return
-		}
+// Len, Less, Swap, Push and Pop implement heap.Interface.
+func (m *merge) Len() int { return len(m.ready) }
+func (m *merge) Less(i, j int) bool {
+	return m.ready[i].id != m.ready[j].id && (m.ready[i].id > m.ready[j].id) == m.down
+}
+func (m *merge) Swap(i, j int) { m.ready[i], m.ready[j] = m.ready[j], m.ready[i] }
+func (m *merge) Push(x any)    { m.ready = append(m.ready, x.(readyRow)) }
+func (m *merge) Pop() any {
+	last := m.ready[len(m.ready)-1]
+	m.ready = m.ready[:len(m.ready)-1]
+	return last
+}
+
+// first finds where a segment begins.
+func (m *merge) first(i int) {
+	p := m.view.segments[i]
+	row := 0
+	if m.down {
+		row = m.sets[i].Previous(p.Search(m.from) - 1)
+	} else {
+		row = m.sets[i].Next(p.Search(m.from + 1))
 	}
-	m.rows[i] = -1
+	if row >= 0 {
+		heap.Push(m, readyRow{p.ID(row), rowPlace{i, row}})
+	}
 }
 
 func (m *merge) next() (rowPlace, bool) {
-	best := -1
-	var bestID int64
-	for i, row := range m.rows {
-		if row < 0 {
-			continue
+	for n := len(m.waiting); n > 0; n = len(m.waiting) {
+		i := m.waiting[n-1]
+		p := m.view.segments[i]
+		if len(m.ready) > 0 && (m.down && p.MaxID() < m.ready[0].id || !m.down && p.MinID() > m.ready[0].id) {
+			break
 		}
-		if id := m.view.segments[i].ids[row]; best < 0 || (id > bestID) == (m.step < 0) {
-			best, bestID = i, id
-		}
+		m.waiting = m.waiting[:n-1]
+		m.first(i)
 	}
-	if best < 0 {
+	if len(m.ready) == 0 {
 		return rowPlace{}, false
 	}
-	p := rowPlace{best, m.rows[best]}
-	m.advance(best)
-	return p, true
+	place := m.ready[0].rowPlace
+	row := 0
+	if m.down {
+		row = m.sets[place.segment].Previous(place.row - 1)
+	} else {
+		row = m.sets[place.segment].Next(place.row + 1)
+	}
+	if row < 0 {
+		heap.Pop(m)
+	} else {
+		m.ready[0] = readyRow{m.view.segments[place.segment].ID(row), rowPlace{place.segment, row}}
+		heap.Fix(m, 0)
+	}
+	return place, true
 }

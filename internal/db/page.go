@@ -10,6 +10,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
 // walkBudget is how many rows a page may look at for a frequent text before it
@@ -66,7 +67,7 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 	if m := sel.matches[noKey]; m != nil && m.exact {
 		whole = true
 	}
-	var sets []bitset
+	var sets []segment.Set
 	if whole {
 		m, err := sel.match(ctx, noKey)
 		if err != nil {
@@ -130,7 +131,7 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 	found = found[:min(len(found), limit)]
 	if walking != nil && !further && more {
 		list.Partial = true
-		list.LookedTo = time.UnixMicro(sel.view.segments[last.segment].micros(last.row)).UTC()
+		list.LookedTo = time.UnixMicro(sel.view.segments[last.segment].Micros(last.row)).UTC()
 	}
 	sel.cursors(p, list, sets, found, further, last)
 	if forward {
@@ -141,7 +142,7 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 
 // cursors says whether there is more on either side of a page whose rows are
 // still in the order they were found in.
-func (sel *Selection) cursors(p Page, list *List, sets []bitset, found []rowPlace, further bool, last rowPlace) {
+func (sel *Selection) cursors(p Page, list *List, sets []segment.Set, found []rowPlace, further bool, last rowPlace) {
 	forward := p.Before != 0
 	var onward int64 // where the walk goes on
 	switch {

@@ -13,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
 // textHits is what is known of one needle.
@@ -63,7 +64,7 @@ func (c *textCache) forget() {
 
 // findText returns the rows of each segment of a view that hold the needle, or
 // nil if that would take more rows than the budget.
-func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]bitset, error) {
+func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]segment.Set, error) {
 	if n.short {
 		return nil, nil
 	}
@@ -83,18 +84,9 @@ func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needl
 			return nil, nil
 		}
 	}
-	sets := make([]bitset, len(v.segments))
-	for i, seg := range v.segments {
-		sets[i] = newBitset(seg.len())
-		lo, _ := slices.BinarySearch(h.seqs, seg.seqs[0])
-		for _, seq := range h.seqs[lo:] {
-			if seq > seg.seqs[len(seg.seqs)-1] {
-				break
-			}
-			if row, ok := seg.rowOf(seq); ok {
-				sets[i].set(row)
-			}
-		}
+	sets := make([]segment.Set, len(v.segments))
+	for i, p := range v.segments {
+		sets[i] = p.BySeq(h.seqs)
 	}
 	return sets, nil
 }
@@ -105,7 +97,7 @@ const maybeLimit = 500_000
 
 // findMaybe returns the rows of each segment that can hold a frequent needle,
 // or nil where that is not to be had.
-func (s *Store) findMaybe(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]bitset, error) {
+func (s *Store) findMaybe(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]segment.Set, error) {
 	if n.short {
 		return nil, nil
 	}
@@ -135,21 +127,12 @@ func (s *Store) findMaybe(ctx context.Context, kind audit.Kind, v *view, n *need
 		slices.Sort(news)
 		h.maybe, h.maybeTo = append(h.maybe, slices.Compact(news)...), indexed
 	}
-	sets := make([]bitset, len(v.segments))
-	for i, seg := range v.segments {
-		sets[i] = newBitset(seg.len())
-		last := seg.seqs[len(seg.seqs)-1]
-		lo, _ := slices.BinarySearch(h.maybe, seg.seqs[0])
-		for _, seq := range h.maybe[lo:] {
-			if seq > last {
-				break
-			}
-			if row, ok := seg.rowOf(seq); ok {
-				sets[i].set(row)
-			}
+	sets := make([]segment.Set, len(v.segments))
+	for i, p := range v.segments {
+		sets[i] = p.BySeq(h.maybe)
+		if p.hi > indexed {
+			sets[i] = sets[i].Or(p.Recorded(indexed+1, math.MaxInt64))
 		}
-		tail, _ := slices.BinarySearch(seg.seqs, indexed+1)
-		sets[i].setRange(tail, seg.len())
 	}
 	return sets, nil
 }
@@ -192,10 +175,9 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 			}
 		}
 	}
-	for _, seg := range v.segments {
-		from, _ := slices.BinarySearch(seg.seqs, max(indexed, h.head)+1)
-		for _, seq := range seg.seqs[from:] {
-			add(seq)
+	for i, p := range v.segments {
+		if from := max(indexed, h.head); p.hi > from {
+			p.Recorded(from+1, math.MaxInt64).And(p.Living()).Each(func(row int) { rows = append(rows, rowPlace{i, row}) })
 		}
 	}
 	found, err := s.check(ctx, v, n, rows)
@@ -210,44 +192,6 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 	slices.Sort(h.seqs)
 	h.head = v.head
 	return nil
-}
-
-// rowPlace is a row of a view.
-type rowPlace struct{ segment, row int }
-
-func (p rowPlace) id(v *view) int64  { return v.segments[p.segment].ids[p.row] }
-func (p rowPlace) seq(v *view) int64 { return v.segments[p.segment].seqs[p.row] }
-
-// bySeq finds a living row by its place in the ledger.
-func (v *view) bySeq(seq int64) (rowPlace, bool) {
-	i, _ := slices.BinarySearchFunc(v.segments, seq, func(s *segment, seq int64) int {
-		switch last := s.seqs[len(s.seqs)-1]; {
-		case last < seq:
-			return -1
-		case last > seq:
-			return 1
-		}
-		return 0
-	})
-	if i == len(v.segments) {
-		return rowPlace{}, false
-	}
-	row, ok := v.segments[i].rowOf(seq)
-	return rowPlace{i, row}, ok && v.segments[i].isAlive(row)
-}
-
-// rowsAfter counts the rows recorded after seq, as far as limit.
-func (v *view) rowsAfter(seq int64, limit int) int {
-	n := 0
-	for i := len(v.segments) - 1; i >= 0 && n <= limit; i-- {
-		seqs := v.segments[i].seqs
-		from, _ := slices.BinarySearch(seqs, seq+1)
-		n += len(seqs) - from
-		if from > 0 {
-			break
-		}
-	}
-	return n
 }
 
 // heavyChecks is how many searches may read many rows at the same time. The

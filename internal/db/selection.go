@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
 // Selection is the events that a filter matches in one state of the data. All
@@ -19,7 +23,13 @@ type Selection struct {
 	conditions []condition
 	matches    map[string]*matched // by the key whose terms are left out; noKey is none
 	learned    bool                // which rows can hold frequent needles
-	marked     map[[2]int]bitset   // of a condition and a segment
+	marked     [][]marked          // by condition and segment
+}
+
+// marked is what a condition marked in a segment, once it was asked.
+type marked struct {
+	set   segment.Set
+	known bool
 }
 
 // Select returns the events that a filter matches now.
@@ -33,9 +43,12 @@ func (s *Store) Select(ctx context.Context, f *query.Filter) (*Selection, error)
 
 func (s *Store) selectIn(ctx context.Context, f *query.Filter, v *view) (*Selection, error) {
 	sel := &Selection{store: s, filter: f, kind: s.columns.kinds[f.Kind], view: v,
-		matches: map[string]*matched{}, marked: map[[2]int]bitset{}}
+		matches: map[string]*matched{}}
 	var err error
 	sel.conditions, err = s.compile(ctx, sel.kind, v, f.Terms)
+	for range sel.conditions {
+		sel.marked = append(sel.marked, make([]marked, len(v.segments)))
+	}
 	return sel, err
 }
 
@@ -51,7 +64,7 @@ const noKey = "\x00"
 
 // matched is the rows that match, as far as that was found out.
 type matched struct {
-	sets     []bitset // by segment
+	sets     []segment.Set // by segment
 	count    int64
 	exact    bool
 	lookedTo int64 // microseconds, where not exact
@@ -69,41 +82,74 @@ func (sel *Selection) walking() []condition {
 }
 
 // mark returns the rows of a segment that one condition leaves.
-func (sel *Selection) mark(condition, segment int) bitset {
-	at := [2]int{condition, segment}
-	b, ok := sel.marked[at]
-	if !ok {
-		b = sel.conditions[condition].mark(segment, sel.view.segments[segment])
-		sel.marked[at] = b
+func (sel *Selection) mark(condition, i int) segment.Set {
+	m := &sel.marked[condition][i]
+	if m.known {
+		return m.set
 	}
-	return b
+	c, p := &sel.conditions[condition], sel.view.segments[i]
+	if c.cached != "" && p.file != "" {
+		key := markKey{p.Segment, c.cached}
+		marks := sel.store.columns.marks
+		if m.set, m.known = marks.get(key); !m.known {
+			m.set = c.mark(i, p)
+			marks.put(key, m.set)
+		}
+	} else {
+		m.set = c.mark(i, p)
+	}
+	m.known = true
+	return m.set
 }
 
 // base returns the rows of a segment that the columns leave, without the terms
 // of one key.
-func (sel *Selection) base(segment int, without string) bitset {
-	b := sel.view.segments[segment].living()
-	for i, c := range sel.conditions {
+func (sel *Selection) base(i int, without string) segment.Set {
+	set := sel.view.segments[i].Living()
+	for at, c := range sel.conditions {
+		if set.Empty() {
+			return set
+		}
 		switch {
 		case c.mark == nil && c.maybe != nil && !c.term.Not:
-			b.and(c.maybe[segment])
+			set = set.And(c.maybe[i])
 		case c.mark == nil, c.key == without:
 		case c.term.Not:
-			b.andNot(sel.mark(i, segment))
+			set = set.AndNot(sel.mark(at, i))
 		default:
-			b.and(sel.mark(i, segment))
+			set = set.And(sel.mark(at, i))
 		}
 	}
-	return b
+	return set
 }
 
 // bases returns base of every segment.
-func (sel *Selection) bases(without string) []bitset {
-	sets := make([]bitset, len(sel.view.segments))
-	for i := range sets {
-		sets[i] = sel.base(i, without)
-	}
+func (sel *Selection) bases(without string) []segment.Set {
+	sets := make([]segment.Set, len(sel.view.segments))
+	sel.parallel(len(sets), func(i int) { sets[i] = sel.base(i, without) })
 	return sets
+}
+
+// parallel calls fn with the numbers below n, on every core where there are many.
+func (sel *Selection) parallel(n int, fn func(i int)) {
+	const few = 8
+	workers := min(runtime.GOMAXPROCS(0), n/few)
+	if workers < 2 {
+		for i := range n {
+			fn(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				fn(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // match finds the rows that match all terms but those of one key. Where a
@@ -124,7 +170,7 @@ func (sel *Selection) match(ctx context.Context, without string) (*matched, erro
 		}
 	}
 	for _, set := range m.sets {
-		m.count += int64(set.count())
+		m.count += int64(set.Count())
 	}
 	if walking := sel.walking(); len(walking) > 0 {
 		if err := sel.narrow(ctx, m, walking); err != nil {
@@ -143,28 +189,29 @@ func (sel *Selection) narrow(ctx context.Context, m *matched, walking []conditio
 		budget = max(budget, c.needle.budget())
 	}
 	it := sel.newest(m.sets, math.MaxInt64)
-	var rows []rowPlace
-	for len(rows) < budget {
+	var places []rowPlace
+	for len(places) < budget {
 		p, ok := it.next()
 		if !ok {
 			break
 		}
-		rows = append(rows, p)
+		places = append(places, p)
 	}
-	if m.exact = int64(len(rows)) == m.count; !m.exact {
-		last := rows[len(rows)-1]
-		m.lookedTo = sel.view.segments[last.segment].micros(last.row)
+	if m.exact = int64(len(places)) == m.count; !m.exact {
+		last := places[len(places)-1]
+		m.lookedTo = sel.view.segments[last.segment].Micros(last.row)
 	}
-	kept, err := sel.pass(ctx, walking, rows)
+	kept, err := sel.pass(ctx, walking, places)
 	if err != nil {
 		return err
 	}
 	m.count = int64(len(kept))
-	for i, s := range sel.view.segments {
-		m.sets[i] = newBitset(s.len())
-	}
+	rows := make([][]int, len(m.sets))
 	for _, p := range kept {
-		m.sets[p.segment].set(p.row)
+		rows[p.segment] = append(rows[p.segment], p.row)
+	}
+	for i, p := range sel.view.segments {
+		m.sets[i] = segment.Of(p.Len(), rows[i]...)
 	}
 	return nil
 }
@@ -173,7 +220,7 @@ func (sel *Selection) narrow(ctx context.Context, m *matched, walking []conditio
 // row said is remembered with the needle.
 func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowPlace) ([]rowPlace, error) {
 	for _, c := range walking {
-		cannot := func(p rowPlace) bool { return c.maybe != nil && !c.maybe[p.segment].has(p.row) }
+		cannot := func(p rowPlace) bool { return c.maybe != nil && !c.maybe[p.segment].Has(p.row) }
 		h := sel.store.texts.get(c.needle.key)
 		h.mu.Lock()
 		if len(h.checked) > 8*shortBudget {

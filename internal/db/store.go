@@ -46,6 +46,7 @@ type Store struct {
 	guard   *guard
 	desk    *sqlx.DB // nil but where the database is served and cannot be written
 	columns *columns
+	sealed  *sealed
 	texts   *textCache
 
 	checks  chan struct{} // holds one for each search that reads many rows just now
@@ -91,6 +92,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		}
 	}
 	s.columns = newColumns()
+	s.sealed = newSealed(path)
 	s.texts = newTextCache()
 	s.checks = make(chan struct{}, heavyChecks)
 	s.closing, s.close = context.WithCancel(context.Background())
@@ -100,6 +102,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 			s.workers.Go(s.guardLoop)
 		}
 		s.workers.Go(s.indexLoop)
+		s.workers.Go(s.sealLoop)
 		s.wakeIndexer()
 	}
 	return s, nil
@@ -109,7 +112,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 func (s *Store) Close() error {
 	s.close()
 	s.workers.Wait()
-	err := s.ro.Close()
+	err := errors.Join(s.closeSealed(), s.ro.Close())
 	if s.rw != nil {
 		err = errors.Join(err, s.rw.Close(), s.guard.removeBallast())
 	}

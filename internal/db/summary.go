@@ -30,7 +30,8 @@ func (s *Store) Summary(ctx context.Context, days int, user string) (Summary, er
 		}
 		field, _ := query.Lookup(kind, key)
 		byValue := map[string]int64{}
-		for v := range sel.countValues(m, field) {
+		values, _ := sel.count(m, field).most(allValues)
+		for _, v := range values {
 			byValue[v.Value] = v.Count
 		}
 		return byValue, m.count, nil

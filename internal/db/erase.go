@@ -1,0 +1,81 @@
+package db
+
+import (
+	"context"
+	"slices"
+
+	"github.com/auditadmin/auditadmin/internal/segment"
+)
+
+// erase takes out of a kind's files the events that were deleted and the words
+// that no event has any more, and reports whether there were any.
+func (s *Store) erase(ctx context.Context, k *kindColumns) (bool, error) {
+	v := k.view.Load()
+	if !slices.ContainsFunc(v.segments, func(p *piece) bool { return p.file != "" && p.erase }) {
+		return false, nil
+	}
+	used := k.usedNumbers(v)
+	keep := func(column int, word string) bool {
+		n := k.names[column]
+		n.mu.RLock()
+		defer n.mu.RUnlock()
+		number, ok := n.find(word, nil)
+		return ok && used[column].Has(int(number))
+	}
+	for done := int64(-1); ctx.Err() == nil; {
+		v := k.view.Load()
+		at := slices.IndexFunc(v.segments, func(p *piece) bool { return p.hi > done && p.file != "" && (p.erase || k.holdsUnused(p, used)) })
+		if at < 0 {
+			return true, nil
+		}
+		done = v.segments[at].hi
+		if err := s.sealPieces(ctx, k, at, at+1, keep); err != nil {
+			return true, err
+		}
+	}
+	return true, ctx.Err()
+}
+
+// usedNumbers marks, for each column, the numbers of the words that an event
+// has.
+func (k *kindColumns) usedNumbers(v *view) []segment.Set {
+	used := make([]segment.Set, len(k.names))
+	for column, n := range k.names {
+		n.build()
+		size := int(n.size) + 1
+		var all []int
+		seen := make([]bool, size)
+		for _, p := range v.segments {
+			c := p.Column(column)
+			counts := make([]uint32, c.Words())
+			c.Count(p.Living(), counts)
+			numbers := c.Globals()
+			if numbers == nil {
+				numbers = n.numbers(c)
+			}
+			for code, times := range counts {
+				if g := numbers[code]; times > 0 && g != segment.Unassigned && !seen[g] {
+					seen[g] = true
+					all = append(all, int(g))
+				}
+			}
+		}
+		used[column] = segment.Of(size, all...)
+	}
+	return used
+}
+
+// holdsUnused reports whether a piece keeps a word for others of which none has
+// it any more.
+func (k *kindColumns) holdsUnused(p *piece, used []segment.Set) bool {
+	for column := range k.names {
+		c := p.Column(column)
+		base, n := c.Own()
+		for g := base; g < base+uint32(n); g++ {
+			if _, there := c.Owned(g); there && !used[column].Has(int(g)) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,263 @@
+package db
+
+import (
+	"hash/maphash"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/auditadmin/auditadmin/internal/segment"
+)
+
+// names numbers the distinct words of one column over all segments in files, so
+// that a facet adds them up without comparing texts. The words themselves lie in
+// the segments; here is only a table of numbers, found by the word's hash, and
+// that only once somebody asks for it.
+type names struct {
+	column int
+
+	mu     sync.RWMutex
+	owners []*piece // that gave out numbers, in the order of them
+	size   uint32   // how many were given out
+	slots  []uint32 // open addressing: number + 1, or 0
+	filled int
+	built  bool
+	seed   maphash.Seed
+
+	arrays sync.Pool // of *[]uint32, zeros: a number in each place
+
+	recent   sync.Mutex
+	numbered map[*segment.Segment]numbered
+}
+
+// array returns size zeros.
+func (n *names) array(size int) []uint32 {
+	if a, ok := n.arrays.Get().(*[]uint32); ok && cap(*a) >= size {
+		return (*a)[:size]
+	}
+	return make([]uint32, size, size+size/16+64)
+}
+
+// numbered are the numbers of a segment's words, as of when so many were given
+// out.
+type numbered struct {
+	size    uint32
+	numbers []uint32
+}
+
+func newNames(column int) *names {
+	return &names{column: column, seed: maphash.MakeSeed(), numbered: map[*segment.Segment]numbered{}}
+}
+
+// own says which pieces own numbers now.
+func (n *names) own(pieces []*piece) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.owners, n.size = nil, 0
+	for _, p := range pieces {
+		if base, count := p.Column(n.column).Own(); p.file != "" && count > 0 {
+			n.owners = append(n.owners, p)
+			n.size = max(n.size, base+uint32(count))
+		}
+	}
+	slices.SortFunc(n.owners, func(a, b *piece) int {
+		x, _ := a.Column(n.column).Own()
+		y, _ := b.Column(n.column).Own()
+		return int(int64(x) - int64(y))
+	})
+}
+
+// forget drops the table: what was assigned has come to nothing.
+func (n *names) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.built, n.slots, n.filled = false, nil, 0
+}
+
+// owned returns the word of a number, good as long as the lock is held.
+func (n *names) owned(number uint32) (string, bool) {
+	i := sort.Search(len(n.owners), func(i int) bool {
+		base, _ := n.owners[i].Column(n.column).Own()
+		return base > number
+	}) - 1
+	if i < 0 {
+		return "", false
+	}
+	c := n.owners[i].Column(n.column)
+	if base, count := c.Own(); number >= base+uint32(count) {
+		return "", false
+	}
+	return c.Owned(number)
+}
+
+// text returns the word of a number.
+func (n *names) text(number uint32) (string, bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	word, ok := n.owned(number)
+	return strings.Clone(word), ok
+}
+
+// build fills the table.
+func (n *names) build() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.buildLocked()
+}
+
+func (n *names) buildLocked() {
+	if n.built {
+		return
+	}
+	n.slots = make([]uint32, tableSize(n.size))
+	n.filled, n.built = 0, true
+	for _, p := range n.owners {
+		c := p.Column(n.column)
+		base, count := c.Own()
+		for i := range uint32(count) {
+			if word, ok := c.Owned(base + i); ok {
+				n.put(word, base+i)
+			}
+		}
+	}
+}
+
+// tableSize leaves a third of the slots free.
+func tableSize(words uint32) int {
+	size := 1 << 8
+	for size*2/3 < int(words)+1 {
+		size *= 2
+	}
+	return size
+}
+
+func (n *names) put(word string, number uint32) {
+	mask := uint64(len(n.slots) - 1)
+	at := maphash.String(n.seed, word) & mask
+	for n.slots[at] != 0 {
+		at = (at + 1) & mask
+	}
+	n.slots[at] = number + 1
+	n.filled++
+}
+
+// find returns the number of a word; also knows the words that are about to get
+// theirs.
+func (n *names) find(word string, also func(number uint32) (string, bool)) (uint32, bool) {
+	mask := uint64(len(n.slots) - 1)
+	for at := maphash.String(n.seed, word) & mask; n.slots[at] != 0; at = (at + 1) & mask {
+		number := n.slots[at] - 1
+		other, ok := "", false
+		if number < n.size {
+			other, ok = n.owned(number)
+		} else if also != nil {
+			other, ok = also(number)
+		}
+		if ok && other == word {
+			return number, true
+		}
+	}
+	return 0, false
+}
+
+// assigner gives numbers to the words of a segment that is about to be sealed.
+// If that fails, the numbers are given out again.
+type assigner struct {
+	n     *names
+	fresh []string
+}
+
+func (a *assigner) base() uint32 { return a.n.size }
+
+func (a *assigner) assign(word string) uint32 {
+	n := a.n
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.buildLocked()
+	number, ok := n.find(word, func(number uint32) (string, bool) {
+		i := int(number - n.size)
+		if i >= len(a.fresh) {
+			return "", false
+		}
+		return a.fresh[i], true
+	})
+	if ok {
+		return number
+	}
+	number = n.size + uint32(len(a.fresh))
+	word = strings.Clone(word)
+	a.fresh = append(a.fresh, word)
+	if (n.filled+1)*3 > len(n.slots)*2 {
+		old := n.slots
+		n.slots, n.filled = make([]uint32, len(old)*2), 0
+		for _, slot := range old {
+			if slot == 0 {
+				continue
+			}
+			if number := slot - 1; number < n.size {
+				if word, ok := n.owned(number); ok {
+					n.put(word, number)
+				}
+			} else if i := int(number - n.size); i < len(a.fresh) {
+				n.put(a.fresh[i], number)
+			}
+		}
+	}
+	n.put(word, number)
+	return number
+}
+
+// number returns the number of a word.
+func (n *names) number(word string) (uint32, bool) {
+	n.ensure()
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.find(word, nil)
+}
+
+// ensure builds the table if it is not there.
+func (n *names) ensure() {
+	n.mu.RLock()
+	built := n.built
+	n.mu.RUnlock()
+	if !built {
+		n.build()
+	}
+}
+
+// numbersOf returns the numbers of the words of a segment in memory, and
+// remembers them: as a rule the next page asks again.
+func (n *names) numbersOf(s *segment.Segment) []uint32 {
+	n.recent.Lock()
+	defer n.recent.Unlock()
+	n.mu.RLock()
+	size := n.size
+	n.mu.RUnlock()
+	if known, ok := n.numbered[s]; ok && known.size == size {
+		return known.numbers
+	}
+	if len(n.numbered) > 64 {
+		clear(n.numbered)
+	}
+	numbers := n.numbers(s.Column(n.column))
+	n.numbered[s] = numbered{size, numbers}
+	return numbers
+}
+
+// numbers returns the numbers of the words of a column that has none of its own,
+// segment.Unassigned for those that are in no file.
+func (n *names) numbers(c *segment.Column) []uint32 {
+	all := make([]uint32, c.Words())
+	n.ensure()
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	c.EachWord(func(code int, word string) {
+		number, ok := n.find(word, nil)
+		if !ok {
+			number = segment.Unassigned
+		}
+		all[code] = number
+	})
+	return all
+}

@@ -1,0 +1,513 @@
+package db
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/segment"
+)
+
+// sealed is the folder beside the database in which segments lie as files, so
+// that a start reads next to nothing and memory holds only what is new. All of
+// it is derived: a file that is missing, damaged or of another history is made
+// again from the rows. One program at a time writes there; the others read.
+type sealed struct {
+	folder string // "" where there is none
+	ready  atomic.Bool
+	mu     sync.Mutex // held while it is opened
+	work   sync.Mutex // held while files are written
+	lock   *folderLock
+	owner  string // names the database in each file
+	wake   chan struct{}
+	at     atomic.Int64 // when something was sealed last, in microseconds
+}
+
+func newSealed(path string) *sealed {
+	return &sealed{folder: path + "-columns", wake: make(chan struct{}, 1)}
+}
+
+// The keys of a file's stamp.
+const (
+	stampOwner   = "database"
+	stampKind    = "kind"
+	stampLo      = "lo"
+	stampHi      = "hi"
+	stampMark    = "mark"    // what the ledger's entry hi is known by
+	stampDecided = "decided" // decisions up to here are in it
+)
+
+// open opens the files there are, once.
+func (f *sealed) open(ctx context.Context, s *Store) error {
+	if f.ready.Load() {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ready.Load() {
+		return nil
+	}
+	key, err := s.MaskKey(ctx)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(key)
+	f.owner = hex.EncodeToString(sum[:8])
+	if s.rw != nil && f.folder != "" {
+		if err := os.MkdirAll(f.folder, 0o700); err == nil {
+			f.lock = lockFolder(f.folder)
+		}
+	}
+	s.columns.mu.Lock()
+	defer s.columns.mu.Unlock()
+	for _, kind := range audit.Kinds() {
+		if err := f.openKind(ctx, s, s.columns.kinds[kind]); err != nil {
+			return err
+		}
+	}
+	f.ready.Store(true)
+	return nil
+}
+
+// candidate is a file that may be part of a kind's chain.
+type candidate struct {
+	*piece
+	mark string
+}
+
+// openKind makes a kind's view of the files that follow one another from the
+// beginning of the ledger, and brings what they say up to date.
+func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
+	found := f.find(k)
+	slices.SortFunc(found, func(a, b candidate) int {
+		switch {
+		case a.lo != b.lo:
+			return int(a.lo - b.lo)
+		case a.hi != b.hi:
+			return int(b.hi - a.hi)
+		}
+		return int(b.decided - a.decided)
+	})
+	v := &view{}
+	decided := int64(math.MaxInt64)
+	for _, c := range found {
+		if c.lo != v.head {
+			continue
+		}
+		if mark, err := s.ledgerMark(ctx, c.hi); err != nil {
+			return err
+		} else if mark != c.mark {
+			break // of another history: a restored backup has a shorter one
+		}
+		v.segments = append(v.segments, c.piece)
+		v.head = c.hi
+		v.count += c.Count()
+		decided = min(decided, c.decided)
+	}
+	if f.lock != nil {
+		for _, c := range found {
+			if !slices.Contains(v.segments, c.piece) {
+				os.Remove(c.file)
+			}
+		}
+	}
+	known, err := f.knownOf(ctx, s, k.kind, v.head)
+	if err != nil {
+		return err
+	}
+	v.head = max(v.head, known)
+	if len(v.segments) > 0 {
+		var head int64
+		if err := s.ro.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+			return err
+		}
+		changes, err := k.readDecisions(ctx, s.ro, decided, head)
+		if err != nil {
+			return err
+		}
+		v.change(changes)
+	}
+	for _, n := range k.names {
+		n.own(v.segments)
+	}
+	k.known = v.head
+	k.view.Store(v)
+	return nil
+}
+
+// find opens the files of a kind.
+func (f *sealed) find(k *kindColumns) []candidate {
+	entries, err := os.ReadDir(f.folder)
+	if err != nil {
+		return nil
+	}
+	var all []candidate
+	for _, e := range entries {
+		name := filepath.Join(f.folder, e.Name())
+		if !strings.HasPrefix(e.Name(), string(k.kind)+"-") {
+			if strings.HasPrefix(e.Name(), ".new-") && f.lock != nil {
+				os.Remove(name) // left by a program that was killed
+			}
+			continue
+		}
+		made, stamp, err := segment.Open(name, k.layout)
+		if err != nil || stamp[stampOwner] != f.owner || stamp[stampKind] != string(k.kind) {
+			if f.lock != nil {
+				os.Remove(name)
+			}
+			continue
+		}
+		c := candidate{&piece{Segment: made, file: name}, stamp[stampMark]}
+		c.lo, _ = strconv.ParseInt(stamp[stampLo], 10, 64)
+		c.hi, _ = strconv.ParseInt(stamp[stampHi], 10, 64)
+		c.decided, _ = strconv.ParseInt(stamp[stampDecided], 10, 64)
+		all = append(all, c)
+	}
+	return all
+}
+
+// ledgerMark is what an entry of the ledger is known by; "" if it is not there.
+func (s *Store) ledgerMark(ctx context.Context, seq int64) (string, error) {
+	var marks []string
+	err := s.ro.SelectContext(ctx, &marks, "SELECT recorded_at || ' ' || kind || ' ' || id || ' ' || hex(leaf) FROM ledger WHERE seq = ?", seq)
+	if err != nil || len(marks) == 0 {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(marks[0]))
+	return hex.EncodeToString(sum[:12]), nil
+}
+
+// knownFile says how far each kind was known when something was sealed last, so
+// that the ledger is not searched again for kinds of which there was nothing.
+const knownFile = "known.json"
+
+type knownMark struct {
+	Owner string
+	Ends  map[audit.Kind]int64 // of the last file
+	Seq   map[audit.Kind]int64 // there is nothing of the kind from there up to here
+	Marks map[audit.Kind]string
+}
+
+func (f *sealed) knownOf(ctx context.Context, s *Store, kind audit.Kind, end int64) (int64, error) {
+	text, err := os.ReadFile(filepath.Join(f.folder, knownFile))
+	var known knownMark
+	if err != nil || json.Unmarshal(text, &known) != nil || known.Owner != f.owner || known.Ends[kind] != end {
+		return 0, nil
+	}
+	mark, err := s.ledgerMark(ctx, known.Seq[kind])
+	if err != nil || mark == "" || mark != known.Marks[kind] {
+		return 0, err
+	}
+	return known.Seq[kind], nil
+}
+
+// saveKnown writes the file, for kinds whose last events are all sealed.
+func (f *sealed) saveKnown(ctx context.Context, s *Store) error {
+	known := knownMark{Owner: f.owner, Ends: map[audit.Kind]int64{}, Seq: map[audit.Kind]int64{}, Marks: map[audit.Kind]string{}}
+	for kind, k := range s.columns.kinds {
+		v := k.view.Load()
+		if n := len(v.segments); n > 0 && v.segments[n-1].file == "" {
+			continue
+		}
+		mark, err := s.ledgerMark(ctx, v.head)
+		if err != nil {
+			return err
+		}
+		known.Seq[kind], known.Marks[kind] = v.head, mark
+		if n := len(v.segments); n > 0 {
+			known.Ends[kind] = v.segments[n-1].hi
+		}
+	}
+	text, err := json.Marshal(known)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(f.folder, knownFile), text, 0o600)
+}
+
+// wakeSealer tells the sealer that there may be something to do. It never
+// blocks.
+func (s *Store) wakeSealer() {
+	select {
+	case s.sealed.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sealPause is how often the sealer looks at what other programs recorded.
+const sealPause = 500 * time.Millisecond
+
+// sealLoop keeps the columns close behind the ledger and writes what is complete
+// to files. Its pace changes no answer.
+func (s *Store) sealLoop() {
+	tick := time.NewTicker(sealPause)
+	defer tick.Stop()
+	checked := false
+	for {
+		select {
+		case <-s.closing.Done():
+			return
+		case <-tick.C:
+		case <-s.sealed.wake:
+		}
+		if s.refresh(s.closing) != nil {
+			continue // the next page says why
+		}
+		if !checked {
+			checked = true
+			s.checkFiles()
+			for _, kind := range audit.Kinds() {
+				for _, n := range s.columns.kinds[kind].names {
+					n.build()
+				}
+			}
+		}
+		s.seal(s.closing, false)
+	}
+}
+
+// checkFiles reads the files through and makes a kind's columns anew where one is
+// damaged.
+func (s *Store) checkFiles() {
+	for _, kind := range audit.Kinds() {
+		k := s.columns.kinds[kind]
+		for _, p := range k.view.Load().segments {
+			if p.Check() == nil {
+				continue
+			}
+			s.sealed.work.Lock()
+			s.columns.mu.Lock()
+			for _, p := range k.view.Load().segments {
+				if p.file != "" && s.sealed.lock != nil {
+					os.Remove(p.file)
+				}
+			}
+			if s.sealed.lock != nil {
+				os.Remove(filepath.Join(s.sealed.folder, knownFile))
+			}
+			k.view.Store(&view{})
+			k.known = 0
+			for _, n := range k.names {
+				n.own(nil)
+				n.forget()
+			}
+			s.columns.head.Store(0)
+			s.columns.mu.Unlock()
+			s.sealed.work.Unlock()
+			break
+		}
+	}
+}
+
+// seal writes to files what is large enough, or all of it, and takes out of the
+// files what was deleted. It does nothing where another program does it.
+func (s *Store) seal(ctx context.Context, all bool) error {
+	f := s.sealed
+	if f.lock == nil || !f.ready.Load() {
+		return nil
+	}
+	f.work.Lock()
+	defer f.work.Unlock()
+	changed := false
+	for _, kind := range audit.Kinds() {
+		k := s.columns.kinds[kind]
+		for ctx.Err() == nil {
+			from, to := k.toSeal(all)
+			if from == to {
+				break
+			}
+			if err := s.sealPieces(ctx, k, from, to, nil); err != nil {
+				return fmt.Errorf("seal %s: %w", kind.Plural(), err)
+			}
+			changed = true
+		}
+		erased, err := s.erase(ctx, k)
+		if err != nil {
+			return fmt.Errorf("erase from the columns of %s: %w", kind.Plural(), err)
+		}
+		changed = changed || erased
+	}
+	if !changed {
+		return ctx.Err()
+	}
+	f.at.Store(s.now().UnixMicro())
+	return f.saveKnown(ctx, s)
+}
+
+// closeSealed writes what is left, so that the next start finds it, and lets
+// other programs write.
+func (s *Store) closeSealed() error {
+	if s.sealed.lock == nil {
+		return nil
+	}
+	defer s.sealed.lock.release()
+	ctx, cancel := context.WithTimeout(context.Background(), writeDeadline)
+	defer cancel()
+	return s.seal(ctx, true)
+}
+
+// sealSpan is over how many entries of the ledger the unsealed events of a rare
+// kind may be strewn: a start looks through them.
+const sealSpan = 4 * refreshStep
+
+// sealPending is how many decisions may be missing in a file: a start reads them.
+const sealPending = 512
+
+// toSeal chooses the next pieces to write as one, from to up to to, which is not
+// included.
+func (k *kindColumns) toSeal(all bool) (from, to int) {
+	v := k.view.Load()
+	n := len(v.segments)
+	first := n // of the pieces in memory
+	for first > 0 && v.segments[first-1].file == "" {
+		first--
+	}
+	rows, end := 0, first
+	for ; end < n && rows+v.segments[end].Len() <= segment.MaxRows; end++ {
+		rows += v.segments[end].Len()
+	}
+	if rows >= builderRows {
+		return k.withFormer(v, first, end, rows)
+	}
+	if rows > 0 && (v.head-v.segments[first].lo >= sealSpan || all && rows >= 256) {
+		return k.withFormer(v, first, end, rows)
+	}
+	for i, p := range v.segments[:first] {
+		if p.pending >= sealPending && !p.erase || all && p.pending >= 64 && !p.erase {
+			return i, i + 1
+		}
+	}
+	return 0, 0
+}
+
+// withFormer adds to the pieces from first to end the ones in files before them
+// that are about as large, as long as they fit into one.
+func (k *kindColumns) withFormer(v *view, first, end, rows int) (from, to int) {
+	for first > 0 {
+		former := v.segments[first-1]
+		if former.erase || former.Len() > 3*rows || former.Len()+rows > segment.MaxRows {
+			break
+		}
+		rows += former.Len()
+		first--
+	}
+	return first, end
+}
+
+// sealPieces writes pieces as one, without what erase takes away where it is not
+// nil, and puts it in their place. Pages go on meanwhile.
+func (s *Store) sealPieces(ctx context.Context, k *kindColumns, from, to int, keep func(column int, word string) bool) error {
+	c := s.columns
+	c.mu.Lock()
+	v := k.view.Load()
+	old := v.segments[from:to:to]
+	k.sealing, k.during = old[len(old)-1].hi, nil
+	c.mu.Unlock()
+	made, err := s.sealNew(ctx, k, old, v.head, keep)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	during := k.during
+	k.sealing, k.during = 0, nil
+	if err != nil {
+		for _, n := range k.names {
+			n.forget()
+		}
+		return err
+	}
+	next := *k.view.Load()
+	at := slices.IndexFunc(next.segments, func(p *piece) bool { return p.lo == old[0].lo })
+	end := at + len(old)
+	if at < 0 || end > len(next.segments) || next.segments[end-1].hi != old[len(old)-1].hi {
+		panic("db: the pieces of a view changed while they were sealed")
+	}
+	gone := map[*segment.Segment]bool{}
+	for _, p := range next.segments[at:end] {
+		gone[p.Segment] = true
+	}
+	for _, p := range old {
+		gone[p.Segment] = true
+	}
+	next.segments = slices.Concat(next.segments[:at:at], []*piece{made}, next.segments[end:])
+	next.change(during)
+	next.count = 0
+	for _, p := range next.segments {
+		next.count += p.Count()
+	}
+	k.view.Store(&next)
+	for _, n := range k.names {
+		n.own(next.segments)
+	}
+	c.marks.forget(gone)
+	for _, p := range old {
+		if p.file != "" {
+			os.Remove(p.file)
+		}
+	}
+	return nil
+}
+
+// sealNew makes the one piece, in a file.
+func (s *Store) sealNew(ctx context.Context, k *kindColumns, old []*piece, decided int64, keep func(column int, word string) bool) (*piece, error) {
+	f := s.sealed
+	assign := func(g *segment.Segment) *segment.Segment {
+		var all []*assigner
+		for _, n := range k.names {
+			all = append(all, &assigner{n: n})
+		}
+		return g.Assign(func(i int) uint32 { return all[i].base() }, func(i int, word string) uint32 { return all[i].assign(word) })
+	}
+	// What lies in files has its numbers; the rest gets them in one go.
+	var filed, fresh *segment.Segment
+	for _, p := range old {
+		part := &filed
+		if p.file == "" {
+			part = &fresh
+		}
+		if *part == nil {
+			*part = p.Segment
+		} else {
+			*part = segment.Merge(*part, p.Segment)
+		}
+	}
+	whole := filed
+	if fresh != nil {
+		whole = assign(fresh)
+		if filed != nil {
+			whole = segment.Merge(filed, whole)
+		}
+	}
+	if keep != nil {
+		whole = whole.Without(keep)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p := &piece{lo: old[0].lo, hi: old[len(old)-1].hi, decided: decided}
+	mark, err := s.ledgerMark(ctx, p.hi)
+	if err != nil {
+		return nil, err
+	}
+	if mark == "" {
+		return nil, errors.New("the ledger has lost its end")
+	}
+	p.file = filepath.Join(f.folder, fmt.Sprintf("%s-%012d-%d", k.kind, p.hi, time.Now().UnixNano()))
+	p.Segment, err = whole.Write(p.file, k.layout, map[string]string{
+		stampOwner: f.owner, stampKind: string(k.kind), stampMark: mark,
+		stampLo: strconv.FormatInt(p.lo, 10), stampHi: strconv.FormatInt(p.hi, 10), stampDecided: strconv.FormatInt(decided, 10),
+	})
+	return p, err
+}

@@ -1,0 +1,292 @@
+package segment
+
+import (
+	"math/bits"
+	"runtime"
+	"strings"
+
+	"github.com/auditadmin/auditadmin/internal/query"
+)
+
+// Unassigned is the global code of a word that has none yet, or none any more.
+const Unassigned = ^uint32(0)
+
+// Column is one field of all rows of a segment, as codes of its words. It holds
+// as many bits a row as it needs words: none, one, eight or sixteen.
+type Column struct {
+	n     int
+	words words
+	flags []uint64
+	bytes []uint8
+	pairs []uint16
+
+	global []uint32 // by code; nil while there are none
+	base   uint32   // the first of the global codes that were given out for this segment
+	own    []uint32 // the code of each of those
+
+	held *mapping
+}
+
+// Words is how many distinct texts there are.
+func (c *Column) Words() int { return c.words.len() }
+
+// Word returns a text by its code.
+func (c *Column) Word(code int) string {
+	defer runtime.KeepAlive(c.held)
+	return strings.Clone(c.words.at(code))
+}
+
+// EachWord calls fn with every code and its text, which is good until fn returns.
+func (c *Column) EachWord(fn func(code int, word string)) {
+	defer runtime.KeepAlive(c.held)
+	for code := range c.words.len() {
+		fn(code, c.words.at(code))
+	}
+}
+
+// code returns the code of a row.
+func (c *Column) code(row int) int {
+	switch {
+	case c.pairs != nil:
+		return int(c.pairs[row])
+	case c.bytes != nil:
+		return int(c.bytes[row])
+	case c.flags != nil:
+		return int(c.flags[row/64] >> (row % 64) & 1)
+	}
+	return 0
+}
+
+// Text returns the text of a row.
+func (c *Column) Text(row int) string { return c.Word(c.code(row)) }
+
+// encode keeps the codes in as few bits as they need. The words are set.
+func (c *Column) encode(n int, code func(row int) uint32) {
+	c.n, c.flags, c.bytes, c.pairs = n, nil, nil, nil
+	switch size := c.words.len(); {
+	case size <= 1:
+	case size == 2:
+		c.flags = newBits(n)
+		for row := range n {
+			c.flags[row/64] |= uint64(code(row)) << (row % 64)
+		}
+	case size <= 1<<8:
+		c.bytes = make([]uint8, n)
+		for row := range n {
+			c.bytes[row] = uint8(code(row))
+		}
+	default:
+		c.pairs = make([]uint16, n)
+		for row := range n {
+			c.pairs[row] = uint16(code(row))
+		}
+	}
+}
+
+// Match marks the rows whose text is one of the values.
+func (c *Column) Match(values []query.Value) Set {
+	defer runtime.KeepAlive(c.held)
+	var spans []span
+	for _, v := range values {
+		for _, s := range c.words.match(v) {
+			if s.lo < s.hi {
+				spans = append(spans, s)
+			}
+		}
+	}
+	return c.mark(spans)
+}
+
+// Empty marks the rows without a text.
+func (c *Column) Empty() Set {
+	defer runtime.KeepAlive(c.held)
+	return c.mark(c.words.match(query.Value{}))
+}
+
+func (c *Column) mark(spans []span) Set {
+	size := c.words.len()
+	if len(spans) == 0 {
+		return None(c.n)
+	}
+	if len(spans) == 1 {
+		s := spans[0]
+		switch {
+		case s.lo == 0 && s.hi == size:
+			return All(c.n)
+		case c.flags != nil:
+			set := Set{n: c.n, bits: c.flags} // a set never changes, and the column stays
+			if s.lo == 0 {
+				return set.Not()
+			}
+			return Set{n: c.n, bits: append([]uint64(nil), c.flags...)}
+		case c.bytes != nil && s.hi == s.lo+1:
+			return Set{n: c.n, bits: equalBytes(c.bytes, uint8(s.lo))}
+		case c.bytes != nil:
+			return Set{n: c.n, bits: between(c.bytes, uint8(s.lo), uint8(s.hi-1))}
+		default:
+			return Set{n: c.n, bits: between(c.pairs, uint16(s.lo), uint16(s.hi-1))}
+		}
+	}
+	wanted := make([]uint8, size)
+	for _, s := range spans {
+		for code := s.lo; code < s.hi; code++ {
+			wanted[code] = 1
+		}
+	}
+	b := newBits(c.n)
+	switch {
+	case c.pairs != nil:
+		for row, code := range c.pairs {
+			b[row/64] |= uint64(wanted[code]) << (row % 64)
+		}
+	case c.bytes != nil:
+		for row, code := range c.bytes {
+			b[row/64] |= uint64(wanted[code]) << (row % 64)
+		}
+	case c.flags != nil && wanted[0] != wanted[1]:
+		return c.mark([]span{{int(wanted[1]), int(wanted[1]) + 1}})
+	default: // both flags, or the only word
+		return All(c.n)
+	}
+	return Set{n: c.n, bits: b}
+}
+
+// between marks the codes from lo to hi, both included.
+func between[T uint8 | uint16](codes []T, lo, hi T) []uint64 {
+	b := newBits(len(codes))
+	width := hi - lo
+	for i := range b {
+		part := codes[i*64 : min(i*64+64, len(codes))]
+		var w uint64
+		for j, c := range part {
+			var in uint64
+			if c-lo <= width {
+				in = 1
+			}
+			w |= in << j
+		}
+		b[i] = w
+	}
+	return b
+}
+
+// equalBytes marks the bytes that are one code, eight at a time: a byte of the
+// difference is zero there, and the sum below sets the top bit of all others.
+func equalBytes(codes []uint8, code uint8) []uint64 {
+	const low, ones = 0x7f7f7f7f7f7f7f7f, 0x0101010101010101
+	b := newBits(len(codes))
+	whole := len(codes) / 64
+	words := view[uint64](codes[:whole*64])
+	pattern := uint64(code) * ones
+	for i := range whole {
+		var w uint64
+		for j, x := range words[i*8 : i*8+8] {
+			x ^= pattern
+			x = ^((x&low + low) | x | low) >> 7
+			w |= x * 0x0102040810204080 >> 56 << (j * 8)
+		}
+		b[i] = w
+	}
+	for row := whole * 64; row < len(codes); row++ {
+		if codes[row] == code {
+			b[row/64] |= 1 << (row % 64)
+		}
+	}
+	return b
+}
+
+// Count adds to counts, by code, how many of the marked rows have each word.
+func (c *Column) Count(set Set, counts []uint32) {
+	defer runtime.KeepAlive(c.held)
+	switch {
+	case set.Empty():
+	case c.pairs != nil:
+		count(c.pairs, set, counts)
+	case c.bytes != nil:
+		count(c.bytes, set, counts)
+	case c.flags != nil:
+		ones := Set{n: c.n, bits: c.flags}.And(set).Count()
+		counts[1] += uint32(ones)
+		counts[0] += uint32(set.Count() - ones)
+	default:
+		counts[0] += uint32(set.Count())
+	}
+}
+
+func count[T uint8 | uint16](codes []T, set Set, counts []uint32) {
+	if set.all {
+		countAll(codes, counts)
+		return
+	}
+	for i, w := range set.bits {
+		switch {
+		case w == 0:
+		case w == ^uint64(0):
+			countAll(codes[i*64:i*64+64], counts)
+		default:
+			part := codes[i*64 : min(i*64+64, len(codes))]
+			for w != 0 {
+				counts[part[bits.TrailingZeros64(w)]]++
+				w &= w - 1
+			}
+		}
+	}
+}
+
+func countAll[T uint8 | uint16](codes []T, counts []uint32) {
+	for _, c := range codes {
+		counts[c]++
+	}
+}
+
+// Globals returns the global code of every word, nil while there are none. The
+// caller must not change it, nor keep it longer than the column.
+func (c *Column) Globals() []uint32 { return c.global }
+
+// assigned returns the column with a global code for every word. Those that are
+// new begin at base, in the order of the calls of assign.
+func (c *Column) assigned(base uint32, assign func(text string) (code uint32)) Column {
+	n := *c
+	n.global, n.base, n.own = make([]uint32, c.words.len()), base, []uint32{}
+	for code := range n.global {
+		n.global[code] = assign(c.words.at(code))
+		if n.global[code] == base+uint32(len(n.own)) {
+			n.own = append(n.own, uint32(code))
+		}
+	}
+	return n
+}
+
+// Own says which global codes were given out for this segment: from base, so
+// many.
+func (c *Column) Own() (base uint32, n int) { return c.base, len(c.own) }
+
+// Owned returns the text of a global code that was given out for this segment;
+// false if it has been erased.
+func (c *Column) Owned(global uint32) (string, bool) {
+	defer runtime.KeepAlive(c.held)
+	code := c.own[global-c.base]
+	if code == Unassigned {
+		return "", false
+	}
+	return c.words.at(int(code)), true
+}
+
+// Has reports whether one of the rows given has the text.
+func (c *Column) Has(text string, rows Set) bool {
+	defer runtime.KeepAlive(c.held)
+	code, ok := c.words.find(text)
+	return ok && c.mark([]span{{code, code + 1}}).And(rows).Count() > 0
+}
+
+// Lost returns the words of the column that the other does not have.
+func (c *Column) Lost(other *Column) []string {
+	defer runtime.KeepAlive(c.held)
+	var lost []string
+	for code := range c.words.len() {
+		if _, ok := other.words.find(c.words.at(code)); !ok {
+			lost = append(lost, strings.Clone(c.words.at(code)))
+		}
+	}
+	return lost
+}
