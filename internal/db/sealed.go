@@ -34,10 +34,12 @@ type sealed struct {
 	owner  string // names the database in each file
 	wake   chan struct{}
 	at     atomic.Int64 // when something was sealed last, in microseconds
+
+	least, leastAtEnd int // events that are worth a file, while open and when it is closed
 }
 
 func newSealed(path string) *sealed {
-	return &sealed{folder: path + "-columns", wake: make(chan struct{}, 1)}
+	return &sealed{folder: path + "-columns", wake: make(chan struct{}, 1), least: builderRows, leastAtEnd: 256}
 }
 
 // The keys of a file's stamp.
@@ -325,7 +327,7 @@ func (s *Store) seal(ctx context.Context, all bool) error {
 	for _, kind := range audit.Kinds() {
 		k := s.columns.kinds[kind]
 		for ctx.Err() == nil {
-			from, to := k.toSeal(all)
+			from, to := k.toSeal(f, all)
 			if from == to {
 				break
 			}
@@ -368,7 +370,7 @@ const sealPending = 512
 
 // toSeal chooses the next pieces to write as one, from to up to to, which is not
 // included.
-func (k *kindColumns) toSeal(all bool) (from, to int) {
+func (k *kindColumns) toSeal(f *sealed, all bool) (from, to int) {
 	v := k.view.Load()
 	n := len(v.segments)
 	first := n // of the pieces in memory
@@ -379,10 +381,10 @@ func (k *kindColumns) toSeal(all bool) (from, to int) {
 	for ; end < n && rows+v.segments[end].Len() <= segment.MaxRows; end++ {
 		rows += v.segments[end].Len()
 	}
-	if rows >= builderRows {
+	if rows >= f.least {
 		return k.withFormer(v, first, end, rows)
 	}
-	if rows > 0 && (v.head-v.segments[first].lo >= sealSpan || all && rows >= 256) {
+	if rows > 0 && (v.head-v.segments[first].lo >= sealSpan || all && rows >= f.leastAtEnd) {
 		return k.withFormer(v, first, end, rows)
 	}
 	for i, p := range v.segments[:first] {

@@ -3,6 +3,7 @@ package db
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,11 @@ func holds(st *Stored, term query.Term, v query.Value) bool {
 	case query.ClassTime:
 		m := st.Time().UnixMicro()
 		return m >= v.Lo && m < v.Hi
+	case query.ClassState:
+		return (v.Folded == "resolved") == (st.Get(fields[0]) == "true")
+	case query.ClassAddress:
+		a, err := netip.ParseAddr(st.Get(fields[0]))
+		return v.Text == "" && st.Get(fields[0]) == "" || v.Text != "" && err == nil && v.Net.Contains(a)
 	case query.ClassValue:
 		if v.Text == "" { // all of the columns are empty
 			return !slices.ContainsFunc(fields, func(f string) bool { return st.Get(f) != "" })
