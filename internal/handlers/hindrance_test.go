@@ -28,7 +28,7 @@ func (s *site) reopenedForReading() *site {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { store.Close() })
-	r := &site{T: s.T, store: store, now: s.now, cookie: map[string]*http.Cookie{}, tokens: s.tokens}
+	r := &site{TB: s.TB, store: store, now: s.now, cookie: map[string]*http.Cookie{}, tokens: s.tokens}
 	r.server, err = New(s.Context(), Config{Store: store, Version: "test", KDF: quickKDF, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		s.Fatal(err)

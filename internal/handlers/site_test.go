@@ -27,7 +27,7 @@ var noon = time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
 // site is a whole server over a database of its own, with one account of each
 // role that is signed in.
 type site struct {
-	*testing.T
+	testing.TB
 	server *Server
 	store  *db.Store
 	now    time.Time
@@ -62,9 +62,9 @@ func quickKDF(password, salt []byte, _, _ uint32, _ uint8, n uint32) []byte {
 	return sum[:n]
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{T: t, now: noon, cookie: map[string]*http.Cookie{}, tokens: map[string]string{}}
+	s := &site{TB: t, now: noon, cookie: map[string]*http.Cookie{}, tokens: map[string]string{}}
 	ctx := context.Background()
 	store, err := db.Open(ctx, filepath.Join(t.TempDir(), "audit.db"), db.Options{Schema: auditadmin.Schema, Now: func() time.Time { return s.now }})
 	if err != nil {
