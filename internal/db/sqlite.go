@@ -216,7 +216,7 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 		err = sqliteCreate(ctx, writer, o.Schema)
 	}
 	if err == nil {
-		err = sqliteUpgrade(ctx, path, o.Schema)
+		err = sqliteUpgrade(ctx, path, o.Schema, o.Now)
 	}
 	if err != nil {
 		writer.Close()

@@ -13,6 +13,9 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/mattn/go-sqlite3"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
 // The upgrade of an older database. What it comes to is not written down a
@@ -36,13 +39,13 @@ const upgradeSlice = 5000
 type schemaObject struct{ Type, Name, SQL string }
 
 // sqliteUpgrade brings the database at path to the schema where it is older.
-func sqliteUpgrade(ctx context.Context, path, schema string) error {
+func sqliteUpgrade(ctx context.Context, path, schema string, now func() time.Time) error {
 	settings := url.Values{"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_txlock": {"immediate"}, "_busy_timeout": {"250"}, "_secure_delete": {"1"}}
 	writer := sqliteConnect(path, settings, []string{"PRAGMA writable_schema = ON"}, "PRAGMA synchronous", "2")
 	defer writer.Close()
 	writer.SetMaxOpenConns(1)
 	for wait := time.Now().Add(writeDeadline); ; {
-		done, err := sqliteUpgradeOnce(ctx, writer, schema)
+		done, err := sqliteUpgradeOnce(ctx, writer, schema, now)
 		switch {
 		case errors.Is(sqliteDialect{}.classify(err), ErrBusy) && time.Now().Before(wait) && ctx.Err() == nil:
 			time.Sleep(10 * time.Millisecond) // another program does the same, slice by slice
@@ -56,7 +59,7 @@ func sqliteUpgrade(ctx context.Context, path, schema string) error {
 
 // sqliteUpgradeOnce does the next transaction of an upgrade, and reports whether
 // there is none left.
-func sqliteUpgradeOnce(ctx context.Context, writer *sqlx.DB, schema string) (done bool, err error) {
+func sqliteUpgradeOnce(ctx context.Context, writer *sqlx.DB, schema string, now func() time.Time) (done bool, err error) {
 	// Most files are as they should be, and opening one does not take the lock.
 	if version, mark, err := sqliteVersion(ctx, writer); err != nil || version == sqliteSchema && mark == "" {
 		return true, err
@@ -80,9 +83,8 @@ func sqliteUpgradeOnce(ctx context.Context, writer *sqlx.DB, schema string) (don
 	case version < sqliteSchema:
 		err = upgradeShape(ctx, tx, model)
 	case mark != "":
-		done, err = upgradeRows(ctx, tx, mark)
-		if err == nil && done {
-			err = upgradeGuards(ctx, tx, model)
+		if done, err = upgradeLedger(ctx, tx, mark); err == nil && done {
+			err = errors.Join(upgradeStates(ctx, tx, now()), upgradeGuards(ctx, tx, model))
 		}
 	default:
 		return true, nil
@@ -218,9 +220,136 @@ func canGrow(ctx context.Context, tx *sqlx.Tx, model *sqlx.DB, table string) err
 	return nil
 }
 
-// upgradeRows is one slice of step 2, from the entry of the ledger after mark.
-func upgradeRows(ctx context.Context, tx *sqlx.Tx, mark string) (done bool, err error) {
-	return true, nil
+// oldEntry is an entry of a ledger that had no leaves.
+type oldEntry struct {
+	Seq        int64
+	Entry      evidence.Entry
+	Kind       audit.Kind
+	ID         int64
+	RecordedAt string `db:"recorded_at"`
+	Actor      string
+	Note       string
+}
+
+// upgradeLedger is one slice of step 2: it gives the entries of the ledger after
+// mark, and their events, what those of version 2 have. An event vouches from
+// now on for what it says now; of one that was deleted before, its place is all
+// that is known.
+func upgradeLedger(ctx context.Context, tx *sqlx.Tx, mark string) (done bool, err error) {
+	after, err := strconv.ParseInt(mark, 10, 64)
+	if err != nil {
+		return false, fmt.Errorf("the mark of the upgrade: %w", err)
+	}
+	var entries []oldEntry
+	if err := tx.SelectContext(ctx, &entries, "SELECT seq, entry, kind, id, recorded_at, coalesce(actor, '') AS actor, coalesce(note, '') AS note"+
+		" FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?", after, upgradeSlice); err != nil || len(entries) == 0 {
+		return true, err
+	}
+	for _, e := range entries {
+		leaf, subject, err := e.upgrade(ctx, tx)
+		if err != nil {
+			return false, fmt.Errorf("entry %d of the ledger: %w", e.Seq, err)
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE ledger SET leaf = ?, subject = ? WHERE seq = ?", leaf[:], subject, e.Seq); err != nil {
+			return false, err
+		}
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = 'upgrade'", strconv.FormatInt(entries[len(entries)-1].Seq, 10))
+	return false, err
+}
+
+// upgrade returns the leaf of an old entry and the subject it vouches for, which
+// is nil where there is none, and gives an event its seed.
+func (e *oldEntry) upgrade(ctx context.Context, tx *sqlx.Tx) (leaf evidence.Hash, subject []byte, err error) {
+	t := tables[e.Kind]
+	if t == nil {
+		return leaf, nil, fmt.Errorf("it is about %q, which is no kind of event", e.Kind)
+	}
+	st, err := t.scan(tx.QueryRowxContext(ctx, t.byID, e.ID))
+	gone := errors.Is(err, sql.ErrNoRows)
+	if err != nil && !gone {
+		return leaf, nil, err
+	}
+	if e.Entry == evidence.Created {
+		if gone || st.Seq != e.Seq {
+			return evidence.Unknown(string(e.Kind), e.ID, e.Seq, e.RecordedAt), nil, nil
+		}
+		sealed, err := sealAll([]*audit.Event{st.Event})
+		if err != nil {
+			return leaf, nil, err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE "+string(e.Kind)+" SET seed = ? WHERE id = ?", sealed[0].AppendSeed(nil), e.ID)
+		return sealed[0].Leaf(e.ID, e.Seq, e.RecordedAt), nil, err
+	}
+	d := evidence.Decision{Entry: e.Entry, Kind: string(e.Kind), ID: e.ID, Seq: e.Seq, RecordedAt: e.RecordedAt, Actor: e.Actor, Note: e.Note}
+	if e.Entry == evidence.Deleted {
+		d.Subject, err = upgradeTombstone(ctx, tx, e)
+	} else if !gone {
+		// Of a state that another one followed nothing is left but its entry.
+		var later int
+		err = tx.GetContext(ctx, &later, "SELECT count(*) FROM ledger WHERE kind = ? AND id = ? AND entry <> 'created' AND seq > ?", e.Kind, e.ID, e.Seq)
+		if state, _ := stateOf(e.Kind, st.Values()); later == 0 {
+			d.Subject = stateSubject(e.Kind, state...)
+		}
+	}
+	return d.Leaf(), d.Subject[:], err
+}
+
+func upgradeTombstone(ctx context.Context, tx *sqlx.Tx, e *oldEntry) (evidence.Hash, error) {
+	var t struct {
+		Seq         int64
+		Timestamp   string
+		EventIDHash []byte `db:"event_id_hash"`
+		DeletedAt   string `db:"deleted_at"`
+		DeletedBy   string `db:"deleted_by"`
+		Reason      string
+	}
+	if err := tx.GetContext(ctx, &t, "SELECT seq, timestamp, event_id_hash, deleted_at, deleted_by, reason FROM tombstone WHERE kind = ? AND id = ?", e.Kind, e.ID); err != nil {
+		return evidence.Hash{}, fmt.Errorf("read the tombstone of %s %d: %w", e.Kind, e.ID, err)
+	}
+	gone, err := (&writeTx{Tx: tx, ctx: ctx}).gone(e.Kind, e.ID, t.Seq)
+	return tombstoneSubject(e.Kind, e.ID, t.Seq, t.Timestamp, t.EventIDHash, t.DeletedAt, t.DeletedBy, t.Reason, gone), err
+}
+
+// upgradeStates gives the events that came with a state, such as an import's
+// resolved ones, the entry of the ledger that vouches for it.
+func upgradeStates(ctx context.Context, tx *sqlx.Tx, now time.Time) error {
+	w := &writeTx{Tx: tx, ctx: ctx, now: now.UTC().Truncate(time.Microsecond)}
+	var last string
+	if err := tx.QueryRowxContext(ctx, "SELECT seq, recorded_at FROM ledger ORDER BY seq DESC LIMIT 1").Scan(&w.seq, &last); errors.Is(err, sql.ErrNoRows) {
+		return nil // an empty one
+	} else if err != nil {
+		return err
+	}
+	if t, err := audit.ParseTime(last); err == nil && t.After(w.now) {
+		w.now = t
+	}
+	for kind, some := range map[audit.Kind]string{
+		audit.KindSystemEvent: "(e.resolved OR e.resolved_at IS NOT NULL OR e.resolved_by <> '' OR e.resolution_note <> '')",
+		audit.KindDataExport:  "e.download_count IS NOT NULL",
+	} {
+		t := tables[kind]
+		var news []stateNews
+		err := eachRow(ctx, tx, "SELECT "+t.columns+" FROM "+string(kind)+" e WHERE "+some+
+			" AND NOT EXISTS (SELECT 1 FROM ledger l WHERE l.kind = ? AND l.id = e.id AND l.entry <> 'created') ORDER BY e.seq", []any{kind},
+			func(row scanner) error {
+				st, err := t.scan(row)
+				if err == nil {
+					state, _ := stateOf(kind, st.Values())
+					news = append(news, stateNews{st.ID, st.Event, state})
+				}
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		for _, n := range news {
+			if err := w.tellState(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // upgradeGuards is step 3.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jmoiron/sqlx"
@@ -81,6 +82,7 @@ func checkUpgraded(t *testing.T, path string) {
 	if got := countAll(t, s, audit.KindAuditLog, "invoice"); got != 1 {
 		t.Errorf("a search finds %d events after the upgrade, want 1", got)
 	}
+	checkLeaves(t, s)
 	if _, err := s.rw.Exec("UPDATE ledger SET note = 'x'"); err == nil {
 		t.Error("after the upgrade the ledger can be edited")
 	}
@@ -89,6 +91,43 @@ func checkUpgraded(t *testing.T, path string) {
 	}
 	s.Close()
 }
+
+// checkLeaves checks that what the old entries vouch for is what stands there.
+func checkLeaves(t *testing.T, s *Store) {
+	t.Helper()
+	var bare int
+	if err := s.ro.Get(&bare, "SELECT count(*) FROM ledger WHERE length(leaf) <> 32 OR entry <> 'created' AND length(subject) <> 32"); err != nil || bare != 0 {
+		t.Errorf("%d entries of the ledger have no leaf or no subject, %v", bare, err)
+	}
+	for _, kind := range audit.Kinds() {
+		err := eachRow(t.Context(), s.ro, "SELECT "+tables[kind].columns+", e.seed, l.leaf, l.recorded_at FROM "+string(kind)+" e JOIN ledger l ON l.seq = e.seq", nil, func(r scanner) error {
+			var seed, leaf []byte
+			var recordedAt string
+			st, err := tables[kind].scan(scanFunc(func(dest ...any) error { return r.Scan(append(dest, &seed, &leaf, &recordedAt)...) }))
+			if err != nil {
+				return err
+			}
+			parsed, _, ok := tables[kind].form.ParseSeed(seed)
+			sealed := tables[kind].seal(parsed, st.Event)
+			if want := sealed.Leaf(st.ID, st.Seq, recordedAt); !ok || string(leaf) != string(want[:]) {
+				t.Errorf("%s %d: the leaf is not that of the event", kind, st.ID)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var states int
+	if err := s.ro.Get(&states, "SELECT count(*) FROM ledger WHERE kind = 'data_export' AND entry = 'downloaded' AND subject = ?",
+		func() []byte { h := stateSubject(audit.KindDataExport, "3"); return h[:] }()); err != nil || states != 1 {
+		t.Errorf("%d entries vouch for the count an export came with, %v; want 1", states, err)
+	}
+}
+
+type scanFunc func(dest ...any) error
+
+func (f scanFunc) Scan(dest ...any) error { return f(dest...) }
 
 func TestUpgrade(t *testing.T) {
 	checkUpgraded(t, oldDatabase(t))
@@ -124,25 +163,51 @@ func TestUpgradeNeedsWriting(t *testing.T) {
 // TestUpgradeKilled cuts an upgrade off at each statement in turn, the commits
 // included, and lets the next program finish it.
 func TestUpgradeKilled(t *testing.T) {
+	clock := func() time.Time { return noon }
+	var want string
+	path := oldDatabase(t)
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for n := 1; ; n++ {
-		path := oldDatabase(t)
+		path := filepath.Join(t.TempDir(), "audit.db")
+		if err := os.WriteFile(path, old, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		left := n
 		pool := sqlx.NewDb(sql.OpenDB(cutConnector{path, &left}), "sqlite3")
 		pool.SetMaxOpenConns(1)
 		var done bool
 		var err error
 		for !done && err == nil {
-			done, err = sqliteUpgradeOnce(t.Context(), pool, auditadmin.Schema)
+			done, err = sqliteUpgradeOnce(t.Context(), pool, auditadmin.Schema, clock)
 		}
 		pool.Close()
 		if err != nil && !errors.Is(err, errCut) {
 			t.Fatalf("cut at statement %d: %v", n, err)
 		}
-		checkUpgraded(t, path)
+		if err := sqliteUpgrade(t.Context(), path, auditadmin.Schema, clock); err != nil {
+			t.Fatalf("after a cut at statement %d: %v", n, err)
+		}
+		db := sqlx.MustOpen("sqlite3", path)
+		var state string
+		if err := db.Get(&state, "SELECT (SELECT group_concat(type || name || sql) FROM (SELECT * FROM sqlite_master ORDER BY name))"+
+			" || (SELECT group_concat(seq || entry || kind || id || length(leaf) || ifnull(length(subject), '')) FROM ledger)"+
+			" || (SELECT count(seed) FROM audit_log) || (SELECT group_concat(key) FROM meta)"); err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		if want == "" {
+			want = state
+		} else if state != want {
+			t.Errorf("after a cut at statement %d and another start the file is\n%s\nwant\n%s", n, state, want)
+		}
 		if err == nil {
-			if n < 20 {
+			if n < 50 {
 				t.Errorf("an upgrade ran %d statements, which cannot be all of them", n)
 			}
+			checkUpgraded(t, path)
 			return
 		}
 	}
