@@ -15,7 +15,7 @@ import (
 // file holds and ends with the program.
 
 // deskTables are what the desk holds: what signing in reads and changes.
-var deskTables = []string{"account", "session", "challenge", "throttle"}
+var deskTables = []string{"account", "recovery_code", "session", "challenge", "throttle"}
 
 // openDesk makes the desk of a database that is opened for reading.
 func openDesk(ctx context.Context, schema string, file *sqlx.DB) (*sqlx.DB, error) {

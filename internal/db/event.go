@@ -21,6 +21,7 @@ func (s *Store) Get(ctx context.Context, kind audit.Kind, id int64) (*Stored, er
 	if err != nil {
 		return nil, fmt.Errorf("read %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
 	}
+	s.damage.met(st)
 	return st, nil
 }
 

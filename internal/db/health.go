@@ -25,6 +25,7 @@ type Health struct {
 	LastMinute, LastFive int64
 	Files                []FileHealth // the database first, then what stands beside it, by name
 	DiskFree, DiskSize   int64        // bytes of the file system; 0 where that is not known
+	Damaged              int          // events met so far with something impossible in them, 10,000 at most
 	Hindrance            *Hindrance   // what keeps it from recording, nil where nothing does
 	Backup               BackupNote   // the last one that was made from this database
 }
@@ -54,7 +55,7 @@ type BackupNote struct {
 // Health returns the state of the store. It reads a few dozen rows, however
 // large the database is.
 func (s *Store) Health(ctx context.Context) (*Health, error) {
-	h := &Health{Hindrance: s.Hindrance()}
+	h := &Health{Hindrance: s.Hindrance(), Damaged: s.damage.count()}
 	var err error
 	if h.Head, h.RecordedAt, err = s.head(ctx); err != nil {
 		return nil, fmt.Errorf("look at the health: %w", s.dialect.classify(err))

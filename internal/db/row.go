@@ -142,6 +142,7 @@ func (t *table) scan(row scanner) (*Stored, error) {
 			values[i] = map[bool]string{true: "true", false: ""}[v == "1"]
 		}
 	}
+	st.Damaged = t.mend(st.ID, values)
 	st.Event = audit.NewEventWithValues(t.kind, values)
 	st.Source = string(source)
 	if eventID != nil {
@@ -211,6 +212,7 @@ func (s *Store) eachByID(ctx context.Context, kind audit.Kind, ids []int64, fn f
 		}
 		for _, id := range part {
 			if st := found[id]; st != nil {
+				s.damage.met(st)
 				if err := fn(st); err != nil {
 					return err
 				}

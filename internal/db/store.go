@@ -44,6 +44,7 @@ type Store struct {
 	inPlace func() error // that the database is still where it was opened
 	now     func() time.Time
 	guard   *guard
+	damage  damage
 	desk    *sqlx.DB // nil but where the database is served and cannot be written
 	columns *columns
 	sealed  *sealed

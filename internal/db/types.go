@@ -32,6 +32,9 @@ type Stored struct {
 	ID         int64
 	Seq        int64
 	RecordedAt time.Time
+	// Damaged names the fields that the row holds something impossible for: what
+	// is here for them was mended. nil for nearly every event.
+	Damaged []string
 }
 
 // Late reports how long after it happened the event was recorded.

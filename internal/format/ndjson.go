@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
@@ -65,7 +66,13 @@ func (w *ndjsonWriter) End() error { return w.out.Flush() }
 
 // AppendStored appends a stored event as one JSON object: kind, then id (in
 // quotes: it is too large for many a reader of JSON numbers), seq, recorded_at
-// and source, then event_id where there is one, then the fields.
+// and source, then event_id where there is one, then the fields. An event whose
+// row is damaged also has "damaged", the names of the fields that were mended:
+// import refuses it, since it is not what was recorded.
 func AppendStored(dst []byte, s *db.Stored) []byte {
-	return audit.AppendJSON(dst, s.Event, &audit.Recorded{ID: s.ID, Seq: s.Seq, RecordedAt: s.RecordedAt})
+	dst = audit.AppendJSON(dst, s.Event, &audit.Recorded{ID: s.ID, Seq: s.Seq, RecordedAt: s.RecordedAt})
+	if len(s.Damaged) == 0 {
+		return dst
+	}
+	return append(append(append(dst[:len(dst)-1], `,"damaged":["`...), strings.Join(s.Damaged, `","`)...), `"]}`...)
 }

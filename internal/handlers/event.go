@@ -121,10 +121,14 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 
 // badgesOf are the shapes and words above an event.
 func (v *visit) badgesOf(st *db.Stored) []templates.Badge {
-	if st.Kind == audit.KindDataExport {
-		return nil // the headline says it
+	var badges []templates.Badge
+	if len(st.Damaged) > 0 {
+		badges = append(badges, damagedBadge)
 	}
-	badges := []templates.Badge{*badge(st.Event)}
+	if st.Kind == audit.KindDataExport {
+		return badges // the headline says what it is
+	}
+	badges = append(badges, *badge(st.Event))
 	if st.Kind != audit.KindSystemEvent {
 		return badges
 	}
@@ -134,9 +138,16 @@ func (v *visit) badgesOf(st *db.Stored) []templates.Badge {
 	return append(badges, templates.Badge{Text: "open", Icon: templates.IconAgain})
 }
 
+// damagedBadge marks an event whose row holds something impossible.
+var damagedBadge = templates.Badge{Text: "damaged", Tone: templates.Alarm, Icon: templates.IconBad}
+
 // notesOn are the remarks on an event that a reader must not miss.
 func (v *visit) notesOn(st *db.Stored) []templates.Note {
 	var notes []templates.Note
+	if len(st.Damaged) > 0 {
+		notes = append(notes, templates.Note{Icon: templates.IconBad, Tone: templates.Alarm, Text: []templates.Span{
+			plain("The row of this event is damaged: " + strings.Join(st.Damaged, ", ") + " held something that was never recorded, by another program or a failing disk. Shown is what can be read of it.")}})
+	}
 	if d := st.Late(); d >= lateFrom {
 		notes = append(notes, templates.Note{Icon: templates.IconInfo, Text: []templates.Span{
 			plain("It was recorded " + span(d) + " after it happened: until then nobody could have seen it here.")}})

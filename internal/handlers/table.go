@@ -102,6 +102,9 @@ func (t *table) row(st *db.Stored) templates.Row {
 		Time:  t.eventTime(st, timeOfDay),
 		Cells: make([]templates.Cell, len(t.columns)),
 	}
+	if len(st.Damaged) > 0 {
+		row.Mark = &damagedBadge
+	}
 	if t.belated > 0 {
 		row.Time.Late = ""
 	}

@@ -87,6 +87,10 @@ func (v *visit) worries(all *vitals) []templates.Attention {
 		list = append(list, worry(templates.Alarm, "The disk has "+size(all.DiskFree)+" left of "+size(all.DiskSize),
 			"Make room before it is full: then nothing can be recorded any more.", ""))
 	}
+	if all.Damaged > 0 {
+		list = append(list, worry(templates.Alarm, plural(int64(all.Damaged), "damaged event")+" met since the start",
+			"Something that was never recorded stands in them; their pages are marked. Look with auditadmin verify.", ""))
+	}
 	if all.troubles > 0 {
 		list = append(list, worry(templates.Alarm, plural(all.troubles, "trouble")+" of recorders not resolved",
 			"A recorder was cut off, refused events, or lost count.", v.listQuery(audit.KindSystemEvent, troubles)))
@@ -267,11 +271,12 @@ func (s *Server) healthData(v *visit) (any, error) {
 		Memory     memoryUse  `json:"memory"`
 		Troubles   int64      `json:"recorder_troubles"`
 		Hindrance  string     `json:"hindrance,omitempty"`
+		Damaged    int        `json:"damaged_events_met"`
 		BackupAt   string     `json:"backup_at,omitempty"`
 		Slow       []slowJSON `json:"slowest_pages"`
 	}{
 		Version: s.version, Started: audit.FormatTime(all.since), Head: all.Head, RecordedAt: timeOrNone(all.RecordedAt),
-		LastMinute: all.LastMinute, LastFive: all.LastFive, DiskFree: all.DiskFree, DiskSize: all.DiskSize, Memory: all.memory,
+		LastMinute: all.LastMinute, LastFive: all.LastFive, DiskFree: all.DiskFree, DiskSize: all.DiskSize, Memory: all.memory, Damaged: all.Damaged,
 		Troubles: all.troubles, BackupAt: timeOrNone(all.Backup.At), Kinds: []kindJSON{}, Files: []fileJSON{}, Slow: []slowJSON{},
 	}
 	if all.Hindrance != nil {
