@@ -90,9 +90,13 @@ func (s *Server) answer(handle func(http.ResponseWriter, *visit) error) http.Han
 	}
 }
 
+// pageSize is what the page of a list takes, as a rule.
+const pageSize = 144 << 10
+
 // render makes a page and sends it.
 func render(w http.ResponseWriter, v *visit, status int, component templ.Component) error {
 	var page bytes.Buffer
+	page.Grow(pageSize)
 	// What was asked is known by now: the time for asking does not count here,
 	// or a question that took too long could not even be answered with that.
 	if err := component.Render(context.WithoutCancel(v.Context()), &page); err != nil {

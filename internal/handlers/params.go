@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/auditadmin/auditadmin/internal/db"
 )
@@ -83,14 +84,26 @@ func short(s string) string { return strconv.Quote(cut(s, 60)) }
 // address builds a URL path with its query from pairs of names and values.
 // Empty values are left out.
 func address(path string, pairs ...string) string {
-	values := url.Values{}
+	// A page has some hundreds of addresses of few pairs: they are put in order
+	// here, without a map for each.
+	var room [8]int
+	order := room[:0]
 	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			values.Set(pairs[i], pairs[i+1])
+		if pairs[i+1] == "" {
+			continue
+		}
+		order = append(order, i)
+		for at := len(order) - 1; at > 0 && pairs[order[at]] < pairs[order[at-1]]; at-- {
+			order[at], order[at-1] = order[at-1], order[at]
 		}
 	}
-	if len(values) == 0 {
-		return path
+	var b strings.Builder
+	b.WriteString(path)
+	for n, i := range order {
+		b.WriteByte("?&"[min(n, 1)])
+		b.WriteString(url.QueryEscape(pairs[i]))
+		b.WriteByte('=')
+		b.WriteString(url.QueryEscape(pairs[i+1]))
 	}
-	return path + "?" + values.Encode()
+	return b.String()
 }

@@ -15,7 +15,8 @@ type table struct {
 	teller
 	filter  *query.Filter
 	columns []column
-	selects bool // resolved rows cannot be selected
+	hrefs   map[[2]string]string // where toggle leads, by key and value: rows repeat them
+	selects bool                 // resolved rows cannot be selected
 	// perDay says how many events match on the day that begins at a second, for
 	// the days it knows.
 	perDay map[int64]int64
@@ -25,13 +26,18 @@ type table struct {
 }
 
 func (v *visit) table(f *query.Filter) *table {
-	return &table{visit: v, teller: teller{needles: needles(f)}, filter: f, columns: viewOf(f.Kind).columns}
+	return &table{visit: v, teller: teller{needles: needles(f)}, filter: f, columns: viewOf(f.Kind).columns, hrefs: map[[2]string]string{}}
 }
 
 // toggle is the address of the list with a value added to the filter, or taken
 // away where it is in it already.
 func (t *table) toggle(key, value string) string {
-	return t.list(t.filter.Include(key, value))
+	href, known := t.hrefs[[2]string{key, value}]
+	if !known {
+		href = t.list(t.filter.Include(key, value))
+		t.hrefs[[2]string{key, value}] = href
+	}
+	return href
 }
 
 // days makes the rows of a page, by civil day in the page's zone, newest first.
@@ -151,9 +157,9 @@ func (t *table) model(caption string, days []templates.Day) templates.Table {
 	return m
 }
 
-// kept are the cells whose column stays.
+// kept are the cells whose column stays, in the place of all cells.
 func kept(cells []templates.Cell, stays []bool) []templates.Cell {
-	var some []templates.Cell
+	some := cells[:0]
 	for i, cell := range cells {
 		if stays[i] {
 			some = append(some, cell)
