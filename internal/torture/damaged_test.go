@@ -249,7 +249,7 @@ func TestR08DamagedPages(t *testing.T) {
 	refused := 0
 	j.acked = map[int]bool{} // what is lost is the fault's own doing
 	for i := range size(12, 500) {
-		h := &house{t: t, program: whole.program, dir: filepath.Join(base, "damaged"), reading: whole.reading, token: whole.token}
+		h := &house{t: t, program: whole.program, dir: filepath.Join(base, "damaged"), probe: "/healthz", reading: whole.reading, token: whole.token}
 		if err := os.CopyFS(h.dir, os.DirFS(whole.dir)); err != nil {
 			t.Fatal(err)
 		}

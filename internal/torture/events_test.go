@@ -130,6 +130,9 @@ type journal struct {
 	resolved map[int]bool
 	doomed   map[int]bool // a deletion was asked for
 	deleted  map[int]bool // and acknowledged
+	// strangers is set where others sent events too, which the journal does not
+	// know.
+	strangers bool
 }
 
 func newJournal() *journal {

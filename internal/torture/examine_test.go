@@ -80,6 +80,8 @@ func examineEvents(ctx context.Context, raw *sql.DB, j *journal, v *verdict) {
 				}
 				n, err := strconv.Atoi(strings.TrimPrefix(id, "t-"))
 				switch {
+				case j.strangers && (err != nil || !j.sent[n]):
+					return nil
 				case err != nil || !j.sent[n] || kind != kindOf(n):
 					v.phantom++
 				case there[n]:

@@ -184,9 +184,12 @@ func TestR15Restart(t *testing.T) {
 // the answer begins: the events are durable, and nobody was told.
 type cutter struct {
 	net.Listener
-	to  string
+	to  atomic.Pointer[string]
 	cut atomic.Bool
 }
+
+// redirect sends what comes from now on to another address.
+func (c *cutter) redirect(to string) { c.to.Store(&to) }
 
 func newCutter(t testing.TB, to string) *cutter {
 	t.Helper()
@@ -194,7 +197,8 @@ func newCutter(t testing.TB, to string) *cutter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{Listener: l, to: to}
+	c := &cutter{Listener: l}
+	c.redirect(to)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -210,7 +214,7 @@ func newCutter(t testing.TB, to string) *cutter {
 
 func (c *cutter) carry(near net.Conn) {
 	defer near.Close()
-	far, err := net.Dial("tcp", c.to)
+	far, err := net.Dial("tcp", *c.to.Load())
 	if err != nil {
 		return
 	}

@@ -33,6 +33,7 @@ type house struct {
 	program string
 	dir     string
 	env     []string // beside the environment of the test
+	probe   string   // what says that a server has started
 	token   string   // of scope ingest
 	reading string   // a token of scope read
 }
@@ -46,7 +47,7 @@ const (
 // runs for the first time.
 func newHouse(t testing.TB, dir string) *house {
 	t.Helper()
-	h := &house{t: t, program: theProgram(t), dir: filepath.Join(dir, "house")}
+	h := &house{t: t, program: theProgram(t), dir: filepath.Join(dir, "house"), probe: "/readyz"}
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func (h *house) launch(cmd *exec.Cmd) (*server, error) {
 		return nil, fmt.Errorf("the server did not listen within %s:\n%s", patience, s.log())
 	}
 	for {
-		resp, err := http.Get(s.url + "/readyz")
+		resp, err := http.Get(s.url + s.house.probe)
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
