@@ -1,11 +1,12 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -114,19 +115,15 @@ func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
 // leaving out those that are stored already.
 func (tx *writeTx) appendSealed(events []*audit.Event, sealed []evidence.Sealed) (Appended, error) {
 	var result Appended
+	if err := tx.foresee(events); err != nil {
+		return result, err
+	}
 	recordedAt := audit.FormatTime(tx.now)
 	pending := map[audit.Kind]*rowBuffer{}
 	var downloads []*audit.Event
 	var states []stateNews
 	for i, e := range events {
-		tail, err := tx.tail(e.Kind)
-		if err != nil {
-			return result, err
-		}
-		run, err := tail.run(tx, e)
-		if err != nil {
-			return result, err
-		}
+		run, _ := tx.kinds[e.Kind].run(e)
 		if e.EventID != "" {
 			twin, err := run.twin(tx, e)
 			if err != nil {
@@ -156,6 +153,9 @@ func (tx *writeTx) appendSealed(events []*audit.Event, sealed []evidence.Sealed)
 		if buffer == nil {
 			buffer = &rowBuffer{table: tables[e.Kind]}
 			pending[e.Kind] = buffer
+		}
+		if tx.store.invented {
+			recordedAt = audit.FormatTime(e.Time().Add(InventedDelay))
 		}
 		if err := buffer.add(tx, id, tx.seq, recordedAt, e, &sealed[i]); err != nil {
 			return result, err
@@ -260,7 +260,10 @@ func (b *rowBuffer) flush(tx *writeTx) error {
 // far the events of one microsecond have ever run over into the following ones.
 type kindTail struct {
 	kind      audit.Kind
-	last      int64 // the highest id, of a tombstone too
+	last      int64 // the highest id, of what is gone too
+	graves    bool  // there are tombstones
+	purged    int64 // the highest id that was purged
+	purges    []purgedRun
 	spread    int64 // microseconds
 	newSpread bool
 	runs      map[int64]*idRun
@@ -272,20 +275,14 @@ func (tx *writeTx) tail(kind audit.Kind) (*kindTail, error) {
 		return t, nil
 	}
 	t := &kindTail{kind: kind, runs: map[int64]*idRun{}, taken: map[int64]struct{}{}}
-	var stored, buried sql.NullInt64
-	if err := tx.GetContext(tx.ctx, &stored, "SELECT max(id) FROM "+string(kind)); err != nil {
+	var stored, buried int64
+	err := tx.QueryRowxContext(tx.ctx, "SELECT coalesce((SELECT max(id) FROM "+string(kind)+"), 0), coalesce((SELECT max(id) FROM tombstone WHERE kind = ?), -1),"+
+		" coalesce((SELECT max(to_id) FROM purge WHERE kind = ?), -1), coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0)",
+		kind, kind, "spread:"+string(kind)).Scan(&stored, &buried, &t.purged, &t.spread)
+	if err != nil {
 		return nil, err
 	}
-	if err := tx.GetContext(tx.ctx, &buried, "SELECT max(id) FROM tombstone WHERE kind = ?", kind); err != nil {
-		return nil, err
-	}
-	t.last = max(stored.Int64, buried.Int64)
-	var spread string
-	err := tx.GetContext(tx.ctx, &spread, "SELECT value FROM meta WHERE key = ?", "spread:"+string(kind))
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, err
-	}
-	t.spread, _ = strconv.ParseInt(spread, 10, 64)
+	t.last, t.graves = max(stored, buried, t.purged), buried >= 0
 	tx.kinds[kind] = t
 	return t, nil
 }
@@ -307,66 +304,96 @@ type idRun struct {
 	micros    int64
 	free      int64              // no id below it is free for this timestamp
 	loaded    int64              // ids up to here were read
-	taken     map[int64]struct{} // of what was read
+	taken     map[int64]struct{} // of what was read; nil where nothing is stored that late
 	twins     map[string]*audit.Event
 	stored    map[string]int64 // event_id to the id of a row read, loaded on demand
 	buried    map[[32]byte]struct{}
 }
 
-// run returns the run of an event's timestamp. Where that is newer than
-// everything stored nothing is read, which is the common case.
-func (t *kindTail) run(tx *writeTx, e *audit.Event) (*idRun, error) {
+// run returns the run of an event's timestamp, and whether it is new and has to
+// be loaded. Where the timestamp is newer than everything stored there is nothing
+// to load, which is the common case.
+func (t *kindTail) run(e *audit.Event) (r *idRun, load bool) {
 	micros := e.Time().UnixMicro()
 	if r := t.runs[micros]; r != nil {
-		return r, nil
+		return r, false
 	}
-	r := &idRun{tail: t, timestamp: e.Get("timestamp"), micros: micros, free: max(1, micros<<idBits)} // id 0 would be no id
+	r = &idRun{tail: t, timestamp: e.Get("timestamp"), micros: micros, free: max(1, micros<<idBits)} // id 0 would be no id
 	t.runs[micros] = r
-	if micros<<idBits > t.last {
-		return r, nil
-	}
-	r.taken, r.stored, r.buried = map[int64]struct{}{}, map[string]int64{}, map[[32]byte]struct{}{}
-	return r, r.load(tx, micros<<idBits, (micros+t.spread)<<idBits|(1<<idBits-1))
+	return r, micros<<idBits <= t.last
 }
 
-// load reads which ids between from and to are taken, and by what.
-func (r *idRun) load(tx *writeTx, from, to int64) error {
-	r.loaded = to
-	kind := r.tail.kind
-	err := eachRow(tx.ctx, tx, "SELECT id, timestamp, event_id FROM "+string(kind)+" WHERE id BETWEEN ? AND ?", []any{from, to},
-		func(row scanner) error {
+// foresee reads what the timestamps of events hold already: for all of them at
+// once, since a question costs more than its answer.
+func (tx *writeTx) foresee(events []*audit.Event) error {
+	late := map[*kindTail][]*idRun{}
+	for _, e := range events {
+		tail, err := tx.tail(e.Kind)
+		if err != nil {
+			return err
+		}
+		if r, load := tail.run(e); load {
+			r.taken, r.stored, r.buried = map[int64]struct{}{}, map[string]int64{}, map[[32]byte]struct{}{}
+			r.loaded = r.micros<<idBits - 1
+			late[tail] = append(late[tail], r)
+		}
+	}
+	for tail, runs := range late {
+		slices.SortFunc(runs, func(a, b *idRun) int { return cmp.Compare(a.micros, b.micros) })
+		if err := tail.load(tx, runs, tail.spread<<idBits|(1<<idBits-1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load reads for each of the runs, from where it was read up to, a number of ids
+// more: which of them are taken, and by what.
+func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
+	from := make([]byte, 0, 22*len(runs))
+	for i, r := range runs {
+		from = append(from, "[,"[min(i, 1)])
+		from = strconv.AppendInt(from, r.loaded+1, 10)
+		r.loaded += 1 + span
+	}
+	starts := string(append(from, ']'))
+	take := func(run int, id int64, timestamp string) *idRun {
+		r := runs[run]
+		r.taken[id] = struct{}{}
+		if timestamp != r.timestamp {
+			return nil
+		}
+		r.free = max(r.free, id+1)
+		return r
+	}
+	err := eachRow(tx.ctx, tx, "SELECT j.key, e.id, e.timestamp, e.event_id FROM json_each(?) j JOIN "+string(t.kind)+" e ON e.id BETWEEN j.value AND j.value + ?",
+		[]any{starts, span}, func(row scanner) error {
+			var run int
 			var id int64
 			var timestamp string
 			var eventID sql.NullString
-			if err := row.Scan(&id, &timestamp, &eventID); err != nil {
+			if err := row.Scan(&run, &id, &timestamp, &eventID); err != nil {
 				return err
 			}
-			r.taken[id] = struct{}{}
-			if timestamp == r.timestamp {
-				r.free = max(r.free, id+1)
-				if eventID.Valid {
-					r.stored[eventID.String] = id
-				}
+			if r := take(run, id, timestamp); r != nil && eventID.Valid {
+				r.stored[eventID.String] = id
 			}
 			return nil
 		})
-	if err != nil {
+	if err != nil || !t.graves {
 		return err
 	}
-	return eachRow(tx.ctx, tx, "SELECT id, timestamp, event_id_hash FROM tombstone WHERE kind = ? AND id BETWEEN ? AND ?", []any{kind, from, to},
-		func(row scanner) error {
+	return eachRow(tx.ctx, tx, "SELECT j.key, t.id, t.timestamp, t.event_id_hash FROM json_each(?) j JOIN tombstone t ON t.kind = ? AND t.id BETWEEN j.value AND j.value + ?",
+		[]any{starts, t.kind, span}, func(row scanner) error {
+			var run int
 			var id int64
 			var timestamp string
 			var hash []byte
-			if err := row.Scan(&id, &timestamp, &hash); err != nil {
+			if err := row.Scan(&run, &id, &timestamp, &hash); err != nil {
 				return err
 			}
-			r.taken[id] = struct{}{}
-			if timestamp == r.timestamp {
-				r.free = max(r.free, id+1)
-				if len(hash) == sha256.Size {
-					r.buried[[32]byte(hash)] = struct{}{}
-				}
+			if r := take(run, id, timestamp); r != nil && len(hash) == sha256.Size {
+				r.buried[[32]byte(hash)] = struct{}{}
 			}
 			return nil
 		})
@@ -396,6 +423,11 @@ func (r *idRun) twin(tx *writeTx, e *audit.Event) (int, error) {
 			return sameTwin, nil // what it said is gone, and so is every conflict with it
 		}
 	}
+	if r.micros<<idBits <= r.tail.purged {
+		if gone, err := r.tail.wasPurged(tx, r, e.EventID); err != nil || gone {
+			return sameTwin, err
+		}
+	}
 	return noTwin, nil
 }
 
@@ -412,7 +444,7 @@ func compareTwins(a, b *audit.Event) int {
 func (r *idRun) next(tx *writeTx) (int64, error) {
 	for id := r.free; ; id++ {
 		if r.taken != nil && id > r.loaded {
-			if err := r.load(tx, r.loaded+1, r.loaded+1<<idBits); err != nil {
+			if err := r.tail.load(tx, []*idRun{r}, 1<<idBits-1); err != nil {
 				return 0, err
 			}
 			id = max(id, r.free)

@@ -68,10 +68,11 @@ func (s *Store) Index(ctx context.Context) error {
 	if err := s.scrubText(ctx); err != nil {
 		return err
 	}
+	var builder trigram.Builder
 	for _, kind := range audit.Kinds() {
 		for done := false; !done; {
 			var err error
-			if done, err = s.indexLot(ctx, kind); err == nil {
+			if done, err = s.indexLot(ctx, kind, &builder); err == nil {
 				err = s.mergeLots(ctx, kind)
 			}
 			if err != nil {
@@ -90,7 +91,7 @@ type textRow struct {
 
 // indexLot makes a lot of the next events that are in none. It reads and folds
 // them first and holds the lock only to write.
-func (s *Store) indexLot(ctx context.Context, kind audit.Kind) (done bool, err error) {
+func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.Builder) (done bool, err error) {
 	mark, head, rows, err := s.unindexed(ctx, kind, lotRows)
 	if err != nil {
 		return false, err
@@ -102,7 +103,6 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind) (done bool, err e
 	if len(rows) == lotRows {
 		upTo = rows[len(rows)-1].seq
 	}
-	var builder trigram.Builder
 	seqs := make([]int64, len(rows))
 	for i, row := range rows {
 		builder.Add(row.text)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -105,8 +106,18 @@ func sealAll(events []*audit.Event) ([]evidence.Sealed, error) {
 		return nil, fmt.Errorf("draw seeds for %d events: %w", len(events), err)
 	}
 	sealed := make([]evidence.Sealed, len(events))
-	for i, e := range events {
-		sealed[i] = tables[e.Kind].seal(evidence.Seed(seeds[i*evidence.SeedSize:]), e)
+	seal := func(from, to int) {
+		for i := from; i < to; i++ {
+			sealed[i] = tables[events[i].Kind].seal(evidence.Seed(seeds[i*evidence.SeedSize:]), events[i])
+		}
+	}
+	if half := len(events) / 2; half >= 64 { // two cores are there for one caller with many events
+		var other sync.WaitGroup
+		other.Go(func() { seal(0, half) })
+		seal(half, len(events))
+		other.Wait()
+	} else {
+		seal(0, len(events))
 	}
 	return sealed, nil
 }
