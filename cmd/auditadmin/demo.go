@@ -56,7 +56,7 @@ func (c *demoCommand) Run(p *process) error {
 		file = filepath.Join(folder, "demo.db")
 	}
 	clock := &pastClock{now: p.now}
-	return database{file}.with(p, db.Options{Now: clock.read, Volatile: true}, func(store *db.Store) error {
+	return database{file}.with(p, db.Options{Now: clock.read, Invented: true}, func(store *db.Store) error {
 		if err := c.fill(p, store, clock); err != nil {
 			return err
 		}
@@ -73,8 +73,8 @@ func (c *demoCommand) Run(p *process) error {
 	})
 }
 
-// pastClock shows the time until it is set to a moment of the past: an invented
-// event was recorded when it happened, not when somebody tried the demo.
+// pastClock shows the time until it is set to a moment of the past: what is
+// invented was recorded when it happened, not when somebody tried the demo.
 type pastClock struct {
 	now  func() time.Time
 	past atomic.Pointer[time.Time]
@@ -127,7 +127,7 @@ func (c *demoCommand) fill(p *process, store *db.Store, clock *pastClock) error 
 		if b.err != nil {
 			return fmt.Errorf("fill the database: %w", b.err)
 		}
-		recorded := b.events[len(b.events)-1].Time().Add(40 * time.Millisecond)
+		recorded := b.events[len(b.events)-1].Time().Add(db.InventedDelay)
 		clock.past.Store(&recorded)
 		if _, err := store.Append(p.ctx, b.events); err != nil {
 			return fmt.Errorf("fill the database: %w", err)
@@ -155,7 +155,6 @@ type batch struct {
 // invent sends the trail in batches until it ends or nobody wants more of it.
 func (c *demoCommand) invent(ctx context.Context, now time.Time, batches chan<- batch) {
 	var b batch
-	var began time.Time
 	flush := func() (wanted bool) {
 		select {
 		case batches <- b:
@@ -171,29 +170,18 @@ func (c *demoCommand) invent(ctx context.Context, now time.Time, batches chan<- 
 			flush()
 			return
 		}
-		at := e.Time()
-		if len(b.events) == 1000 || len(b.events) > 0 && at.Sub(began) > soon {
-			if !flush() {
-				return
-			}
-		}
-		if len(b.events) == 0 {
-			began = at
-		}
 		b.events = append(b.events, e)
 		if e.Kind == audit.KindAuditLog {
 			b.audits++
+		}
+		if len(b.events) == 2000 && !flush() {
+			return
 		}
 	}
 	if len(b.events) > 0 {
 		flush()
 	}
 }
-
-// soon is within how long of its happening an invented event was recorded: less
-// than what pages remark upon, and as long as it may be, since each batch is
-// one durable commit.
-const soon = 4 * time.Minute
 
 // accounts makes one account of each role, with passwords nobody else knows, and
 // returns the lines that say how to sign in.

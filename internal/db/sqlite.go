@@ -199,7 +199,7 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 		f.Close()
 	}
 	settings, synchronous := sqliteWriter, "2"
-	if o.Volatile {
+	if o.Invented {
 		settings, synchronous = maps.Clone(sqliteWriter), "0"
 		settings.Set("_synchronous", "OFF")
 	}

@@ -29,26 +29,32 @@ type Options struct {
 	// ballast on the disk (see ballast.go), and where it is opened for reading
 	// alone people can sign in all the same (see desk.go).
 	Served bool
-	// Volatile does not wait for the disk: for invented data, which can be made
-	// again when the power goes.
-	Volatile bool
+	// Invented is for events that nobody has to rely on, which can be made again
+	// when the power goes: nothing waits for the disk, and each is recorded
+	// InventedDelay after it happened, not when it was invented. They come in the
+	// order of their time, and Now is never before it.
+	Invented bool
 }
+
+// InventedDelay is how long after it happened an invented event was recorded.
+const InventedDelay = 40 * time.Millisecond
 
 // Store is an open audit database. It is safe for concurrent use, also beside
 // other processes that have the same database open.
 type Store struct {
-	path    string
-	dialect dialect
-	rw      *sqlx.DB     // one connection: there is one writer; nil when read-only
-	ro      *sqlx.DB     // a pool that cannot write
-	inPlace func() error // that the database is still where it was opened
-	now     func() time.Time
-	guard   *guard
-	damage  damage
-	desk    *sqlx.DB // nil but where the database is served and cannot be written
-	columns *columns
-	sealed  *sealed
-	texts   *textCache
+	path     string
+	dialect  dialect
+	rw       *sqlx.DB     // one connection: there is one writer; nil when read-only
+	ro       *sqlx.DB     // a pool that cannot write
+	inPlace  func() error // that the database is still where it was opened
+	now      func() time.Time
+	invented bool
+	guard    *guard
+	damage   damage
+	desk     *sqlx.DB // nil but where the database is served and cannot be written
+	columns  *columns
+	sealed   *sealed
+	texts    *textCache
 
 	checks  chan struct{} // holds one for each search that reads many rows just now
 	appends chan *appendRequest
@@ -66,7 +72,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{path: path, dialect: sqliteDialect{}, now: o.Now,
+	s := &Store{path: path, dialect: sqliteDialect{}, now: o.Now, invented: o.Invented,
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1)}
 	var err error
 	if s.rw, s.ro, err = s.dialect.open(ctx, path, o); err != nil {
