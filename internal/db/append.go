@@ -157,9 +157,6 @@ func (tx *writeTx) appendSealed(events []*audit.Event, sealed []evidence.Sealed)
 		if tx.store.invented {
 			recordedAt = audit.FormatTime(e.Time().Add(InventedDelay))
 		}
-		if tx.store.invented {
-			recordedAt = audit.FormatTime(e.Time().Add(InventedDelay))
-		}
 		if err := buffer.add(tx, id, tx.seq, recordedAt, e, &sealed[i]); err != nil {
 			return result, err
 		}
