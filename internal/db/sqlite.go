@@ -328,6 +328,8 @@ func (sqliteDialect) classify(err error) error {
 		return fmt.Errorf("%w; look at the disk and at the log of the system (%w)", ErrDisk, err)
 	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrCantOpen:
 		return fmt.Errorf("%w; check the rights on the file and its folder (%w)", ErrReadOnly, err)
+	case sqlite3.ErrCorrupt:
+		return fmt.Errorf("%w; 'auditadmin verify' says where (%w)", ErrDamaged, err)
 	case sqlite3.ErrNotADB:
 		return fmt.Errorf("%w (%w)", ErrForeign, err)
 	}

@@ -65,3 +65,9 @@ func incarnationSubject(name, startedAt, reason string) evidence.Hash {
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+// number reads what decimal wrote, and anything else as 0.
+func number(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
+}

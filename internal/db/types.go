@@ -20,6 +20,7 @@ var (
 	ErrBusy      = errors.New("the database is locked")         // try again later
 	ErrFull      = errors.New("the disk is full")               //
 	ErrDisk      = errors.New("the disk failed")                // reading or writing, not for want of room
+	ErrDamaged   = errors.New("the database file is damaged")
 	ErrMoved     = errors.New("the database is no longer at its place")
 	ErrNoKeys    = errors.New("there is no key for checkpoints")
 	ErrLastOne   = errors.New("the last superuser cannot be removed") //
@@ -59,6 +60,14 @@ func (e *DeletedError) Error() string { return "deleted by " + e.DeletedBy + ": 
 
 // Unwrap returns ErrDeleted.
 func (e *DeletedError) Unwrap() error { return ErrDeleted }
+
+// Redacted says that the content of a field was taken away.
+type Redacted struct {
+	Field  string
+	At     time.Time
+	By     string
+	Reason string
+}
 
 // Decision is one ledger entry somebody made about an event: resolved,
 // reopened, downloaded, deleted.

@@ -1,0 +1,322 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/auditadmin/auditadmin"
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
+)
+
+// mixture appends n events of every kind, the same for the same seed, some of
+// them late, resolved elsewhere, or in the same microsecond.
+func mixture(t testing.TB, s *Store, n int, seed uint64) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	word := func() string {
+		return []string{"alice", "bob", "Grüße aus Köln", "", "a\u2400b", "orders", "x", strings.Repeat("long ", r.IntN(300))}[r.IntN(8)]
+	}
+	at := noon.Add(-time.Hour)
+	var events []*audit.Event
+	for i := range n {
+		if at = at.Add(time.Duration(r.IntN(3)) * time.Microsecond); r.IntN(20) == 0 {
+			at = at.Add(-time.Duration(r.IntN(1000)) * time.Millisecond)
+		}
+		kind := audit.Kinds()[[]int{0, 0, 0, 1, 2, 3}[r.IntN(6)]]
+		e := audit.NewEvent(kind)
+		e.SetTime(at)
+		e.Source = word()
+		if r.IntN(3) == 0 {
+			e.EventID = fmt.Sprintf("e%d-%d", seed, i)
+		}
+		for _, f := range kind.Fields() {
+			switch {
+			case f.Name == "timestamp" || f.Mutable:
+			case f.Type == audit.Word:
+				e.Set(f.Name, "UPDATE")
+			case f.Type == audit.Choice:
+				e.Set(f.Name, f.Choices[r.IntN(len(f.Choices))])
+			case f.Type == audit.Address:
+				e.Set(f.Name, fmt.Sprintf("203.0.113.%d", r.IntN(256)))
+			case f.Type == audit.Integer && r.IntN(2) == 0:
+				e.Set(f.Name, fmt.Sprint(r.Int64()>>r.IntN(64)))
+			case f.Type == audit.JSON && r.IntN(2) == 0:
+				e.Set(f.Name, fmt.Sprintf(`{"total":{"old":"%d","new":%q}}`, r.IntN(100), word()))
+			case f.Type == audit.Text:
+				e.Set(f.Name, word())
+			}
+			if f.Required && e.Get(f.Name) == "" && !f.EmptyAllowed {
+				e.Set(f.Name, "something")
+			}
+		}
+		if kind == audit.KindSystemEvent && r.IntN(4) == 0 {
+			e.Set("resolved", "true")
+			e.Set("resolved_at", audit.FormatTime(at.Add(time.Second)))
+			e.Set("resolved_by", "carol")
+			e.Set("resolution_note", word())
+		}
+		if kind == audit.KindDataExport && r.IntN(4) == 0 {
+			e.Set("download_count", fmt.Sprint(r.IntN(3)))
+		}
+		if err := e.Normalize(noon); err != nil {
+			t.Fatal(err)
+		}
+		if events = append(events, e); len(events) == 500 || i == n-1 {
+			if got := mustAppend(t, s, events...); got.Accepted != len(events) {
+				t.Fatalf("got %d events accepted, want %d", got.Accepted, len(events))
+			}
+			events = events[:0]
+		}
+	}
+}
+
+// decisions resolves, reopens and deletes some of what is there.
+func decisions(t testing.TB, s *Store) {
+	t.Helper()
+	ctx := t.Context()
+	who := Actor{Name: "ines", AccountID: 1}
+	var open, closed []int64
+	list := mustList(t, mustSelect(t, s, audit.KindSystemEvent, "is:unresolved"), Page{Limit: 10})
+	for _, e := range list.Items {
+		open = append(open, e.ID)
+	}
+	for _, e := range mustList(t, mustSelect(t, s, audit.KindSystemEvent, "is:resolved"), Page{Limit: 3}).Items {
+		closed = append(closed, e.ID)
+	}
+	if len(open) > 3 {
+		if _, err := s.Resolve(ctx, who, open[:3], "seen"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Reopen(ctx, who, open[0], "again"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range closed {
+		if err := s.Reopen(ctx, who, id, "not done"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, kind := range audit.Kinds() {
+		var ids []int64
+		for i, e := range mustList(t, mustSelect(t, s, kind, ""), Page{Limit: 20}).Items {
+			if i%7 == 3 && e.Source != Self {
+				ids = append(ids, e.ID)
+			}
+		}
+		if len(ids) > 0 {
+			if _, err := s.Delete(ctx, who, kind, ids, "asked for"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// vouched is a database with something of everything, at rest.
+func vouched(t testing.TB, n int, seed uint64) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "audit.db")
+	s := openAt(t, path)
+	if _, err := s.BeginEvidence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mixture(t, s, n/2, seed)
+	if _, err := s.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	decisions(t, s)
+	mixture(t, s, n-n/2, seed+1)
+	if err := s.growTree(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// verify opens a database for reading, verifies it and closes it.
+func verify(t testing.TB, path string, o VerifyOptions) *Verdict {
+	t.Helper()
+	v, err := tryVerify(context.Background(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func tryVerify(ctx context.Context, path string, o VerifyOptions) (*Verdict, error) {
+	s, err := Open(ctx, path, Options{Schema: auditadmin.Schema, ReadOnly: true, Now: func() time.Time { return noon }})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if o.PublicKeys == nil {
+		if o.PublicKeys, err = s.PublicKeys(); err != nil {
+			return nil, err
+		}
+	}
+	return s.Verify(ctx, o)
+}
+
+func TestVerifyFindsNothingWhereNothingIsWrong(t *testing.T) {
+	path := vouched(t, 3000, 1)
+	v := verify(t, path, VerifyOptions{})
+	for _, p := range v.Problems {
+		t.Errorf("got %v, want no problem", p)
+	}
+	if v.Checkpoints != 2 || v.Signed != 2 || v.UpTo != v.Entries || v.Events < 2900 || v.Gone == 0 {
+		t.Errorf("got %+v", v)
+	}
+	since := verify(t, path, VerifyOptions{SinceCheckpoint: true})
+	if len(since.Problems) > 0 || since.Root != v.Root || since.UpTo != v.UpTo {
+		t.Errorf("since the last checkpoint: got %+v, want root %v", since, v.Root)
+	}
+}
+
+func TestTheTreeIsThatOfTheLibrary(t *testing.T) {
+	s := openTest(t)
+	for step, n := range []int{1, 255, 1, 700, 67000} {
+		_, err := s.rw.Exec(`WITH RECURSIVE more(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?)
+			INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf)
+			SELECT (SELECT coalesce(max(seq), 0) FROM ledger) + n, 'verified', '', 0, '', randomblob(32) FROM more`, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step != 2 { // once without the tiles
+			if err := s.growTree(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var leaves [][]byte
+		if err := s.ro.Select(&leaves, "SELECT leaf FROM ledger ORDER BY seq"); err != nil {
+			t.Fatal(err)
+		}
+		naive := naiveTree{}
+		for i, leaf := range leaves {
+			stored, err := tlog.StoredHashesForRecordHash(int64(i), tlog.Hash(leaf), &naive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			naive.hashes = append(naive.hashes, stored...)
+		}
+		sizes := []int64{0, 1, int64(len(leaves)), int64(len(leaves)) - 1, int64(len(leaves)) / 2, 256, 257, 65536}
+		for _, size := range sizes {
+			if size > int64(len(leaves)) {
+				continue
+			}
+			want, err := tlog.TreeHash(size, &naive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := newTreeReader(t.Context(), s.ro).root(size)
+			if err != nil || size > 0 && got != want {
+				t.Errorf("got root %v of %d entries (%v), want %v", got, size, err, want)
+			}
+		}
+		size := int64(len(leaves))
+		for range 20 {
+			at := rand.Int64N(size)
+			proof, err := tlog.ProveRecord(size, at, newTreeReader(t.Context(), s.ro))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want, _ := tlog.ProveRecord(size, at, &naive); !slices.Equal(proof, want) {
+				t.Errorf("got proof %v of leaf %d of %d, want %v", proof, at, size, want)
+			}
+			old := 1 + rand.Int64N(size)
+			between, err := s.Consistency(t.Context(), old, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			th, _ := tlog.TreeHash(size, &naive)
+			oh, _ := tlog.TreeHash(old, &naive)
+			if old < size {
+				if err := tlog.CheckTree(between, size, th, old, oh); err != nil {
+					t.Errorf("consistency from %d to %d: %v", old, size, err)
+				}
+			}
+		}
+	}
+}
+
+type naiveTree struct{ hashes []tlog.Hash }
+
+func (n *naiveTree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		out[i] = n.hashes[x]
+	}
+	return out, nil
+}
+
+func TestCheckpointsGoOn(t *testing.T) {
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "audit.db")
+	s := openAt(t, path)
+	if _, err := s.Checkpoint(ctx); err == nil || !strings.Contains(err.Error(), "auditadmin serve") {
+		t.Errorf("got error %v without a key, want one that names 'auditadmin serve'", err)
+	}
+	if fresh, err := s.BeginEvidence(ctx); err != nil || fresh != nil {
+		t.Fatalf("got %v, %v, want no new incarnation", fresh, err)
+	}
+	mixture(t, s, 10, 1)
+	first, err := s.Checkpoint(ctx)
+	if err != nil || first.Size < 10 {
+		t.Fatalf("got %+v, %v", first, err)
+	}
+	again, err := s.Checkpoint(ctx)
+	if err != nil || again.Note != first.Note {
+		t.Errorf("got another checkpoint %v (%v) without news, want the same", again, err)
+	}
+	if fresh, err := s.BeginEvidence(ctx, &first.Checkpoint); err != nil || fresh != nil {
+		t.Errorf("got %v, %v after a checkpoint of ours, want no new incarnation", fresh, err)
+	}
+	before, _ := s.PublicKeys()
+	both, err := s.RotateKey(ctx, Actor{Name: "ines"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, _ := s.PublicKeys()
+	if len(after) != 2 || after[1] != before[0] {
+		t.Errorf("got public keys %q after a rotation, want a new one before %q", after, before)
+	}
+	for _, keys := range [][]string{before, after[:1]} {
+		if _, signed, err := evidence.OpenCheckpoint(both.Note, keys); err != nil || len(signed) != 1 {
+			t.Errorf("got %v, %v with %q, want the checkpoint of a rotation signed by both", signed, err, keys)
+		}
+	}
+	// A checkpoint of a ledger that was longer means that this one is older.
+	ahead := first.Checkpoint
+	ahead.Size += 100
+	fresh, err := s.BeginEvidence(ctx, &ahead)
+	if err != nil || fresh == nil || !strings.Contains(fresh.Reason, "110 entries") {
+		t.Errorf("got %+v, %v beside a checkpoint of more entries, want a new incarnation that names them", fresh, err)
+	}
+	next, err := s.Checkpoint(ctx)
+	if err != nil || next.Incarnation == first.Incarnation {
+		t.Errorf("got %+v, %v, want a checkpoint of the new incarnation", next, err)
+	}
+	v, err := s.Verify(ctx, VerifyOptions{PublicKeys: after})
+	if err != nil || !v.Holds() || len(v.Restored) != 1 {
+		t.Errorf("got %+v, %v, want a restored database without problems", v, err)
+	}
+	if err := os.Chmod(KeyPath(path), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Checkpoint(ctx); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("got error %v with a key file that others may read, want one that says chmod 600", err)
+	}
+}

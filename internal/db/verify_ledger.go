@@ -1,0 +1,428 @@
+package db
+
+import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
+)
+
+// mark is a checkpoint to compare the tree with.
+type mark struct {
+	evidence.Checkpoint
+	where   string // which checkpoint it is, in a sentence
+	table   string // "checkpoint" for one that the database keeps
+	trusted bool   // that a given key signed it, or that there is no key to check it with
+}
+
+// checkpoints reads the checkpoints that the database keeps and those that were
+// saved elsewhere, in the order of their size.
+func (v *verification) checkpoints() ([]mark, error) {
+	lives, err := incarnations(v.ctx, v.store.ro)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]int{}
+	for i, l := range lives {
+		known[l.Name] = i
+		if l.Seq > 0 {
+			v.verdict.Restored = append(v.verdict.Restored, l)
+		}
+	}
+	var marks []mark
+	open := func(m mark, text string, size int64) {
+		c, signed, err := evidence.OpenCheckpoint(text, v.options.PublicKeys)
+		p := Problem{Trouble: Altered, Table: m.table, ID: size}
+		if err != nil {
+			p.Detail = err.Error()
+			v.problem(p)
+			return
+		}
+		if m.Checkpoint = *c; len(signed) > 0 {
+			v.verdict.Signed++
+		} else if v.verdict.KeysGiven {
+			p.ID, p.Trouble, p.Detail = c.Size, Unsigned, m.where+" carries no signature of a key of this database"
+			v.problem(p)
+			return
+		}
+		m.trusted = true
+		life, ours := known[c.Incarnation]
+		switch {
+		case !ours:
+			p.ID, p.Trouble, p.Detail = c.Size, Rewritten, fmt.Sprintf("%s was made by %s, which is none of this database's lives", m.where, c.Origin())
+			v.problem(p)
+		case life+1 < len(lives) && c.Size >= lives[life+1].Seq:
+			at := lives[life+1].Seq
+			p.ID, p.Seq, p.Trouble = c.Size, at, Rolled
+			p.Detail = fmt.Sprintf("%s states %d entries; the database goes on from entry %d since %s (%s): entries %d to %d of then are not in it",
+				m.where, c.Size, at-1, lives[life+1].StartedAt, lives[life+1].Reason, at, c.Size)
+			v.problem(p)
+		default:
+			marks = append(marks, m)
+		}
+	}
+	err = eachRow(v.ctx, v.store.ro, "SELECT size, note, root, created_at FROM checkpoint ORDER BY size", nil, func(row scanner) error {
+		var size int64
+		var text, at string
+		var root []byte
+		if err := row.Scan(&size, &text, &root, &at); err != nil {
+			return err
+		}
+		before := len(marks)
+		open(mark{where: fmt.Sprintf("checkpoint %d", size), table: "checkpoint"}, text, size)
+		if len(marks) > before {
+			m := marks[before]
+			made, _ := audit.ParseTime(at)
+			if m.Size != size || !bytes.Equal(m.Root[:], root) || !made.Equal(m.At) {
+				v.problem(Problem{Trouble: Altered, Table: "checkpoint", ID: size, Detail: "its columns are not what its note states"})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range v.options.Saved {
+		open(mark{where: "the saved checkpoint", table: "ledger"}, text, 0)
+	}
+	sort.SliceStable(marks, func(i, j int) bool { return marks[i].Size < marks[j].Size })
+	// What was appended since the head was read is none of ours, and no checkpoint
+	// of it is either.
+	for len(marks) > 0 && marks[len(marks)-1].Size > v.head {
+		m := marks[len(marks)-1]
+		marks = marks[:len(marks)-1]
+		var now int64
+		if err := v.store.ro.GetContext(v.ctx, &now, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+			return nil, err
+		}
+		if m.Size > now {
+			v.problem(Problem{Trouble: Truncated, Table: "ledger", Seq: now + 1,
+				Detail: fmt.Sprintf("%s of %s states %d entries, and there are %d: entries %d to %d are gone", m.where, m.At.UTC().Format(time.RFC3339), m.Size, now, now+1, m.Size)})
+		}
+	}
+	return marks, nil
+}
+
+// ledger walks over the entries: none is missing, each decision is what its leaf
+// says, and the tree over the leaves is what the tiles and checkpoints state.
+func (v *verification) ledger(marks []mark) error {
+	tree := &evidence.Frontier{}
+	if v.after > 0 {
+		tx, end, err := begin(v.ctx, v.store.ro)
+		if err != nil {
+			return err
+		}
+		tree, err = newTreeReader(v.ctx, tx).frontier(v.after)
+		end()
+		if err != nil {
+			return err
+		}
+	}
+	agreed := int64(0)
+	compare := func() {
+		for len(marks) > 0 && marks[0].Size <= tree.Size() {
+			if m := marks[0]; m.Size == tree.Size() {
+				v.verdict.Checkpoints++
+				if root := tree.Root(); root == m.Root {
+					agreed = m.Size
+				} else {
+					v.problem(Problem{Trouble: Rewritten, Table: "ledger", Seq: agreed + 1,
+						Detail: fmt.Sprintf("%s of %s states another root: one of the entries %d to %d is not the one of then", m.where, m.At.UTC().Format(time.RFC3339), agreed+1, m.Size)})
+					agreed = m.Size
+				}
+			}
+			marks = marks[1:]
+		}
+	}
+	compare()
+	var before string // recorded_at of the entry before
+	whole := true     // that no entry was missing so far
+	var block []evidence.Hash
+	flush := func() error { // adds what was read, one full tile at a time where that is possible
+		if len(block) == tileWidth && tree.Size()%tileWidth == 0 {
+			n := tree.Size() / tileWidth
+			root := evidence.Subtree(block)
+			tree.AddSubtree(evidence.TileHeight, root)
+			if err := v.tile(n, root); err != nil {
+				return err
+			}
+		} else {
+			for _, leaf := range block {
+				tree.Add(leaf)
+			}
+		}
+		block = block[:0]
+		return nil
+	}
+	next := v.after + 1
+	for from := v.after; from < v.head; from += verifyRows {
+		err := v.entries(from, min(from+verifyRows, v.head), func(row scanner) error {
+			var seq, id int64
+			var entry, kind, recordedAt, leaf, subject, actor, note sql.RawBytes
+			var sound bool
+			if err := row.Scan(&seq, &entry, &kind, &id, &recordedAt, &leaf, &subject, &actor, &note, &sound); err != nil {
+				return err
+			}
+			p := Problem{Trouble: Altered, Table: "ledger", Seq: seq}
+			if seq < next {
+				return nil // read a second time, since what follows it could not be read
+			}
+			if seq != next {
+				whole = false
+				v.problem(Problem{Trouble: Missing, Table: "ledger", Seq: next, Detail: fmt.Sprintf("entries %d to %d are not there", next, seq-1)})
+			}
+			next = seq + 1
+			if len(leaf) != tlog.HashSize || !sound {
+				whole = false
+				p.Detail = "it has no leaf, or a value is of the wrong type"
+				v.problem(p)
+				return nil
+			}
+			switch {
+			case string(entry) == string(evidence.Created):
+				v.created[v.bucket(seq)]++
+			case !evidence.Entry(entry).Valid():
+				p.Fields, p.Detail = []string{"entry"}, "there is no such entry"
+				v.problem(p)
+			default:
+				d := evidence.Decision{Entry: evidence.Entry(entry), Kind: string(kind), ID: id, Seq: seq, RecordedAt: string(recordedAt), Actor: string(actor), Note: string(note)}
+				copy(d.Subject[:], subject)
+				if got := d.Leaf(); got != evidence.Hash(leaf) || len(subject) != 0 && len(subject) != tlog.HashSize {
+					p.Detail = "the entry '" + string(entry) + "' is not what its leaf says"
+					v.problem(p)
+				}
+			}
+			if string(recordedAt) < before {
+				p.Fields, p.Detail = []string{"recorded_at"}, "it lies before that of the entry above it"
+				v.problem(p)
+			}
+			before = string(append([]byte(before)[:0], recordedAt...))
+			if !whole {
+				return nil
+			}
+			block = append(block, evidence.Hash(leaf))
+			size := tree.Size() + int64(len(block))
+			if size%tileWidth == 0 || len(marks) > 0 && marks[0].Size == size || seq == v.head {
+				if err := flush(); err != nil {
+					return err
+				}
+				compare()
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if next <= v.head {
+		whole = false
+		v.problem(Problem{Trouble: Missing, Table: "ledger", Seq: next, Detail: fmt.Sprintf("entries %d to %d are not there", next, v.head)})
+	}
+	if whole {
+		v.verdict.Root = tree.Root()
+	}
+	return nil
+}
+
+// entries reads entries of the ledger after from up to to. Where the file is
+// damaged it goes on in ever smaller parts; fn may then see an entry twice.
+func (v *verification) entries(from, to int64, fn func(row scanner) error) error {
+	err := eachRow(v.ctx, v.store.ro, "SELECT seq, entry, kind, id, recorded_at, leaf, subject, actor, note,"+
+		" (max(entry, kind, recorded_at, ifnull(actor, ''), ifnull(note, '')) < x'' AND leaf >= x'' AND ifnull(subject, x'') >= x'') IS TRUE"+
+		" FROM ledger WHERE seq > ? AND seq <= ? ORDER BY seq", []any{from, to}, fn)
+	if !errors.Is(v.store.dialect.classify(err), ErrDamaged) {
+		return err
+	}
+	if to-from > 1 {
+		half := from + (to-from)/2
+		return errors.Join(v.entries(from, half, fn), v.entries(half, to, fn))
+	}
+	v.problem(Problem{Trouble: Damaged, Table: "ledger", Seq: to, Detail: "it cannot be read: " + err.Error()})
+	return nil
+}
+
+// tile compares a hash of the stored tiles' lowest level with the ledger. The
+// tiles are derived: one that is wrong harms no event, but every proof over it.
+func (v *verification) tile(n int64, root evidence.Hash) error {
+	var stored []byte
+	err := v.store.ro.GetContext(v.ctx, &stored, "SELECT substr(hashes, ?, 32) FROM tile WHERE level = 1 AND n = ?", n%tileWidth*tlog.HashSize+1, n/tileWidth)
+	if err == sql.ErrNoRows || len(stored) == 0 {
+		return nil // not made yet
+	}
+	if err == nil && !bytes.Equal(stored, root[:]) {
+		v.problem(Problem{Trouble: Altered, Table: "tile", ID: n / tileWidth, Seq: n*tileWidth + 1, Detail: "a hash of level 1 is not that of its entries; it is derived, and can be made again by emptying the table"})
+	}
+	return err
+}
+
+// gone looks for the events of the entries whose events are not all there. Each
+// has to have a tombstone, or to be covered by a purge.
+func (v *verification) gone() error {
+	purges, err := v.purges()
+	if err != nil {
+		return err
+	}
+	for b := range v.created {
+		if v.created[b] == v.seen[b].Load() {
+			continue
+		}
+		from := v.after + int64(b)*bucketEntries
+		err := eachRow(v.ctx, v.store.ro, `
+			SELECT l.seq, l.kind, l.id, l.recorded_at, l.leaf, t.seq IS NOT NULL,
+				(SELECT max(seq) FROM purge p WHERE p.kind = l.kind AND p.to_id >= l.id AND p.from_id <= l.id AND p.seq > ?) IS NOT NULL
+			FROM ledger l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq
+			WHERE l.seq > ? AND l.seq <= ? AND l.entry = 'created' AND NOT CASE l.kind
+				WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = l.id)
+				WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = l.id)
+				WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = l.id)
+				WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = l.id)
+				ELSE 0 END
+			ORDER BY l.seq`, []any{v.head, from, min(from+bucketEntries, v.head)}, func(row scanner) error {
+			var seq, id int64
+			var kind, recordedAt string
+			var leaf []byte
+			var buried, purgedSince bool
+			if err := row.Scan(&seq, &kind, &id, &recordedAt, &leaf, &buried, &purgedSince); err != nil {
+				return err
+			}
+			if buried {
+				v.verdict.Gone++
+				return nil
+			}
+			hash, ok := parseRoot(leaf)
+			if p := purges[audit.Kind(kind)].find(id, seq); p != nil && ok {
+				p.tree.Add(evidence.Gone(kind, id, seq, recordedAt, &hash))
+			} else if !purgedSince {
+				v.problem(Problem{Trouble: Missing, Table: kind, ID: id, Seq: seq, Detail: "it was recorded on " + shortText(recordedAt) + ", and neither a tombstone nor a purge says that it was deleted"})
+				return nil
+			}
+			v.verdict.Gone++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if v.after > 0 {
+		return nil // of older entries nothing was read
+	}
+	for _, list := range purges {
+		for _, p := range list.all {
+			if root := p.tree.Root(); p.tree.Size() != p.events || !bytes.Equal(root[:], p.root) {
+				v.problem(Problem{Trouble: Altered, Table: "purge", ID: p.seq, Seq: p.seq, Detail: fmt.Sprintf("it names %d events under one root, and what is gone in its range are %d under another", p.events, p.tree.Size())})
+			}
+		}
+	}
+	return nil
+}
+
+// purged is a row of purge, with the tree over what is gone in its range.
+type purged struct {
+	seq, from, to, events int64
+	root                  []byte
+	tree                  evidence.Frontier
+}
+
+// purgeList are the purges of a kind by their first id, with the highest last id
+// up to each: ranges overlap where events came late or were held for a time.
+type purgeList struct {
+	all     []*purged
+	highest []int64
+}
+
+// purges reads the purges that were done before the verification began.
+func (v *verification) purges() (map[audit.Kind]*purgeList, error) {
+	lists := map[audit.Kind]*purgeList{}
+	err := eachRow(v.ctx, v.store.ro, "SELECT seq, kind, from_id, to_id, events, root FROM purge WHERE seq <= ? ORDER BY kind, from_id", []any{v.head}, func(row scanner) error {
+		p := &purged{}
+		var kind audit.Kind
+		if err := row.Scan(&p.seq, &kind, &p.from, &p.to, &p.events, &p.root); err != nil {
+			return err
+		}
+		list := lists[kind]
+		if list == nil {
+			list = &purgeList{}
+			lists[kind] = list
+		}
+		highest := p.to
+		if n := len(list.highest); n > 0 {
+			highest = max(highest, list.highest[n-1])
+		}
+		list.all, list.highest = append(list.all, p), append(list.highest, highest)
+		return nil
+	})
+	return lists, err
+}
+
+// find returns the first purge after an entry that took its event away.
+func (l *purgeList) find(id, seq int64) *purged {
+	if l == nil {
+		return nil
+	}
+	var first *purged
+	for i := sort.Search(len(l.all), func(i int) bool { return l.all[i].from > id }) - 1; i >= 0 && l.highest[i] >= id; i-- {
+		if p := l.all[i]; p.to >= id && p.seq > seq && (first == nil || p.seq < first.seq) {
+			first = p
+		}
+	}
+	return first
+}
+
+// judgeDoubted says what is wrong with rows that are not where the ledger has
+// them: their seq or id is another one, or they were never recorded.
+func (v *verification) judgeDoubted() error {
+	for kind, ids := range v.doubted {
+		list := make([]int64, 0, len(ids))
+		for id := range ids {
+			list = append(list, id)
+		}
+		places := map[int64]int64{} // id to its seq in the ledger
+		encoded, err := json.Marshal(list)
+		if err != nil {
+			return err
+		}
+		err = eachRow(v.ctx, v.store.ro, "SELECT seq, id FROM ledger WHERE entry = 'created' AND kind = ? AND id IN (SELECT value FROM json_each(?))", []any{kind, string(encoded)}, func(row scanner) error {
+			var seq, id int64
+			err := row.Scan(&seq, &id)
+			places[id] = seq
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range list {
+			var seq int64
+			if err := v.store.ro.GetContext(v.ctx, &seq, "SELECT seq FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
+				continue
+			} else if err != nil {
+				return err
+			}
+			p := Problem{Trouble: Inserted, Table: string(kind), ID: id, Seq: seq, Detail: "the ledger has no entry for it"}
+			if place, ok := places[id]; ok {
+				p.Trouble, p.Fields, p.Detail = Reordered, []string{"seq"}, fmt.Sprintf("its place in the ledger is entry %d, and it says %d", place, seq)
+			} else if i := v.missingAt(kind, seq); i >= 0 {
+				v.verdict.Problems[i].Detail += fmt.Sprintf("; an event with another id, %d, stands in its place", id)
+				p.Trouble, p.Fields, p.Detail = Altered, []string{"id"}, fmt.Sprintf("the ledger knows it as %d", v.verdict.Problems[i].ID)
+			}
+			v.problem(p)
+		}
+	}
+	return nil
+}
+
+func (v *verification) missingAt(kind audit.Kind, seq int64) int {
+	for i, p := range v.verdict.Problems {
+		if p.Trouble == Missing && p.Table == string(kind) && p.Seq == seq {
+			return i
+		}
+	}
+	return -1
+}

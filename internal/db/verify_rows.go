@@ -1,0 +1,345 @@
+package db
+
+import (
+	"bytes"
+	"database/sql"
+	"errors"
+	"strings"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/evidence"
+)
+
+// verifyRows is how many rows are read in one snapshot.
+const verifyRows = 8192
+
+// rowReader is how the rows of one kind are read to be verified. What is text is
+// joined by SQLite into one value with a NUL after each column, since the driver's
+// cost is per column and no text of an event holds a NUL: one that does was not
+// stored by us. The seed and the ledger's leaf stand behind the last NUL.
+type rowReader struct {
+	table   *table
+	columns int      // how many NULs there are: recorded_at, source, event_id, the stated fields, the state
+	states  []string // names of the fields that may change
+	byID    string   // from the table, by a range of ids
+	bySeq   string   // from the ledger, by a range of seqs
+	one     string   // by one id, each column by itself, with its type
+}
+
+// rowHead is recorded_at, source and event_id.
+const rowHead = 3
+
+// rowReaders holds one for each kind; read only after it was made.
+var rowReaders = func() map[audit.Kind]*rowReader {
+	all := map[audit.Kind]*rowReader{}
+	for _, kind := range audit.Kinds() {
+		t := tables[kind]
+		r := &rowReader{table: t}
+		joined := []string{"e.recorded_at", "e.source", "e.event_id"}
+		texts := []string{"e.recorded_at", "e.source", "ifnull(e.event_id, '')"}
+		var numbers []string
+		add := func(f audit.Field) {
+			name := "e." + f.Name
+			joined = append(joined, name)
+			switch f.Type {
+			case audit.Integer:
+				numbers = append(numbers, " AND typeof("+name+") IN ('integer', 'null')")
+			case audit.Boolean:
+				numbers = append(numbers, " AND "+name+" IN (0, 1)")
+			case audit.JSON, audit.Time:
+				texts = append(texts, "ifnull("+name+", '')")
+			default:
+				texts = append(texts, name)
+			}
+		}
+		for _, name := range t.form.Fields() {
+			add(t.fields[kind.Index(name)])
+		}
+		for _, f := range t.fields {
+			if f.Mutable {
+				add(f)
+				r.states = append(r.states, f.Name)
+			}
+		}
+		r.columns = len(joined)
+		// Every blob is greater than every text, and x'' is the least blob.
+		sound := "max(" + strings.Join(texts, ", ") + ") < x''" + strings.Join(numbers, "") + " AND ifnull(e.seed, x'') >= x''"
+		placed := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.seq = e.seq AND l.recorded_at = e.recorded_at" +
+			" AND l.actor IS NULL AND l.note IS NULL AND l.subject IS NULL AND length(l.leaf) = 32 AND l.leaf >= x''" +
+			" AND max(l.entry, l.kind, l.recorded_at) < x''"
+		state := "NULL"
+		if len(r.states) > 0 {
+			state = "(SELECT d.subject FROM ledger d WHERE d.kind = '" + string(kind) + "' AND d.id = e.id" +
+				" AND d.entry IN ('resolved', 'reopened', 'downloaded') AND d.entry <> 'created' ORDER BY d.seq DESC LIMIT 1)"
+		}
+		columns := "SELECT e.id, e.seq, (" + placed + ") IS TRUE, (" + sound + ") IS TRUE, " +
+			"CAST(concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS BLOB), " + state + ", " +
+			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END"
+		r.byID = columns + " FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id"
+		r.bySeq = columns + " FROM ledger l CROSS JOIN " + string(kind) + " e ON e.id = l.id WHERE l.seq > ? AND l.seq <= ? AND l.kind = '" + string(kind) + "' AND l.entry = 'created'"
+		one := []string{"l.recorded_at", "e.recorded_at"}
+		for _, c := range joined {
+			one = append(one, "typeof("+c+")")
+		}
+		r.one = "SELECT " + strings.Join(one, ", ") + ", CASE WHEN l.entry = 'created' AND l.kind = '" + string(kind) + "' THEN l.id END" +
+			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id = ?"
+		all[kind] = r
+	}
+	return all
+}()
+
+// rows gives the work of verifying all events away, in ranges.
+func (v *verification) rows(give func(func() error) error) error {
+	if v.options.SinceCheckpoint {
+		v.total = v.head - v.after
+		for from := v.after; from < v.head; from += verifyRows {
+			to := min(from+verifyRows, v.head)
+			err := give(func() error {
+				for _, kind := range audit.Kinds() {
+					if err := v.checkRows(kind, rowReaders[kind].bySeq, from, to); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	v.total = v.head
+	for _, kind := range audit.Kinds() {
+		var from, last sql.NullInt64
+		err := v.store.ro.QueryRowxContext(v.ctx, "SELECT min(id), max(id) FROM "+string(kind)).Scan(&from, &last)
+		if err != nil {
+			return err
+		}
+		if !from.Valid {
+			continue
+		}
+		// A row whose id was set back in time is still in the range of ids.
+		for at := int64(-1 << 63); ; {
+			var next []int64
+			err := v.store.ro.SelectContext(v.ctx, &next, "SELECT id FROM "+string(kind)+" WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?", max(at, from.Int64), verifyRows)
+			if err != nil && !errors.Is(v.store.dialect.classify(err), ErrDamaged) {
+				return err
+			}
+			lo, hi := at, int64(1<<63-1)
+			if len(next) > 0 {
+				hi = next[0] - 1
+			}
+			if err := give(func() error { return v.checkRows(kind, rowReaders[kind].byID, lo, hi) }); err != nil {
+				return err
+			}
+			if len(next) == 0 {
+				break
+			}
+			at = next[0]
+		}
+	}
+	return nil
+}
+
+// checkRows verifies the rows of one range. Where the file is damaged it goes on
+// in ever smaller parts of the range, down to the one row that cannot be read.
+func (v *verification) checkRows(kind audit.Kind, query string, from, to int64) error {
+	err := v.checkRange(kind, query, from, to)
+	if !errors.Is(v.store.dialect.classify(err), ErrDamaged) {
+		return err
+	}
+	if query == rowReaders[kind].bySeq {
+		if to-from > 1 {
+			half := from + (to-from)/2
+			return errors.Join(v.checkRows(kind, query, from, half), v.checkRows(kind, query, half, to))
+		}
+		v.problem(Problem{Trouble: Damaged, Table: string(kind), Seq: to, Detail: "it cannot be read: " + err.Error()})
+		return nil
+	}
+	var ids []int64
+	listing := v.store.ro.SelectContext(v.ctx, &ids, "SELECT id FROM "+string(kind)+" WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", from, to, 2*verifyRows)
+	if listing != nil && !errors.Is(v.store.dialect.classify(listing), ErrDamaged) {
+		return listing
+	}
+	switch {
+	case len(ids) == 1 && from == to || len(ids) == 0:
+		v.problem(Problem{Trouble: Damaged, Table: string(kind), ID: from, Detail: "it cannot be read: " + err.Error()})
+		return nil
+	case len(ids) == 1:
+		return v.checkRows(kind, query, ids[0], ids[0])
+	}
+	half := ids[len(ids)/2]
+	return errors.Join(v.checkRows(kind, query, ids[0], half-1), v.checkRows(kind, query, half, ids[len(ids)-1]))
+}
+
+func (v *verification) checkRange(kind audit.Kind, query string, from, to int64) error {
+	r := rowReaders[kind]
+	fields := len(r.table.form.Fields())
+	var (
+		id, seq       int64
+		placed, sound bool
+		body          sql.RawBytes
+		state, kept   sql.RawBytes
+		parts         = make([][]byte, r.columns)
+		suspects      []Problem
+		seen          = make([]int, 0, verifyRows)
+		n             int
+		events, red   int64
+		dest          = []any{&id, &seq, &placed, &sound, &body, &state, &kept}
+		states        = make([]string, len(r.states))
+	)
+	rows, err := v.store.ro.QueryxContext(v.ctx, query, from, to)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		n++
+		if placed && v.inRange(seq) {
+			seen = append(seen, v.bucket(seq))
+		}
+		rest, whole := split(body, parts)
+		p := Problem{Trouble: Altered, Table: string(kind), ID: id, Seq: seq}
+		if !whole || !sound || !placed {
+			p.Detail = "its content or its place is not what the ledger says"
+			suspects = append(suspects, p)
+			continue
+		}
+		var sealed evidence.Sealed
+		var hints, leaf []byte
+		source, eventID, values := text(parts[1]), text(parts[2]), parts[rowHead:rowHead+fields]
+		seed, seedHints, ok := r.table.form.ParseSeed(rest[:max(0, len(rest)-32)])
+		switch {
+		case ok:
+			hints, leaf = seedHints, rest[len(rest)-32:]
+			sealed = evidence.Seal(r.table.form, seed, source, eventID, values)
+		case len(rest) == 32 && evidence.Kept(kept).Valid(r.table.form):
+			red++
+			hints, leaf = evidence.Kept(kept).Hints(), rest
+			sealed = evidence.SealKept(r.table.form, evidence.Kept(kept), source, eventID, values)
+		default:
+			p.Fields, p.Detail = []string{"seed"}, "what its leaf was salted with is not there, and nothing in it was redacted"
+			suspects = append(suspects, p)
+			continue
+		}
+		if got := sealed.Leaf(id, seq, text(parts[0])); !bytes.Equal(got[:], leaf) {
+			p.Fields, p.Detail = sealed.Altered(hints), "its content is not what was recorded"
+			if len(p.Fields) == 0 {
+				p.Detail = "its source, event_id or seed is not what was recorded, or its leaf in the ledger is not"
+			}
+			suspects = append(suspects, p)
+			continue
+		}
+		if altered := sealed.Altered(hints); altered != nil {
+			p.Fields, p.Detail = []string{"seed"}, "the check bytes of its seed are not what was recorded"
+			suspects = append(suspects, p)
+			continue
+		}
+		if len(r.states) > 0 {
+			some := false
+			for i, b := range parts[rowHead+fields:] {
+				states[i] = string(b)
+				if r.states[i] == "resolved" {
+					states[i] = map[bool]string{true: "true", false: ""}[states[i] == "1"]
+				}
+				some = some || states[i] != ""
+			}
+			if want := stateSubject(kind, states...); state == nil && some || state != nil && !bytes.Equal(want[:], state) {
+				p.Fields, p.Detail = r.states, "its state is not the one that the ledger decided last"
+				suspects = append(suspects, p)
+				continue
+			}
+		}
+		events++
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.Close()
+	for _, b := range seen { // now that the whole range could be read
+		v.seen[b].Add(1)
+	}
+	for _, p := range suspects {
+		if err := v.suspect(kind, p); err != nil {
+			return err
+		}
+	}
+	v.mu.Lock()
+	v.verdict.Events += events
+	v.verdict.Redacted += red
+	v.mu.Unlock()
+	v.progress(n)
+	return nil
+}
+
+// split takes a body apart. It reports whether it has all of its parts; rest is
+// what stands behind them.
+func split(body []byte, parts [][]byte) (rest []byte, whole bool) {
+	for i := range parts {
+		at := bytes.IndexByte(body, 0)
+		if at < 0 {
+			return nil, false
+		}
+		parts[i], body = body[:at], body[at+1:]
+	}
+	return body, true
+}
+
+func text(b []byte) string { return string(b) }
+
+// suspect looks closer at a row that is not as it should be, to say what is
+// wrong with it.
+func (v *verification) suspect(kind audit.Kind, p Problem) error {
+	r := rowReaders[kind]
+	var ledgerAt, rowAt sql.NullString
+	types := make([]string, r.columns)
+	var ledgerID sql.NullInt64
+	dest := []any{&ledgerAt, &rowAt}
+	for i := range types {
+		dest = append(dest, &types[i])
+	}
+	dest = append(dest, &ledgerID)
+	err := v.store.ro.QueryRowxContext(v.ctx, r.one, p.ID).Scan(dest...)
+	if err == sql.ErrNoRows {
+		return nil // deleted meanwhile, over its tombstone: v.gone looks at that
+	}
+	if err != nil {
+		return err
+	}
+	names := append([]string{"recorded_at", "source", "event_id"}, r.table.form.Fields()...)
+	names = append(names, r.states...)
+	for i, name := range names {
+		want := "text"
+		if f := kind.Index(name); f >= 0 && (r.table.fields[f].Type == audit.Integer || r.table.fields[f].Type == audit.Boolean) {
+			want = "integer"
+		}
+		if types[i] != want && types[i] != "null" {
+			p.Fields, p.Detail = append(p.Fields, name), "a value is stored as "+types[i]+" and should be "+want
+		}
+	}
+	switch {
+	case len(p.Fields) > 0:
+	case !ledgerID.Valid || ledgerID.Int64 != p.ID:
+		v.mu.Lock()
+		if v.doubted[kind] == nil {
+			v.doubted[kind] = map[int64]bool{}
+		}
+		v.doubted[kind][p.ID] = true
+		v.mu.Unlock()
+		return nil // v.judgeDoubted looks at all of them together
+	case ledgerAt.String != rowAt.String:
+		p.Fields, p.Detail = []string{"recorded_at"}, "the ledger says "+shortText(ledgerAt.String)+" and the row "+shortText(rowAt.String)
+	}
+	v.problem(p)
+	return nil
+}
+
+func shortText(s string) string {
+	if len(s) > 40 {
+		s = s[:40] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}
