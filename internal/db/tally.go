@@ -102,7 +102,13 @@ func (sel *Selection) countColumn(column int, sets []segment.Set, rows int64) co
 			if times == 0 {
 				continue
 			}
-			if number := numbers[code]; int(number) < size {
+			number := numbers[code]
+			if number == segment.Unassigned { // decided after it was sealed, or new
+				if known, ok := n.number(c.Word(code)); ok {
+					number = known
+				}
+			}
+			if int(number) < size {
 				if few && t.counts[number] == 0 {
 					t.touched = append(t.touched, number)
 				}
