@@ -24,6 +24,7 @@ type grammar struct {
 	Export  exportCommand  `cmd:"" help:"Write the events that match a query to stdout."`
 	Track   trackCommands  `cmd:"" help:"Record what changes in the tables of an application."`
 	Summary summaryCommand `cmd:"" help:"Count what happened in the last days."`
+	Backup  backupCommand  `cmd:"" help:"Copy the database while it is in use, and verify the copy."`
 	Version versionCommand `cmd:"" help:"Print version, commit and SQLite version."`
 }
 
