@@ -18,9 +18,10 @@ import (
 // A test that needs a small disk runs in a process of its own, which has mounts
 // that nobody else sees: it is this program once more, in a namespace of its own.
 const (
-	smallDisk   = "TORTURE_SMALL_DISK" // the folder on which the disk is mounted there
-	noSmallDisk = "no small disk:"
-	findingLine = "finding "
+	smallDisk    = "TORTURE_SMALL_DISK" // the folder on which the disk is mounted there
+	builtProgram = "TORTURE_PROGRAM"    // the program, so that it is built once
+	noSmallDisk  = "no small disk:"
+	findingLine  = "finding "
 )
 
 // onSmallDisk runs test on a disk of 8 MB. Outside it starts the process and
@@ -36,7 +37,7 @@ func onSmallDisk(t *testing.T, test func(t *testing.T, dir string)) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=30m")
-	cmd.Env = append(os.Environ(), smallDisk+"="+t.TempDir())
+	cmd.Env = append(os.Environ(), smallDisk+"="+t.TempDir(), builtProgram+"="+theProgram(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}}

@@ -231,9 +231,10 @@ func (rec *recording) cut(t testing.TB, cuts int, own *rand.Rand, deaf func(oper
 	slices.Sort(at)
 
 	type job struct {
-		place int
-		files map[string][]byte
-		known *journal
+		place  int
+		beside string
+		files  map[string][]byte
+		known  *journal
 	}
 	jobs := make(chan job)
 	var mutex sync.Mutex
@@ -256,7 +257,7 @@ func (rec *recording) cut(t testing.TB, cuts int, own *rand.Rand, deaf func(oper
 				c.add(v)
 				c.acked += len(j.known.acked)
 				if c.first == "" && (v.lost+v.phantom+v.doubled+len(v.wrong) > 0) {
-					c.first = fmt.Sprintf("cut at operation %d of %d: %+v", j.place, len(rec.ops), v)
+					c.first = fmt.Sprintf("cut at operation %d of %d, %s beside it: %+v", j.place, len(rec.ops), j.beside, v)
 				}
 				mutex.Unlock()
 			}
@@ -275,8 +276,10 @@ func (rec *recording) cut(t testing.TB, cuts int, own *rand.Rand, deaf func(oper
 				break
 			}
 		}
-		rec.beside(files, place, own)
-		jobs <- job{place, files, known.copy()}
+		beside := rec.beside(files, place, own)
+		then := known.copy()
+		then.rot = beside == besides[4]
+		jobs <- job{place, beside, files, then}
 	}
 	close(jobs)
 	work.Wait()
@@ -301,10 +304,13 @@ func (j *journal) copy() *journal {
 	return &journal{sent: maps.Clone(j.sent), acked: maps.Clone(j.acked), resolved: maps.Clone(j.resolved), doomed: maps.Clone(j.doomed), deleted: maps.Clone(j.deleted)}
 }
 
-// beside puts what is derived from the database beside it: as it was at some
-// time before the cut, torn, from later as beside a copy that was put back, or
-// not at all. The index of the log may be anything.
-func (rec *recording) beside(files map[string][]byte, place int, own *rand.Rand) {
+// The states of what is derived from the database and stands beside it.
+var besides = []string{"all as it was", "something older", "nothing", "what was cut off", "what was damaged", "something of another time"}
+
+// beside puts what is derived from the database beside it, in one of several
+// states, which it returns: it is from later where a copy of the database was
+// put back. The index of the log may be anything.
+func (rec *recording) beside(files map[string][]byte, place int, own *rand.Rand) string {
 	if own.IntN(3) == 0 {
 		files["audit.db-shm"] = rubbish(own, 32<<10)
 	}
@@ -313,13 +319,13 @@ func (rec *recording) beside(files map[string][]byte, place int, own *rand.Rand)
 		until = rec.ops[place-1].end
 	}
 	past, _ := slices.BinarySearchFunc(rec.snapshots, until+1, func(s snapshot, end int64) int { return int(min(max(s.at-end, -1), 1)) })
-	way := own.IntN(6)
+	way := own.IntN(len(besides))
 	from := past
 	if way == 5 {
 		from = len(rec.snapshots)
 	}
 	if from == 0 {
-		return
+		return besides[2]
 	}
 	chosen := rec.snapshots[from-1]
 	if way == 1 || way == 5 {
@@ -344,6 +350,7 @@ func (rec *recording) beside(files map[string][]byte, place int, own *rand.Rand)
 		}
 		files[name] = data
 	}
+	return besides[way]
 }
 
 // derived reports whether a file beside the database can be made again.
@@ -372,7 +379,7 @@ func TestR02PowerCut(t *testing.T) {
 	for i := range recordings {
 		own := random(t, uint64(200+i))
 		r := newRecorder(t, fast(t))
-		n := r.life(own, 0, 250, 4, 20)
+		n := r.life(own, 0, 450, 4, 20) // enough for segments to be sealed at its end
 		r.life(own, n, 250, 4, 200)
 		rec := r.recording()
 		all.join(rec.cut(t, cuts/recordings, own, nil))
