@@ -123,6 +123,8 @@ func (c *Column) mark(spans []span) Set {
 			return Set{n: c.n, bits: equalBytes(c.bytes, uint8(s.lo))}
 		case c.bytes != nil:
 			return Set{n: c.n, bits: between(c.bytes, uint8(s.lo), uint8(s.hi-1))}
+		case s.hi == s.lo+1:
+			return Set{n: c.n, bits: equalPairs(c.pairs, uint16(s.lo))}
 		default:
 			return Set{n: c.n, bits: between(c.pairs, uint16(s.lo), uint16(s.hi-1))}
 		}
@@ -195,15 +197,39 @@ func equalBytes(codes []uint8, code uint8) []uint64 {
 	return b
 }
 
+// equalPairs does the same for codes of two bytes, four at a time.
+func equalPairs(codes []uint16, code uint16) []uint64 {
+	const low, ones = 0x7fff7fff7fff7fff, 0x0001000100010001
+	b := newBits(len(codes))
+	whole := len(codes) / 64
+	words := view[uint64](raw(codes[:whole*64]))
+	pattern := uint64(code) * ones
+	for i := range whole {
+		var w uint64
+		for j, x := range words[i*16 : i*16+16] {
+			x ^= pattern
+			x = ^((x&low + low) | x | low) >> 15
+			w |= x * 0x0001000200040008 >> 48 & 15 << (j * 4)
+		}
+		b[i] = w
+	}
+	for row := whole * 64; row < len(codes); row++ {
+		if codes[row] == code {
+			b[row/64] |= 1 << (row % 64)
+		}
+	}
+	return b
+}
+
 // Count adds to counts, by code, how many of the marked rows have each word.
 func (c *Column) Count(set Set, counts []uint32) {
 	defer runtime.KeepAlive(c.held)
 	switch {
 	case set.Empty():
 	case c.pairs != nil:
-		count(c.pairs, set, counts)
+		countPairs(c.pairs, set, counts)
 	case c.bytes != nil:
-		count(c.bytes, set, counts)
+		countBytes(c.bytes, set, counts)
 	case c.flags != nil:
 		ones := Set{n: c.n, bits: c.flags}.And(set).Count()
 		counts[1] += uint32(ones)
@@ -213,29 +239,63 @@ func (c *Column) Count(set Set, counts []uint32) {
 	}
 }
 
-func count[T uint8 | uint16](codes []T, set Set, counts []uint32) {
+// countBytes counts in four tables in turn: where one word is frequent, adding to
+// the same place again and again would wait for the sum before.
+func countBytes(codes []uint8, set Set, counts []uint32) {
+	var tables [4][256]uint32
+	full := func(part []uint8) {
+		for len(part) >= 4 {
+			tables[0][part[0]]++
+			tables[1][part[1]]++
+			tables[2][part[2]]++
+			tables[3][part[3]]++
+			part = part[4:]
+		}
+		for _, c := range part {
+			tables[0][c]++
+		}
+	}
 	if set.all {
-		countAll(codes, counts)
-		return
+		full(codes)
 	}
 	for i, w := range set.bits {
-		switch {
-		case w == 0:
-		case w == ^uint64(0):
-			countAll(codes[i*64:i*64+64], counts)
-		default:
-			part := codes[i*64 : min(i*64+64, len(codes))]
-			for w != 0 {
-				counts[part[bits.TrailingZeros64(w)]]++
+		part := codes[i*64 : min(i*64+64, len(codes))]
+		if w == ^uint64(0) {
+			full(part)
+			continue
+		}
+		for w != 0 {
+			tables[0][part[bits.TrailingZeros64(w)]]++
+			if w &= w - 1; w != 0 {
+				tables[1][part[bits.TrailingZeros64(w)]]++
 				w &= w - 1
 			}
 		}
 	}
+	for code := range counts {
+		counts[code] += tables[0][code] + tables[1][code] + tables[2][code] + tables[3][code]
+	}
 }
 
-func countAll[T uint8 | uint16](codes []T, counts []uint32) {
-	for _, c := range codes {
-		counts[c]++
+func countPairs(codes []uint16, set Set, counts []uint32) {
+	if set.all {
+		for _, c := range codes {
+			counts[c]++
+		}
+		return
+	}
+	for i, w := range set.bits {
+		part := codes[i*64 : min(i*64+64, len(codes))]
+		if w == ^uint64(0) {
+			for _, c := range part {
+				counts[c]++
+			}
+			continue
+		}
+		for w != 0 {
+			counts[part[bits.TrailingZeros64(w)]]++
+			w &= w - 1
+		}
 	}
 }
 
