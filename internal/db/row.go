@@ -88,15 +88,21 @@ func (t *table) arguments(args []any, id, seq int64, recordedAt string, e *audit
 // seal computes what an event commits to, from everything that it states for
 // good.
 func (t *table) seal(seed evidence.Seed, e *audit.Event) evidence.Sealed {
+	return evidence.Seal(t.form, seed, e.Source, e.EventID, t.statedValues(e))
+}
+
+// statedValues are the values of what an event states for good, in the order of
+// the form.
+func (t *table) statedValues(e *audit.Event) []string {
 	values := e.Values()
-	if t.stated != nil {
-		stated := make([]string, len(t.stated))
-		for i, at := range t.stated {
-			stated[i] = values[at]
-		}
-		values = stated
+	if t.stated == nil {
+		return values
 	}
-	return evidence.Seal(t.form, seed, e.Source, e.EventID, values)
+	stated := make([]string, len(t.stated))
+	for i, at := range t.stated {
+		stated[i] = values[at]
+	}
+	return stated
 }
 
 // sealAll computes what events commit to, each with a seed of its own.

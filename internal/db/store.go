@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -55,6 +56,8 @@ type Store struct {
 	columns  *columns
 	sealed   *sealed
 	texts    *textCache
+
+	verified atomic.Pointer[Verified] // how far the evidence was verified
 
 	checks  chan struct{} // holds one for each search that reads many rows just now
 	appends chan *appendRequest

@@ -200,6 +200,11 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 					at -= part[1] - part[0]
 				}
 				bit := byte(1) << r.IntN(8)
+				for at == row.ranges[0][0]+1 && bit == 8 {
+					// The key stands before the record, and in it only a NULL that
+					// SQLite never looks at: this bit makes it a 0, and no content.
+					bit = byte(1) << r.IntN(8)
+				}
 				f.WriteAt([]byte{file[at] ^ bit}, at)
 				v, err := tryVerify(context.Background(), own, VerifyOptions{Workers: 1})
 				f.WriteAt([]byte{file[at]}, at)

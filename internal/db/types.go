@@ -14,12 +14,14 @@ var (
 	ErrConflict  = errors.New("changed meanwhile")              // somebody else was faster, or the count is another
 	ErrExists    = errors.New("exists already")                 // an account of that name
 	ErrProtected = errors.New("protected")                      // the trace of a deletion is not deleted
+	ErrHeld      = errors.New("under a legal hold")             // wrapped by *HeldError
 	ErrForeign   = errors.New("not a database of auditadmin")   // at Open
 	ErrNewer     = errors.New("made by a newer auditadmin")     // at Open
 	ErrReadOnly  = errors.New("the database cannot be written") //
 	ErrBusy      = errors.New("the database is locked")         // try again later
 	ErrFull      = errors.New("the disk is full")               //
 	ErrDisk      = errors.New("the disk failed")                // reading or writing, not for want of room
+	ErrAltered   = errors.New("not what was recorded")
 	ErrDamaged   = errors.New("the database file is damaged")
 	ErrMoved     = errors.New("the database is no longer at its place")
 	ErrNoKeys    = errors.New("there is no key for checkpoints")

@@ -20,6 +20,9 @@ type VerifyOptions struct {
 	// that holds: a second's work where a full run takes minutes. It sees no
 	// change of what came before.
 	SinceCheckpoint bool
+	// After, beside SinceCheckpoint, is an entry up to which everything was
+	// verified before: it goes on after that one.
+	After int64
 	// Saved are checkpoints that were kept elsewhere, as signed notes.
 	Saved []string
 	// PublicKeys are those of the key file; signatures are not checked without.
@@ -164,8 +167,9 @@ func (v *verification) run() error {
 		return err
 	}
 	if v.options.SinceCheckpoint {
+		v.after = min(v.options.After, v.head)
 		for _, m := range marks {
-			if m.trusted && m.Size <= v.head {
+			if m.trusted && m.Size <= v.head && v.options.After == 0 {
 				v.after = max(v.after, m.Size)
 			}
 		}

@@ -201,8 +201,11 @@ func (v *verification) ledger(marks []mark) error {
 				}
 			}
 			if string(recordedAt) < before {
-				p.Fields, p.Detail = []string{"recorded_at"}, "it lies before that of the entry above it"
-				v.problem(p)
+				for _, p.Seq = range []int64{seq - 1, seq} { // which one is wrong cannot be known from the two alone
+					p.Fields, p.Detail = []string{"recorded_at"}, fmt.Sprintf("the times of entries %d and %d are not in their order", seq-1, seq)
+					v.problem(p)
+				}
+				p.Seq = seq
 			}
 			before = string(append([]byte(before)[:0], recordedAt...))
 			if !whole {
@@ -235,8 +238,8 @@ func (v *verification) ledger(marks []mark) error {
 // entries reads entries of the ledger after from up to to. Where the file is
 // damaged it goes on in ever smaller parts; fn may then see an entry twice.
 func (v *verification) entries(from, to int64, fn func(row scanner) error) error {
-	err := eachRow(v.ctx, v.store.ro, "SELECT seq, entry, kind, id, recorded_at, leaf, subject, actor, note,"+
-		" (max(entry, kind, recorded_at, ifnull(actor, ''), ifnull(note, '')) < x'' AND leaf >= x'' AND ifnull(subject, x'') >= x'') IS TRUE"+
+	err := eachRow(v.ctx, v.store.ro, "SELECT seq, entry, kind, CAST(id AS INTEGER), recorded_at, leaf, subject, actor, note,"+
+		" (max(entry, kind, recorded_at, ifnull(actor, ''), ifnull(note, '')) < x'' AND leaf >= x'' AND ifnull(subject, x'') >= x'' AND typeof(id) = 'integer') IS TRUE"+
 		" FROM ledger WHERE seq > ? AND seq <= ? ORDER BY seq", []any{from, to}, fn)
 	if !errors.Is(v.store.dialect.classify(err), ErrDamaged) {
 		return err
@@ -276,7 +279,7 @@ func (v *verification) gone() error {
 		}
 		from := v.after + int64(b)*bucketEntries
 		err := eachRow(v.ctx, v.store.ro, `
-			SELECT l.seq, l.kind, l.id, l.recorded_at, l.leaf, t.seq IS NOT NULL,
+			SELECT l.seq, l.kind, CAST(l.id AS INTEGER), l.recorded_at, l.leaf, t.seq IS NOT NULL,
 				(SELECT max(seq) FROM purge p WHERE p.kind = l.kind AND p.to_id >= l.id AND p.from_id <= l.id AND p.seq > ?) IS NOT NULL
 			FROM ledger l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq
 			WHERE l.seq > ? AND l.seq <= ? AND l.entry = 'created' AND NOT CASE l.kind
@@ -389,7 +392,7 @@ func (v *verification) judgeDoubted() error {
 		if err != nil {
 			return err
 		}
-		err = eachRow(v.ctx, v.store.ro, "SELECT seq, id FROM ledger WHERE entry = 'created' AND kind = ? AND id IN (SELECT value FROM json_each(?))", []any{kind, string(encoded)}, func(row scanner) error {
+		err = eachRow(v.ctx, v.store.ro, "SELECT seq, CAST(id AS INTEGER) FROM ledger WHERE entry = 'created' AND kind = ? AND id IN (SELECT value FROM json_each(?))", []any{kind, string(encoded)}, func(row scanner) error {
 			var seq, id int64
 			err := row.Scan(&seq, &id)
 			places[id] = seq
@@ -400,7 +403,7 @@ func (v *verification) judgeDoubted() error {
 		}
 		for _, id := range list {
 			var seq int64
-			if err := v.store.ro.GetContext(v.ctx, &seq, "SELECT seq FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
+			if err := v.store.ro.GetContext(v.ctx, &seq, "SELECT CAST(seq AS INTEGER) FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
 				continue
 			} else if err != nil {
 				return err

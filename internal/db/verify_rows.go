@@ -63,7 +63,7 @@ var rowReaders = func() map[audit.Kind]*rowReader {
 		}
 		r.columns = len(joined)
 		// Every blob is greater than every text, and x'' is the least blob.
-		sound := "max(" + strings.Join(texts, ", ") + ") < x''" + strings.Join(numbers, "") + " AND ifnull(e.seed, x'') >= x''"
+		sound := "max(" + strings.Join(texts, ", ") + ") < x''" + strings.Join(numbers, "") + " AND ifnull(e.seed, x'') >= x'' AND typeof(e.seq) = 'integer'"
 		placed := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.seq = e.seq AND l.recorded_at = e.recorded_at" +
 			" AND l.actor IS NULL AND l.note IS NULL AND l.subject IS NULL AND length(l.leaf) = 32 AND l.leaf >= x''" +
 			" AND max(l.entry, l.kind, l.recorded_at) < x''"
@@ -72,7 +72,7 @@ var rowReaders = func() map[audit.Kind]*rowReader {
 			state = "(SELECT d.subject FROM ledger d WHERE d.kind = '" + string(kind) + "' AND d.id = e.id" +
 				" AND d.entry IN ('resolved', 'reopened', 'downloaded') AND d.entry <> 'created' ORDER BY d.seq DESC LIMIT 1)"
 		}
-		columns := "SELECT e.id, e.seq, (" + placed + ") IS TRUE, (" + sound + ") IS TRUE, " +
+		columns := "SELECT e.id, CAST(e.seq AS INTEGER), (" + placed + ") IS TRUE, (" + sound + ") IS TRUE, " +
 			"CAST(concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS BLOB), " + state + ", " +
 			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END"
 		r.byID = columns + " FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id"
@@ -81,7 +81,7 @@ var rowReaders = func() map[audit.Kind]*rowReader {
 		for _, c := range joined {
 			one = append(one, "typeof("+c+")")
 		}
-		r.one = "SELECT " + strings.Join(one, ", ") + ", CASE WHEN l.entry = 'created' AND l.kind = '" + string(kind) + "' THEN l.id END" +
+		r.one = "SELECT " + strings.Join(one, ", ") + ", CASE WHEN l.entry = 'created' AND l.kind = '" + string(kind) + "' THEN CAST(l.id AS INTEGER) END" +
 			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id = ?"
 		all[kind] = r
 	}

@@ -30,7 +30,7 @@ type voucher struct {
 var vouchers = []voucher{
 	{
 		table: "tombstone", entry: "deleted", texts: 9, blobs: 2,
-		rows: `SELECT t.id, l.seq, l.subject, max(t.kind, t.timestamp, t.deleted_at, t.deleted_by, t.reason) < x'' AND ifnull(t.event_id_hash, x'') >= x'',
+		rows: `SELECT CAST(t.id AS INTEGER), l.seq, l.subject, max(t.kind, t.timestamp, t.deleted_at, t.deleted_by, t.reason) < x'' AND ifnull(t.event_id_hash, x'') >= x'',
 				t.kind, t.id, t.seq, t.timestamp, t.deleted_at, t.deleted_by, t.reason, ifnull(c.recorded_at, ''),
 				CASE t.kind
 					WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = t.id)
@@ -50,12 +50,12 @@ var vouchers = []voucher{
 			gone := evidence.Gone(c[0], number(c[1]), number(c[2]), c[7], &leaf)
 			return tombstoneSubject(audit.Kind(c[0]), number(c[1]), number(c[2]), c[3], b[0], c[4], c[5], c[6], gone)
 		},
-		orphans: `SELECT l.seq, l.id FROM ledger l WHERE l.entry = 'deleted' AND l.entry <> 'created'
+		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry = 'deleted' AND l.entry <> 'created'
 			AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.kind = l.kind AND t.id = l.id)`,
 	},
 	{
 		table: "redaction", entry: "redacted", texts: 3, blobs: 2,
-		rows: `SELECT r.id, l.seq, l.subject, r.kind < x'' AND r.kept >= x'', r.kind, r.id, l.seq = r.seq, r.kept, c.leaf
+		rows: `SELECT CAST(r.id AS INTEGER), l.seq, l.subject, r.kind < x'' AND r.kept >= x'', r.kind, r.id, l.seq = r.seq, r.kept, c.leaf
 			FROM redaction r
 			LEFT JOIN ledger l ON l.seq = (SELECT max(seq) FROM ledger WHERE kind = r.kind AND id = r.id AND entry = 'redacted' AND entry <> 'created')
 			LEFT JOIN ledger c ON c.seq = CASE r.kind
@@ -70,7 +70,7 @@ var vouchers = []voucher{
 			}
 			return redactionSubject(audit.Kind(c[0]), number(c[1]), b[0], b[1])
 		},
-		orphans: `SELECT l.seq, l.id FROM ledger l WHERE l.entry = 'redacted' AND l.entry <> 'created'
+		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry = 'redacted' AND l.entry <> 'created'
 			AND NOT EXISTS (SELECT 1 FROM redaction r WHERE r.kind = l.kind AND r.id = l.id)
 			AND CASE l.kind
 				WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = l.id)
@@ -96,7 +96,7 @@ var vouchers = []voucher{
 			}
 			return purgeSubject(audit.Kind(c[0]), number(c[1]), number(c[2]), number(c[3]), c[4], c[5], b[0], b[1], c[6], c[7], c[8], c[9])
 		},
-		orphans: `SELECT l.seq, l.id FROM ledger l WHERE l.entry = 'purged' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM purge p WHERE p.seq = l.seq)`,
+		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry = 'purged' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM purge p WHERE p.seq = l.seq)`,
 	},
 	{
 		table: "hold", entry: "held", texts: 9,
@@ -106,14 +106,14 @@ var vouchers = []voucher{
 		subject: func(c []string, b [][]byte) evidence.Hash {
 			return holdSubject(number(c[0]), c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
 		},
-		orphans: `SELECT l.seq, l.id FROM ledger l WHERE l.entry IN ('held', 'released') AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.id = l.id)`,
+		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry IN ('held', 'released') AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.id = l.id)`,
 	},
 	{
 		table: "incarnation", entry: "restored", texts: 3,
 		rows: `SELECT i.seq, l.seq, l.subject, max(i.name, i.started_at, i.reason) < x'', i.name, i.started_at, i.reason
 			FROM incarnation i LEFT JOIN ledger l ON l.seq = i.seq AND l.entry = 'restored' WHERE i.seq > 0`,
 		subject: func(c []string, b [][]byte) evidence.Hash { return incarnationSubject(c[0], c[1], c[2]) },
-		orphans: `SELECT l.seq, l.id FROM ledger l WHERE l.entry = 'restored' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM incarnation i WHERE i.seq = l.seq)`,
+		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry = 'restored' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM incarnation i WHERE i.seq = l.seq)`,
 	},
 }
 
@@ -148,6 +148,9 @@ func (v *verification) vouched() error {
 			case !sound.Bool || !bytes.Equal(want[:], subject):
 				p.Detail = fmt.Sprintf("it is not what its entry '%s' vouches for, or what it took away is there again", t.entry)
 				v.problem(p)
+				if t.table == "tombstone" {
+					v.problem(Problem{Trouble: Altered, Table: "ledger", Seq: number(texts[2]), Detail: fmt.Sprintf("it recorded %s %s, whose tombstone vouches for something else", texts[0], texts[1])})
+				}
 			}
 			return nil
 		})

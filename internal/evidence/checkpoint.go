@@ -107,26 +107,25 @@ func OpenCheckpoint(signedNote string, publicKeys []string) (c *Checkpoint, sign
 	return c, signed, nil
 }
 
-// SplitNotes returns the signed notes that stand one after the other in a text,
-// as a file of checkpoints has them: each ends with its signatures and an empty
-// line. A note that was cut off in the middle is left out; rest is its text.
-func SplitNotes(text string) (notes []string, rest string) {
-	for text != "" {
-		body := strings.Index(text, "\n\n")
-		if body < 0 {
-			return notes, text
-		}
-		end := strings.Index(text[body+2:], "\n\n")
+// SplitNotes returns the signed checkpoints that stand one after the other in a
+// text, as a file of checkpoints has them. One that was cut off in the middle,
+// and whatever else stands between them, is left out.
+func SplitNotes(text string) []string {
+	var notes []string
+	for at := 0; at < len(text); {
+		end := strings.Index(text[at:], "\n"+originPrefix)
 		if end < 0 {
-			if tail := text[body+2:]; strings.HasPrefix(tail, "— ") && strings.HasSuffix(tail, "\n") {
-				return append(notes, text), "" // saved from elsewhere, without the empty line
-			}
-			return notes, text
+			end = len(text)
+		} else {
+			end += at + 1
 		}
-		notes = append(notes, text[:body+2+end+1])
-		text = text[body+2+end+2:]
+		one := strings.TrimRight(text[at:end], "\n") + "\n"
+		if strings.HasPrefix(one, originPrefix) && strings.Contains(one, "\n\n— ") {
+			notes = append(notes, one)
+		}
+		at = end
 	}
-	return notes, ""
+	return notes
 }
 
 func shorten(s string) string {

@@ -1,0 +1,126 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Sink is a place beyond this database where checkpoints go.
+type Sink interface {
+	// String names the place in messages.
+	String() string
+	// Publish hands a checkpoint over and returns when it is there for good. A
+	// witness that signs it too returns its signatures, as lines of a note.
+	Publish(ctx context.Context, c *SignedCheckpoint) (signatures string, err error)
+}
+
+// Verified is how far the evidence was verified in the background.
+type Verified struct {
+	UpTo    int64     // the last entry; everything from Since on to it holds, or Verdict says what does not
+	Since   int64     // the first entry
+	At      time.Time // when; zero if it was not yet
+	Verdict *Verdict  // of the last run
+}
+
+// VerifiedUpTo returns how far the evidence was verified by KeepEvidence of this
+// store. A problem that was found stays until a later run from the beginning.
+func (s *Store) VerifiedUpTo(context.Context) Verified {
+	if v := s.verified.Load(); v != nil {
+		return *v
+	}
+	return Verified{}
+}
+
+// CheckpointEvery is how often KeepEvidence looks for news. A checkpoint is made
+// at each look that finds some.
+const CheckpointEvery = 10 * time.Second
+
+// closingSinks bounds how long the last checkpoint may take at the end.
+const closingSinks = 5 * time.Second
+
+// KeepEvidence makes checkpoints while there is news, hands them to the sinks,
+// and verifies what is new, until ctx ends; then it makes a last one. every is
+// how often it looks; failed is called with each error, and a sink that failed
+// is tried again at the next look, with what is then the last checkpoint.
+func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []Sink, failed func(error)) {
+	published := make([]int64, len(sinks)) // the size of the last checkpoint there
+	look := func(ctx context.Context) {
+		c, err := s.Checkpoint(ctx)
+		if err != nil {
+			failed(err)
+			return
+		}
+		for i, sink := range sinks {
+			if published[i] == c.Size {
+				continue
+			}
+			signatures, err := sink.Publish(ctx, c)
+			if err == nil && signatures != "" {
+				err = s.cosigned(ctx, c, signatures)
+			}
+			if err != nil {
+				failed(fmt.Errorf("hand a checkpoint to %s: %w", sink, err))
+				continue
+			}
+			published[i] = c.Size
+		}
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		look(ctx)
+		if err := s.verifyNews(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingSinks)
+			defer cancel()
+			look(ctx)
+			return
+		}
+	}
+}
+
+// cosigned keeps the signatures of a witness with the checkpoint.
+func (s *Store) cosigned(ctx context.Context, c *SignedCheckpoint, signatures string) error {
+	for line := range strings.Lines(signatures) {
+		if !strings.HasPrefix(line, "— ") || !strings.HasSuffix(line, "\n") || len(line) > 1000 {
+			return errors.New("its answer is no signature of a note")
+		}
+		if !strings.Contains(c.Note, line) {
+			c.Note += line
+		}
+	}
+	return s.write(ctx, "keep the signature of a witness", func(tx *writeTx) error {
+		_, err := tx.ExecContext(tx.ctx, "UPDATE checkpoint SET note = ? WHERE size = ?", c.Note, c.Size)
+		return err
+	})
+}
+
+// verifyNews verifies what came since it was called last; the first time, what
+// came since the last checkpoint that holds.
+func (s *Store) verifyNews(ctx context.Context) error {
+	before := s.VerifiedUpTo(ctx)
+	keys, err := s.PublicKeys()
+	if err != nil {
+		return err
+	}
+	v, err := s.Verify(ctx, VerifyOptions{SinceCheckpoint: true, After: before.UpTo, PublicKeys: keys, Workers: 1, Limit: 100})
+	if err != nil {
+		return err
+	}
+	next := Verified{UpTo: v.UpTo, Since: before.Since, At: v.At, Verdict: v}
+	if before.At.IsZero() {
+		next.Since = v.From
+	} else if !before.Verdict.Holds() {
+		next.Verdict.Problems = append(before.Verdict.Problems, v.Problems...)
+		next.Verdict.Problems = next.Verdict.Problems[:min(len(next.Verdict.Problems), 100)]
+	}
+	s.verified.Store(&next)
+	return nil
+}
