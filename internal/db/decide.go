@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/evidence"
 	"github.com/auditadmin/auditadmin/internal/query"
@@ -134,13 +136,14 @@ const DeleteLimit = 1000
 // Delete deletes events of one kind for good and leaves in the place of each a
 // tombstone, an entry in the ledger, and an audit log of the deletion, all with
 // the reason. All of them are deleted or none is. The error wraps ErrNotFound,
-// ErrDeleted, or ErrProtected for the audit log of a deletion, which stays.
+// ErrDeleted, ErrHeld where a hold covers one of them, or ErrProtected for the
+// audit log of a deletion, which stays.
 func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []int64, reason string) (int, error) {
 	if len(ids) > DeleteLimit {
 		return 0, fmt.Errorf("delete %d %s: at most %d at a time: %w", len(ids), kind.Plural(), DeleteLimit, ErrConflict)
 	}
 	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	err := s.write(ctx, "delete "+kind.Plural(), func(tx *writeTx) error {
+	err := s.unlessHeld(ctx, "delete "+kind.Plural(), kind, ids, func(tx *writeTx) error {
 		for _, id := range ids {
 			if err := tx.delete(actor, kind, id, reason); err != nil {
 				return err
@@ -151,12 +154,22 @@ func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []
 	if err != nil {
 		return 0, err
 	}
+	s.eraseText(ctx)
+	return len(ids), nil
+}
+
+// eraseText takes the text of events that are gone out of everything derived
+// from them. What cannot be done at once is done by whoever works beside the
+// database, or by the next program.
+func (s *Store) eraseText(ctx context.Context) {
 	s.texts.forget()
 	if err := s.scrubText(ctx); err != nil {
-		s.wakeIndexer() // it goes on
+		s.wakeIndexer()
+	}
+	if err := s.refresh(ctx); err != nil || s.seal(ctx, false) != nil {
+		s.wakeSealer()
 	}
 	s.scrub(ctx)
-	return len(ids), nil
 }
 
 // scrub takes the deleted text out of the log too. Where a reader is in the way
@@ -181,7 +194,7 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 	if err != nil {
 		return err
 	}
-	if trace, err := tx.isTrace(st); err != nil {
+	if trace, err := isTrace(tx.ctx, tx, st); err != nil {
 		return err
 	} else if trace {
 		return fmt.Errorf("audit log %d says what was deleted and stays: %w", id, ErrProtected)
@@ -238,16 +251,21 @@ func (tx *writeTx) gone(kind audit.Kind, id, seq int64) (evidence.Hash, error) {
 	return evidence.Gone(string(kind), id, seq, recordedAt, &h), nil
 }
 
-// isTrace reports whether the event is the program's own record of a deletion,
-// which follows the deletion in the ledger. An imported event that merely looks
-// like one is like any other.
-func (tx *writeTx) isTrace(st *Stored) (bool, error) {
+// traces are the actions of the program's own records of what took something
+// away, and the entry of the ledger that each follows.
+var traces = map[string]evidence.Entry{"DELETE": evidence.Deleted, "REDACT": evidence.Redacted}
+
+// isTrace reports whether the event is the program's own record of a deletion or
+// a redaction, which follows that in the ledger. An imported event that merely
+// looks like one is like any other.
+func isTrace(ctx context.Context, q queryer, st *Stored) (bool, error) {
 	kind, isKind := strings.CutPrefix(st.Get("content_type"), Self+".")
-	if st.Kind != audit.KindAuditLog || st.Source != Self || st.Get("action") != "DELETE" || !isKind {
+	entry, takes := traces[st.Get("action")]
+	if st.Kind != audit.KindAuditLog || st.Source != Self || !takes || !isKind {
 		return false, nil
 	}
 	var n int
-	err := tx.GetContext(tx.ctx, &n, "SELECT count(*) FROM ledger WHERE seq = ? AND entry = 'deleted' AND kind = ? AND id = ?",
-		st.Seq-1, kind, st.Get("object_id"))
+	err := sqlx.GetContext(ctx, q, &n, "SELECT count(*) FROM ledger WHERE seq = ? AND entry = ? AND kind = ? AND id = ?",
+		st.Seq-1, entry, kind, st.Get("object_id"))
 	return n > 0, err
 }

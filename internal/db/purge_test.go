@@ -1,0 +1,233 @@
+package db
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+var ines = Actor{Name: "ines", AccountID: 1}
+
+// yearOfEvents appends n audit logs spread over 2025 by alice and bob in turn,
+// each with an event_id.
+func yearOfEvents(t *testing.T, s *Store, n int) []*audit.Event {
+	t.Helper()
+	var all []*audit.Event
+	for i := range n {
+		at := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * (365 * 24 * time.Hour / time.Duration(n)))
+		all = append(all, event(t, "timestamp", audit.FormatTime(at), "event_id", fmt.Sprint("e", i), "username", []string{"alice", "bob"}[i%2], "object_repr", fmt.Sprintf("Order %d of the year", i)))
+	}
+	mustAppend(t, s, all...)
+	return all
+}
+
+func july() time.Time { return time.Date(2025, 7, 1, 0, 0, 0, 0, time.UTC) }
+
+func TestPurge(t *testing.T) {
+	s := openTest(t)
+	events := yearOfEvents(t, s, 3650)
+	if err := s.Index(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old := 0
+	for _, e := range events {
+		if e.Time().Before(july()) {
+			old++
+		}
+	}
+	var archived []string
+	job := PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "kept for half a year", ArchiveName: "old.ndjson.gz",
+		Archive: func(all []*Stored) error {
+			for _, st := range all {
+				archived = append(archived, st.EventID)
+			}
+			return nil
+		}}
+	dry := job
+	dry.DryRun = true
+	if got, err := s.Purge(t.Context(), ines, dry); err != nil || got.Events != int64(old) || len(archived) != 0 {
+		t.Fatalf("got %+v, %v of a dry run, %d archived; want %d events", got, err, len(archived), old)
+	}
+	if got := countAll(t, s, audit.KindAuditLog, ""); got != 3650 {
+		t.Fatalf("got %d events after a dry run, want all", got)
+	}
+	got, err := s.Purge(t.Context(), ines, job)
+	if err != nil || got.Events != int64(old) || len(archived) != old || got.First != events[0].Time() || got.Last != events[old-1].Time() {
+		t.Fatalf("got %+v, %v, %d archived; want %d events from %v to %v", got, err, len(archived), old, events[0].Time(), events[old-1].Time())
+	}
+	if got := countAll(t, s, audit.KindAuditLog, "-action:PURGE"); got != int64(3650-old) {
+		t.Errorf("got %d events after the purge, want %d", got, 3650-old)
+	}
+	if got := countAll(t, s, audit.KindAuditLog, `action:PURGE reason:"half a year" user:ines`); got != 1 {
+		t.Errorf("got %d audit logs of the purge, want 1", got)
+	}
+	checkLots(t, s, "Order 12 of", "order 3600", "of the year")
+	verdict, err := s.Verify(t.Context(), VerifyOptions{})
+	if err != nil || len(verdict.Problems) != 0 {
+		t.Errorf("after a purge the evidence has the problems %+v, %v", verdict, err)
+	}
+	// Twins of purged events stay duplicates, others of their time are stored.
+	if got := mustAppend(t, s, events...); got.Accepted != 0 || got.Duplicates != 3650 {
+		t.Errorf("got %+v of all events again, want them to be duplicates", got)
+	}
+	late := event(t, "timestamp", events[3].Get("timestamp"), "event_id", "another")
+	if got := mustAppend(t, s, late); got.Accepted != 1 {
+		t.Errorf("got %+v of a late event among the purged ones, want it accepted", got)
+	}
+	if got := countAll(t, s, audit.KindAuditLog, "on:2025-01"); got != 1 {
+		t.Errorf("got %d events in January, want the late one", got)
+	}
+	if _, err := s.rw.Exec("DELETE FROM audit_log WHERE event_id = 'another'"); err == nil {
+		t.Error("an event that came after a purge of its time can be deleted by hand")
+	}
+	if again, err := s.Purge(t.Context(), ines, job); err != nil || again.Events != 1 {
+		t.Errorf("got %+v, %v of a second purge, want the late event", again, err)
+	}
+	if verdict, err := s.Verify(t.Context(), VerifyOptions{}); err != nil || len(verdict.Problems) != 0 {
+		t.Errorf("after two purges of one time the evidence has the problems %+v, %v", verdict, err)
+	}
+	// A reader that starts now sees the same.
+	path := s.Path()
+	s.Close()
+	s = openAt(t, path)
+	if got := countAll(t, s, audit.KindAuditLog, "-action:PURGE"); got != int64(3650-old) {
+		t.Errorf("got %d events after a restart, want %d", got, 3650-old)
+	}
+}
+
+// TestPurgeLeavesNothing looks for a purged text in every file of the database.
+func TestPurgeLeavesNothing(t *testing.T) {
+	s := openTest(t)
+	const canary = "kanarienvogel-4711"
+	mustAppend(t, s, event(t, "timestamp", "2025-01-02T00:00:00Z", "username", canary, "object_repr", canary, "changes", `{"bird":{"old":null,"new":"`+canary+`"}}`))
+	mustAppend(t, s, event(t, "timestamp", "2025-09-02T00:00:00Z"))
+	countAll(t, s, audit.KindAuditLog, "user:"+canary)
+	if err := s.Index(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "old"}); err != nil || got.Events != 1 {
+		t.Fatalf("got %+v, %v, want one event", got, err)
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(s.Path() + suffix)
+		if err == nil && strings.Contains(string(b), canary) {
+			t.Errorf("audit.db%s still has the purged text", suffix)
+		}
+	}
+	var postings int
+	if err := s.ro.Get(&postings, "SELECT count(*) FROM search_lot WHERE first = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.dialect.candidates(t.Context(), s.ro, audit.KindAuditLog, trigrams(canary), 0, 10); err != nil || len(found) != 0 {
+		t.Errorf("the text index still finds %v, %v", found, err)
+	}
+}
+
+func TestHolds(t *testing.T) {
+	s := openTest(t)
+	yearOfEvents(t, s, 200)
+	hold, err := s.Hold(t.Context(), ines, audit.KindAuditLog, "user:alice on:2025-03", "case 12")
+	if err != nil {
+		t.Fatal(err)
+	}
+	covered := countAll(t, s, audit.KindAuditLog, "user:alice on:2025-03")
+	st := mustList(t, mustSelect(t, s, audit.KindAuditLog, "user:alice on:2025-03"), Page{Limit: 1}).Items[0]
+	free := mustList(t, mustSelect(t, s, audit.KindAuditLog, "user:bob on:2025-03"), Page{Limit: 1}).Items[0]
+	var held *HeldError
+	if _, err := s.Delete(t.Context(), ines, audit.KindAuditLog, []int64{free.ID, st.ID}, "x"); !errors.As(err, &held) || held.Hold.ID != hold || held.ID != st.ID || !strings.Contains(err.Error(), "case 12") {
+		t.Errorf("got %v, want the hold with its reason, and the event", err)
+	}
+	if _, err := s.Get(t.Context(), audit.KindAuditLog, free.ID); err != nil {
+		t.Errorf("an event beside a held one is gone: %v", err)
+	}
+	got, err := s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "old"})
+	if err != nil || got.Held != covered {
+		t.Errorf("got %+v, %v, want %d held", got, err, covered)
+	}
+	if left := countAll(t, s, audit.KindAuditLog, "before:2025-07-01"); left != covered {
+		t.Errorf("got %d events before July, want the %d that are held", left, covered)
+	}
+	if verdict, err := s.Verify(t.Context(), VerifyOptions{}); err != nil || len(verdict.Problems) != 0 {
+		t.Errorf("after a purge around a hold the evidence has the problems %+v, %v", verdict, err)
+	}
+	if err := s.Release(t.Context(), ines, hold, "case closed"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Release(t.Context(), ines, hold, "again"); !errors.Is(err, ErrConflict) {
+		t.Errorf("got %v of a second release, want ErrConflict", err)
+	}
+	if err := s.Release(t.Context(), ines, 99, "x"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v of a hold that is not there, want ErrNotFound", err)
+	}
+	all, err := s.Holds(t.Context())
+	if err != nil || len(all) != 1 || all[0].ReleasedBy != "ines" || all[0].ReleaseReason != "case closed" || all[0].HeldBy != "ines" {
+		t.Errorf("got %+v, %v, want the one hold, released", all, err)
+	}
+	if n, err := s.Delete(t.Context(), ines, audit.KindAuditLog, []int64{st.ID}, "x"); err != nil || n != 1 {
+		t.Errorf("got %d, %v of a deletion after the release, want it done", n, err)
+	}
+	if _, err := s.Hold(t.Context(), ines, audit.KindAuditLog, "user:x last:7d", "x"); err == nil {
+		t.Error("a hold on the last seven days was placed")
+	}
+	if _, err := s.Hold(t.Context(), ines, "", "type:shop.order", "x"); err == nil {
+		t.Error("a hold on all kinds was placed with a key that only one has")
+	}
+	if got := countAll(t, s, audit.KindAuditLog, "action:HOLD,RELEASE user:ines"); got != 2 {
+		t.Errorf("got %d audit logs of holds, want 2", got)
+	}
+	var entries []string
+	if err := s.ro.Select(&entries, "SELECT entry FROM ledger WHERE kind = 'hold' ORDER BY seq"); err != nil || !slices.Equal(entries, []string{"held", "released"}) {
+		t.Errorf("got %v, %v in the ledger, want held and released", entries, err)
+	}
+}
+
+// TestPurgeKeepsFreshTraces keeps the audit logs of deletions for thirty days.
+func TestPurgeKeepsFreshTraces(t *testing.T) {
+	s := openTest(t)
+	events := yearOfEvents(t, s, 10)
+	id := mustList(t, mustSelect(t, s, audit.KindAuditLog, ""), Page{Limit: 1}).Items[0].ID
+	if _, err := s.Delete(t.Context(), ines, audit.KindAuditLog, []int64{id}, "asked for"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: noon.Add(time.Hour), Reason: "everything"})
+	if err != nil || got.Events != 9 || got.Traces != 1 {
+		t.Errorf("got %+v, %v, want 9 events gone and the trace kept", got, err)
+	}
+	if got := mustAppend(t, s, events...); got.Duplicates != 10 {
+		t.Errorf("got %+v of all events again, the deleted one too; want them to be duplicates", got)
+	}
+}
+
+// TestPurgeStops is told to stop after the first slice, and goes on later.
+func TestPurgeStops(t *testing.T) {
+	s := openTest(t)
+	yearOfEvents(t, s, 3000)
+	broken := errors.New("the archive is full")
+	slices := 0
+	job := PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "old", Archive: func([]*Stored) error {
+		if slices++; slices > 1 {
+			return broken
+		}
+		return nil
+	}}
+	first, err := s.Purge(t.Context(), ines, job)
+	if !errors.Is(err, broken) || first.Events == 0 || first.Events == 3000 {
+		t.Fatalf("got %+v, %v, want some events gone and why it stopped", first, err)
+	}
+	if left := countAll(t, s, audit.KindAuditLog, "-action:PURGE"); left != 3000-first.Events {
+		t.Errorf("got %d events, want %d", left, 3000-first.Events)
+	}
+	job.Archive = nil
+	if _, err := s.Purge(t.Context(), ines, job); err != nil {
+		t.Error(err)
+	}
+	if left := countAll(t, s, audit.KindAuditLog, "before:2025-07-01"); left != 0 {
+		t.Errorf("got %d events before July, want none", left)
+	}
+}
