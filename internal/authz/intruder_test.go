@@ -228,3 +228,32 @@ func TestT7_NothingTellsByTime(t *testing.T) {
 		t.Errorf("got an area under the curve of %.3f, want 0.50 within 0.03", auc)
 	}
 }
+
+// TestPasswordIsTakenAsItIs: a password is neither cut nor folded nor trimmed
+// before it is looked at, however long it is allowed to be.
+//
+// ASVS:V6.2.8 ASVS:V6.2.9
+func TestPasswordIsTakenAsItIs(t *testing.T) {
+	p := NewPasswords(nil)
+	long := strings.Repeat("a lamp over the harbour, ", 40) + "0123456789"
+	hash, err := p.New(t.Context(), "ines", long)
+	if err != nil {
+		t.Fatalf("%d characters: %v", len(long), err)
+	}
+	for other, want := range map[string]bool{long: true, long[:len(long)-1]: false, long[:72]: false, long[:64]: false, long + "x": false, " " + long: false, strings.ToUpper(long): false, long[:len(long)-1] + "8": false} {
+		if ok, err := p.Verify(t.Context(), hash, other); ok != want || err != nil {
+			t.Errorf("%d characters ending in %q: got %v, %v; want %v", len(other), other[len(other)-4:], ok, err, want)
+		}
+	}
+}
+
+// TestPasswordsDoNotExpire: a password that nobody else knows is as good after
+// ten years as on the first day.
+//
+// ASVS:V6.2.10
+func TestPasswordsDoNotExpire(t *testing.T) {
+	h := newHouse(t, setup{})
+	h.account("ines", db.RoleViewer)
+	h.sleep(10 * 365 * 24 * time.Hour)
+	h.wantStatus(200, "GET", "/", cookie(h.enter("ines")))
+}

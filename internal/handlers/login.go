@@ -66,6 +66,9 @@ func (s *Server) logout(w http.ResponseWriter, v *visit) error {
 		return err
 	}
 	s.leaveFlash(w, v.Request, done{what: "signed-out"})
+	// What was shown is taken from the browser, also where it kept a page against
+	// our word. Not cookies: who signed out is told so by one.
+	w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	http.Redirect(w, v.Request, "/login", http.StatusSeeOther)
 	return nil
 }
