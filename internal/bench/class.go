@@ -85,6 +85,7 @@ func (b *bench) ask(ctx context.Context, prefix string, asks int) error {
 			}
 		}
 		var took []time.Duration
+		spent := b.site.cpu()
 		slowest, at := time.Duration(0), ""
 		for range asks {
 			path := c.path(b.draw)
@@ -97,7 +98,7 @@ func (b *bench) ask(ctx context.Context, prefix string, asks int) error {
 			}
 		}
 		f := timing(prefix+c.name, fmt.Sprintf("%d", c.goal), took)
-		f.Slowest = at
+		f.Slowest, f.CPU = at, milliseconds(b.site.cpu()-spent)/float64(asks)
 		b.run.add(f)
 	}
 	return nil

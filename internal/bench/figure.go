@@ -24,6 +24,9 @@ type figure struct {
 	Value float64 `json:"value"`
 	P50   float64 `json:"p50,omitempty"`
 	N     int     `json:"n,omitempty"`
+	// CPU is what one request costs the server on its cores, in ms on average:
+	// unlike the time it takes, other work on the machine hardly changes it.
+	CPU float64 `json:"cpu,omitempty"`
 	// Slowest is the request that took longest, and Most how long in ms.
 	Slowest string  `json:"slowest,omitempty"`
 	Most    float64 `json:"most,omitempty"`
@@ -79,7 +82,11 @@ func (b *book) of(size int) *figures {
 // add notes a figure, in the place of an older one of that name.
 func (f *figures) add(fig figure) {
 	if fig.Unit == "ms" && fig.P50 > 0 {
-		fmt.Fprintf(os.Stderr, "  %-44s p50 %7.1f  p95 %7.1f ms  %s\n", fig.Name, fig.P50, fig.Value, fig.goal())
+		fmt.Fprintf(os.Stderr, "  %-44s p50 %7.1f  p95 %7.1f ms  %s", fig.Name, fig.P50, fig.Value, fig.goal())
+		if fig.CPU > 0 {
+			fmt.Fprintf(os.Stderr, "  cpu %.1f", fig.CPU)
+		}
+		fmt.Fprintln(os.Stderr)
 	} else {
 		fmt.Fprintf(os.Stderr, "  %-44s %s %s  %s\n", fig.Name, short(fig.Value), fig.Unit, fig.goal())
 	}
@@ -113,6 +120,9 @@ func (b book) names() []figure {
 	var all []figure
 	for i := len(b) - 1; i >= 0; i-- { // the largest has everything
 		for _, fig := range b[i].Figures {
+			if strings.HasPrefix(fig.Name, late) {
+				continue // they are compared in one figure
+			}
 			if !slices.ContainsFunc(all, func(f figure) bool { return f.Name == fig.Name }) {
 				all = append(all, fig)
 			}
@@ -146,7 +156,7 @@ func (b book) rows() [][]string {
 	for _, fig := range b.names() {
 		unit := fig.Unit
 		if fig.P50 > 0 {
-			unit = "ms, p50 / p95"
+			unit = "ms, p50 / p95 (cpu)"
 		}
 		row := []string{fig.Name, unit, fig.Goal}
 		for _, f := range b {
@@ -155,6 +165,9 @@ func (b book) rows() [][]string {
 				cell = short(at.Value)
 				if at.P50 > 0 {
 					cell = short(at.P50) + " / " + cell
+					if at.CPU > 0 {
+						cell += " (" + short(at.CPU) + ")"
+					}
 				}
 			}
 			row = append(row, cell)

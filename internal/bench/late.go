@@ -189,7 +189,7 @@ func (b *bench) purge(ctx context.Context) error {
 		fmt.Fprintln(os.Stderr, "  this version has no purge")
 		return nil
 	}
-	rows, err := b.count(ctx, "before:"+day)
+	rows, err := b.count(ctx, audit.KindAuditLog, "before:"+day)
 	if err != nil {
 		return err
 	}
@@ -220,9 +220,9 @@ func (b *bench) purge(ctx context.Context) error {
 	return nil
 }
 
-// count asks how many audit logs a query matches.
-func (b *bench) count(ctx context.Context, q string) (int, error) {
-	data, err := b.site.read(ctx, "/audit-logs.json?limit=1&q="+url.QueryEscape(q))
+// count asks how many events of a kind a query matches.
+func (b *bench) count(ctx context.Context, kind audit.Kind, q string) (int, error) {
+	data, err := b.site.read(ctx, "/"+kind.Path()+".json?limit=1&q="+url.QueryEscape(q))
 	if err != nil {
 		return 0, err
 	}

@@ -45,7 +45,7 @@ func main() {
 	flag.StringVar(&sizes, "sizes", "100000,1000000", "how many audit logs, in each database")
 	flag.StringVar(&o.dir, "dir", filepath.Join(os.TempDir(), "auditadmin-bench"), "the folder of the databases; one that is there is used again")
 	flag.StringVar(&o.db, "db", "", "a database made before by `auditadmin demo`, instead of one in -dir")
-	flag.StringVar(&o.results, "results", filepath.Join("docs", "performance.json"), "the file that keeps the figures")
+	flag.StringVar(&o.results, "results", filepath.Join("bin", "bench.json"), "the file that keeps the figures")
 	flag.StringVar(&o.docs, "docs", "", "measure nothing: write the table and the plot of this folder's performance.md from -results")
 	flag.IntVar(&o.asks, "asks", 200, "how many requests of each class of pages")
 	flag.StringVar(&only, "only", ".", "which steps, a regular expression: "+strings.Join(stepNames(), " "))
@@ -61,6 +61,9 @@ func main() {
 }
 
 func run(ctx context.Context, o options, sizes, only string) error {
+	if err := os.MkdirAll(filepath.Dir(o.results), 0o755); err != nil {
+		return err
+	}
 	book, err := readBook(o.results)
 	if err != nil {
 		return err
