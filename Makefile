@@ -42,6 +42,9 @@ generated:
 	after=$$(find web -name '*_templ.go' -exec sha256sum {} + | sort); \
 	test "$$before" = "$$after" || { echo "the generated *_templ.go were out of date: commit them as they are now" >&2; exit 1; }
 
+torture: ## breaks the program in every way the plan of faults names, for an hour or more, and prints what that cost
+	internal/torture/run
+
 race:
 	go test -race -timeout 30m ./...
 
