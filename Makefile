@@ -10,7 +10,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null)
 EVENTS      ?= 20000
 
-.PHONY: build run demo example test check vet generated race bench chromium clean
+.PHONY: build run demo example test torture check vet generated race bench chromium clean
 
 build: ## compiles bin/auditadmin
 	go build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o bin/auditadmin ./cmd/auditadmin

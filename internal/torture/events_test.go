@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -149,8 +150,9 @@ func (j *journal) mark(in map[int]bool, numbers ...int) {
 	}
 }
 
-func (j *journal) count(in map[int]bool) int {
+// copy is what the journal knows now.
+func (j *journal) copy() *journal {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()
-	return len(in)
+	return &journal{sent: maps.Clone(j.sent), acked: maps.Clone(j.acked), resolved: maps.Clone(j.resolved), doomed: maps.Clone(j.doomed), deleted: maps.Clone(j.deleted)}
 }

@@ -59,6 +59,7 @@ func examine(ctx context.Context, path string, j *journal) (v verdict) {
 	defer raw.Close()
 	examineEvents(ctx, raw, j, &v)
 	examineLedger(ctx, raw, &v)
+	examineEvidence(ctx, store, &v)
 	examineStore(ctx, store, raw, j.rot, &v)
 	return v
 }
@@ -145,6 +146,18 @@ func examineLedger(ctx context.Context, raw *sql.DB, v *verdict) {
 	}
 	if created != rows+gone {
 		v.complain("the ledger has %d events, and there are %d and %d tombstones", created, rows, gone)
+	}
+}
+
+// examineEvidence verifies all there is.
+func examineEvidence(ctx context.Context, store *db.Store, v *verdict) {
+	evidence, err := store.Verify(ctx, db.VerifyOptions{Workers: 1, Limit: 3})
+	if err != nil {
+		v.complain("verify: %v", err)
+		return
+	}
+	for _, p := range evidence.Problems {
+		v.complain("verify: %s", p)
 	}
 }
 

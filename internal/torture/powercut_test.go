@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -298,10 +297,6 @@ func (j *journal) learn(o operation, d *disk) {
 	for data := o.data; len(data) > 0; data = data[4:] {
 		in[int(binary.NativeEndian.Uint32(data))] = true
 	}
-}
-
-func (j *journal) copy() *journal {
-	return &journal{sent: maps.Clone(j.sent), acked: maps.Clone(j.acked), resolved: maps.Clone(j.resolved), doomed: maps.Clone(j.doomed), deleted: maps.Clone(j.deleted)}
 }
 
 // The states of what is derived from the database and stands beside it.
