@@ -78,7 +78,19 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int)
 	}
 	var wg sync.WaitGroup
 	free := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for i, f := range fields {
+	order := make([]int, len(fields)) // columns with many words take longest, and come first
+	for i := range order {
+		order[i] = i
+	}
+	words := func(i int) int {
+		n := sel.kind.names[sel.kind.index[fields[i].Columns[0]]]
+		n.mu.RLock()
+		defer n.mu.RUnlock()
+		return int(n.size)
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return words(b) - words(a) })
+	for _, i := range order {
+		f := fields[i]
 		free <- struct{}{}
 		wg.Go(func() {
 			all[i].Values, all[i].More = sel.count(sets[i], f).most(top)

@@ -26,6 +26,7 @@ type names struct {
 	seed   maphash.Seed
 
 	arrays sync.Pool // of *[]uint32, zeros: a number in each place
+	totals totals
 
 	recent   sync.Mutex
 	numbered map[*segment.Segment]numbered

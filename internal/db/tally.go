@@ -2,7 +2,7 @@ package db
 
 import (
 	"cmp"
-	"iter"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -14,16 +14,19 @@ import (
 // tally is how often each value of a field occurs.
 type tally struct {
 	field   query.Field
-	columns []columnTally
+	columns []*columnTally
 }
 
 // columnTally is how often each word of one column occurs: by its number where
-// it lies in a file, and otherwise by itself.
+// it has one, and otherwise by itself.
 type columnTally struct {
 	names   *names
-	counts  []uint32 // by number; nil where none of the rows lies in a file
-	touched []uint32 // the numbers that occur, where those are few; else nil
+	counts  []uint32          // by number
+	touched []uint32          // the numbers that occur, where those are few; else nil
+	totals  *totals           // whose counts these are, if they are shared; then what is more is in delta
+	delta   map[uint32]uint32 // by number, beside shared counts
 	others  map[string]uint32
+	named   bool // rows without a word are counted by another column
 }
 
 // allValues asks a facet for every value it has.
@@ -33,34 +36,31 @@ const allValues = math.MaxInt
 var stateNames = map[string]string{"0": "unresolved", "1": "resolved"}
 
 // count counts the values of a field. Where a field has two columns, a user's
-// name and id, the first one that is not empty counts.
+// name and id, the first one that is not empty counts. The caller takes the most
+// frequent ones, which releases the tally.
 func (sel *Selection) count(m *matched, f query.Field) *tally {
 	t := &tally{field: f}
-	sets, rows := m.sets, m.count
+	sets := m.sets
 	for i, field := range f.Columns {
 		column := sel.kind.index[field]
+		c := sel.countColumn(column, sets, m.exact)
+		t.columns = append(t.columns, c)
 		if i == len(f.Columns)-1 {
-			t.columns = append(t.columns, sel.countColumn(column, sets, rows))
 			break
 		}
-		named, unnamed := make([]segment.Set, len(sets)), make([]segment.Set, len(sets))
-		left := int64(0)
+		c.named = true
+		unnamed := make([]segment.Set, len(sets))
 		for s, set := range sets {
-			if set.Empty() {
-				continue
+			if unnamed[s] = segment.None(set.Len()); !set.Empty() {
+				unnamed[s] = set.And(sel.view.segments[s].Column(column).Empty())
 			}
-			empty := sel.view.segments[s].Column(column).Empty()
-			named[s], unnamed[s] = set.AndNot(empty), set.And(empty)
-			left += int64(unnamed[s].Count())
 		}
-		t.columns = append(t.columns, sel.countColumn(column, named, rows-left))
-		sets, rows = unnamed, left
+		sets = unnamed
 	}
 	return t
 }
 
-// countScratch keeps arrays for counting: those of a column with many words are
-// large, and a page needs several.
+// countScratch keeps arrays for counting.
 var countScratch = sync.Pool{New: func() any { return new([]uint32) }}
 
 // zeros returns n zeros.
@@ -75,86 +75,145 @@ func zeros(n int) *[]uint32 {
 	return s
 }
 
-func (sel *Selection) countColumn(column int, sets []segment.Set, rows int64) columnTally {
+// countColumn counts the words of the marked rows. Where most rows are marked it
+// counts the others and takes those from all, which are known.
+func (sel *Selection) countColumn(column int, sets []segment.Set, exact bool) *columnTally {
 	n := sel.kind.names[column]
-	t := columnTally{names: n, others: map[string]uint32{}}
+	t := &columnTally{names: n, others: map[string]uint32{}}
+	var marked, living, filed int64
+	for i, p := range sel.view.segments {
+		if p.file == "" {
+			continue
+		}
+		marked += int64(sets[i].Count())
+		living += int64(p.Count())
+		filed++
+	}
 	n.mu.RLock()
 	size := int(n.size)
 	n.mu.RUnlock()
-	if rows == 0 {
-		return t
+	if exact && filed > 0 && marked*2 > living {
+		t.totals = n.totalsOf(sel.view)
 	}
-	few := rows < int64(size)/4
-	t.counts = n.array(size)
+	if t.totals != nil {
+		maps.Copy(t.others, t.totals.others)
+	}
+	rest := marked == living // only what is in memory is left to count
+	switch {
+	case t.totals != nil && rest:
+		t.counts, t.delta = t.totals.counts, map[uint32]uint32{}
+	case t.totals != nil:
+		t.counts = n.array(len(t.totals.counts))
+		copy(t.counts, t.totals.counts)
+	case marked == 0:
+	default:
+		t.counts = n.array(size)
+		if marked < int64(size)/4 {
+			t.touched = []uint32{}
+		}
+	}
 	for i, p := range sel.view.segments {
-		if sets[i].Empty() {
+		if sets[i].Empty() && t.totals == nil || p.file != "" && t.totals != nil && rest {
 			continue
 		}
-		c := p.Column(column)
-		scratch := zeros(c.Words())
-		counts := *scratch
-		c.Count(sets[i], counts)
-		numbers := c.Globals()
-		if numbers == nil {
-			numbers = n.numbersOf(p.Segment)
+		set, less := sets[i], t.totals != nil && p.file != ""
+		if less {
+			set = p.Living().AndNot(set)
 		}
-		for code, times := range counts {
-			if times == 0 {
-				continue
-			}
-			number := numbers[code]
-			if number == segment.Unassigned { // decided after it was sealed, or new
-				if known, ok := n.number(c.Word(code)); ok {
-					number = known
-				}
-			}
-			if int(number) < size {
-				if few && t.counts[number] == 0 {
-					t.touched = append(t.touched, number)
-				}
-				t.counts[number] += times
-			} else {
-				t.others[c.Word(code)] += times
-			}
+		if !set.Empty() {
+			t.addPiece(p, column, set, less)
 		}
-		countScratch.Put(scratch)
 	}
-	if few && t.touched == nil {
-		t.touched = []uint32{}
+	if t.totals != nil && !rest {
+		t.totals.release()
+		t.totals = nil
 	}
 	return t
 }
 
-// release gives the arrays back. The tally is of no use then.
-func (t *tally) release() {
-	for i := range t.columns {
-		c := &t.columns[i]
-		if c.touched != nil {
-			for _, number := range c.touched {
-				c.counts[number] = 0
+// addPiece adds the words of the marked rows of a piece, or takes them away.
+func (t *columnTally) addPiece(p *piece, column int, set segment.Set, less bool) {
+	c := p.Column(column)
+	scratch := zeros(c.Words())
+	defer countScratch.Put(scratch)
+	counts := *scratch
+	c.Count(set, counts)
+	numbers := c.Globals()
+	if numbers == nil {
+		numbers = t.names.numbersOf(p.Segment)
+	}
+	switch {
+	case less:
+		for code, times := range counts {
+			if number := numbers[code]; int(number) < len(t.counts) {
+				t.counts[number] -= times
+			} else if times > 0 {
+				t.more(c, code, number, -times)
 			}
-		} else {
-			clear(c.counts)
 		}
-		c.names.arrays.Put(&c.counts)
+	case t.touched == nil && t.delta == nil:
+		for code, times := range counts {
+			if number := numbers[code]; int(number) < len(t.counts) {
+				t.counts[number] += times
+			} else if times > 0 {
+				t.more(c, code, number, times)
+			}
+		}
+	default:
+		for code, times := range counts {
+			if times > 0 {
+				t.more(c, code, numbers[code], times)
+			}
+		}
 	}
 }
 
-// each yields every number that occurs, and how often.
-func (t *columnTally) each() iter.Seq2[uint32, uint32] {
-	return func(yield func(uint32, uint32) bool) {
-		if t.touched != nil {
-			for _, number := range t.touched {
-				if times := t.counts[number]; times > 0 && !yield(number, times) {
-					return
-				}
-			}
-			return
+// more adds to one word.
+func (t *columnTally) more(c *segment.Column, code int, number, times uint32) {
+	if number == segment.Unassigned { // decided after it was sealed, or new
+		if known, ok := t.names.number(c.Word(code)); ok {
+			number = known
 		}
-		for number, times := range t.counts {
-			if times > 0 && !yield(uint32(number), times) {
-				return
+	}
+	if !t.add(number, times) {
+		word := c.Word(code)
+		if t.others[word] += times; t.others[word] == 0 {
+			delete(t.others, word)
+		}
+	}
+}
+
+// add adds to the word of a number, and reports whether there is a place for it.
+func (t *columnTally) add(number, times uint32) bool {
+	switch {
+	case int(number) >= len(t.counts):
+		return false
+	case t.delta != nil:
+		t.delta[number] += times
+		return true
+	case t.touched != nil && t.counts[number] == 0:
+		t.touched = append(t.touched, number)
+	}
+	t.counts[number] += times
+	return true
+}
+
+// release gives the arrays back. The tally is of no use then.
+func (t *tally) release() {
+	for _, c := range t.columns {
+		switch {
+		case c.totals != nil:
+			c.totals.release()
+			continue
+		case c.touched != nil:
+			for _, number := range c.touched {
+				c.counts[number] = 0
 			}
+		default:
+			clear(c.counts)
+		}
+		if c.counts != nil {
+			c.names.arrays.Put(&c.counts)
 		}
 	}
 }
@@ -168,28 +227,18 @@ const tiesInOrder = 10_000
 func (t *tally) most(top int) (best []FacetValue, more int) {
 	defer t.release()
 	t.fold()
-	// How often a value has to occur to be among them.
-	least, distinct := t.least(top)
 	found := map[string]int64{}
-	ties := 0
-	for i := range t.columns {
-		c := &t.columns[i]
-		take := func(word func() (string, bool), times uint32) {
-			if times < least || times == least && ties >= tiesInOrder && top != allValues {
-				return
-			}
-			if text, ok := word(); ok {
-				if times == least {
-					ties++
-				}
-				found[text] += int64(times)
-			}
+	distinct := 0
+	for _, c := range t.columns {
+		values, n := c.most(top)
+		distinct += n
+		if c.named && c.times("") > 0 {
+			distinct--
 		}
-		for number, times := range c.each() {
-			take(func() (string, bool) { return c.names.text(number) }, times)
-		}
-		for text, times := range c.others {
-			take(func() (string, bool) { return text, true }, times)
+		for _, v := range values {
+			if v.Value != "" || !c.named {
+				found[v.Value] += v.Count
+			}
 		}
 	}
 	for text, n := range found {
@@ -198,43 +247,127 @@ func (t *tally) most(top int) (best []FacetValue, more int) {
 		}
 		best = append(best, FacetValue{text, n})
 	}
-	slices.SortFunc(best, func(a, b FacetValue) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
-	})
+	sortValues(best)
 	best = best[:min(len(best), top)]
 	return best, distinct - len(best)
 }
 
-// least returns how often the last of the top values occurs, and how many values
-// there are at all.
-func (t *tally) least(top int) (least uint32, distinct int) {
-	var highest []uint32 // rising, at most top
+func sortValues(values []FacetValue) {
+	slices.SortFunc(values, func(a, b FacetValue) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
+	})
+}
+
+// most returns the top words of a column and one more, since the empty one may
+// be somebody else's, and how many words occur.
+func (t *columnTally) most(top int) (best []FacetValue, distinct int) {
+	if top != allValues {
+		top++
+	}
+	if t.totals != nil {
+		// What is more only ever adds: a word without it that was not among the top
+		// ones before is not among them now.
+		base, n := t.totals.most(top)
+		distinct = n
+		have := map[string]bool{}
+		for number, times := range t.delta {
+			if times == 0 {
+				continue
+			}
+			if t.counts[number] == 0 {
+				distinct++
+			}
+			if text, ok := t.names.text(number); ok {
+				have[text] = true
+				best = append(best, FacetValue{text, int64(t.counts[number]) + int64(times)})
+			}
+		}
+		for _, v := range base {
+			if !have[v.Value] {
+				best = append(best, v)
+			}
+		}
+	} else {
+		best, distinct = mostOf(t.names, t.counts, t.touched, top)
+	}
+	for text, times := range t.others {
+		best = append(best, FacetValue{text, int64(times)})
+	}
+	return best, distinct + len(t.others)
+}
+
+// mostOf returns the words of the top counts, in no order, and how many are not
+// zero. If touched is not nil, only those can be.
+func mostOf(n *names, counts, touched []uint32, top int) (best []FacetValue, distinct int) {
+	// How often a word has to occur to be among them: small counts are counted
+	// themselves, of large ones there are few.
+	var small [256]int
+	var large []uint32
 	see := func(times uint32) {
-		distinct++
-		if top == allValues || top == 0 || len(highest) == top && times <= highest[0] {
-			return
-		}
-		at, _ := slices.BinarySearch(highest, times)
-		highest = slices.Insert(highest, at, times)
-		if len(highest) > top {
-			highest = highest[1:]
+		if times < uint32(len(small)) {
+			small[times]++
+		} else {
+			large = append(large, times)
 		}
 	}
-	for i := range t.columns {
-		for _, times := range t.columns[i].each() {
-			see(times)
+	if touched != nil {
+		for _, number := range touched {
+			see(counts[number])
 		}
-		for _, times := range t.columns[i].others {
-			see(times)
+	} else {
+		for _, times := range counts {
+			if times < uint32(len(small)) {
+				small[times]++
+			} else {
+				large = append(large, times)
+			}
 		}
 	}
-	if top == 0 {
-		return math.MaxUint32, distinct
+	distinct = len(large)
+	for _, n := range small[1:] {
+		distinct += n
 	}
-	if len(highest) < top || top == allValues {
-		return 1, distinct
+	least := uint32(1)
+	if top < distinct {
+		slices.SortFunc(large, func(a, b uint32) int { return cmp.Compare(b, a) })
+		if top <= len(large) {
+			least = large[max(top-1, 0)]
+		} else {
+			left := top - len(large)
+			for least = uint32(len(small) - 1); least > 1 && small[least] < left; least-- {
+				left -= small[least]
+			}
+		}
 	}
-	return highest[0], distinct
+	ties := 0
+	take := func(number uint32, times uint32) {
+		if times == least {
+			if ties++; ties > tiesInOrder && top < distinct {
+				return
+			}
+		}
+		if text, ok := n.text(number); ok {
+			best = append(best, FacetValue{text, int64(times)})
+		}
+	}
+	if touched != nil {
+		for _, number := range touched {
+			if times := counts[number]; times >= least {
+				take(number, times)
+			}
+		}
+	} else {
+		for number, times := range counts {
+			if times >= least {
+				take(uint32(number), times)
+			}
+		}
+	}
+	if top < len(best) {
+		sortValues(best)
+		best = best[:top]
+	}
+	return best, distinct
 }
 
 // fold moves the counts of the further columns whose word the first one has too
@@ -243,19 +376,26 @@ func (t *tally) fold() {
 	if len(t.columns) < 2 {
 		return
 	}
-	first := &t.columns[0]
-	for i := 1; i < len(t.columns); i++ {
-		c := &t.columns[i]
-		var words []string
-		var numbers []uint32
-		for number := range c.each() {
-			if text, ok := c.names.text(number); ok {
-				words, numbers = append(words, text), append(numbers, number)
+	first := t.columns[0]
+	for _, c := range t.columns[1:] {
+		if c.totals != nil { // every row is without a word in the first column
+			continue
+		}
+		move := func(number uint32) {
+			if times := c.counts[number]; times > 0 {
+				if text, ok := c.names.text(number); ok && first.takes(text, times) {
+					c.counts[number] = 0
+				}
 			}
 		}
-		for at, word := range words {
-			if first.takes(word, c.counts[numbers[at]]) {
-				c.counts[numbers[at]] = 0
+		if c.touched != nil {
+			for _, number := range c.touched {
+				move(number)
+			}
+			c.touched = slices.DeleteFunc(c.touched, func(number uint32) bool { return c.counts[number] == 0 })
+		} else {
+			for number := range c.counts {
+				move(uint32(number))
 			}
 		}
 		for word, times := range c.others {
@@ -266,15 +406,23 @@ func (t *tally) fold() {
 	}
 }
 
+// times is how often a word occurs.
+func (t *columnTally) times(word string) uint32 {
+	if number, ok := t.names.number(word); ok && int(number) < len(t.counts) {
+		return t.counts[number] + t.delta[number]
+	}
+	return t.others[word]
+}
+
 // takes adds to a word that occurs already, and reports whether it does.
 func (t *columnTally) takes(word string, times uint32) bool {
+	if word == "" {
+		return false
+	}
 	if _, ok := t.others[word]; ok {
 		t.others[word] += times
 		return true
 	}
-	if number, ok := t.names.number(word); ok && int(number) < len(t.counts) && t.counts[number] > 0 {
-		t.counts[number] += times
-		return true
-	}
-	return false
+	number, ok := t.names.number(word)
+	return ok && int(number) < len(t.counts) && t.counts[number]+t.delta[number] > 0 && t.add(number, times)
 }
