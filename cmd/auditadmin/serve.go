@@ -17,6 +17,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/audit/geo"
+	"github.com/auditadmin/auditadmin/internal/authz"
 	"github.com/auditadmin/auditadmin/internal/db"
 	"github.com/auditadmin/auditadmin/internal/handlers"
 )
@@ -35,6 +36,7 @@ const (
 type serveCommand struct {
 	database
 	address
+	signInFlags
 	GeoIP string `name:"geoip" environment:"AUDITADMIN_GEOIP" placeholder:"FILE" help:"A database of places (.mmdb), to record from which country people sign in here."`
 }
 
@@ -54,6 +56,10 @@ func (c *serveCommand) Run(p *process) error {
 		return err
 	}
 	defer place.Close()
+	place.signIn = &c.signInFlags
+	if place.issuer, err = c.issuer(place.public); err != nil {
+		return err
+	}
 	if c.GeoIP != "" {
 		places, err := geo.Open(c.GeoIP)
 		if err != nil {
@@ -93,6 +99,9 @@ func (c *serveCommand) serveStore(p *process, place *place, store *db.Store) err
 	if err != nil {
 		return err
 	}
+	if err := c.checkBreakGlass(p, store); err != nil {
+		return err
+	}
 	return place.serve(p, store, func() {
 		p.say("auditadmin serves %s at %s", store.Path(), place.url())
 		if len(accounts) == 0 {
@@ -111,11 +120,13 @@ type place struct {
 	public  *url.URL    // nil if not given
 	proxies []netip.Prefix
 	places  audit.Locator // nil if not given
+	signIn  *signInFlags
+	issuer  *authz.IssuerOptions // nil if not given
 }
 
 // listen checks the flags and takes the port.
 func (a *address) listen(ctx context.Context) (*place, error) {
-	var s place
+	s := place{signIn: &signInFlags{}}
 	var err error
 	if s.public, err = publicURL(a.PublicURL); err != nil {
 		return nil, usageError{err}
@@ -178,6 +189,7 @@ func (s *place) serve(p *process, store *db.Store, ready func()) error {
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
 	site, err := handlers.New(p.ctx, handlers.Config{
 		Store: store, Version: version, PublicURL: s.public, TrustedProxies: s.proxies, Places: s.places, Insecure: s.insecure(), Now: p.now, Log: log,
+		RequireFactor: s.signIn.RequireSecondFactor, Issuer: s.issuer, BreakGlass: s.signIn.BreakGlass,
 	})
 	if err != nil {
 		return err

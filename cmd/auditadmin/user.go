@@ -23,6 +23,8 @@ type userCommands struct {
 	Role    userRole    `cmd:"" help:"Change what an account may do."`
 	Disable userDisable `cmd:"" help:"Lock an account out; ends its sessions."`
 	Enable  userEnable  `cmd:"" help:"Let a disabled account sign in again."`
+
+	ResetTOTP userResetTOTP `cmd:"" name:"reset-totp" help:"Take an account's second factor away; ends its sessions."`
 }
 
 type userCreate struct {
@@ -60,13 +62,17 @@ func (c *userList) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		t := newTable("NAME", "ROLE", "STATE", "CREATED", "LAST SIGN-IN")
+		t := newTable("NAME", "ROLE", "STATE", "SECOND FACTOR", "CREATED", "LAST SIGN-IN")
 		for _, a := range accounts {
 			state := "active"
 			if a.Disabled {
 				state = "disabled"
 			}
-			t.row(a.Name, string(a.Role), state, minute(a.CreatedAt), minute(a.LastLoginAt))
+			factor := "-"
+			if a.HasFactor() {
+				factor = "code"
+			}
+			t.row(a.Name, string(a.Role), state, factor, minute(a.CreatedAt), minute(a.LastLoginAt))
 		}
 		return t.write(p.stdout)
 	})
@@ -138,6 +144,25 @@ func (c *userEnable) Run(p *process) error {
 			return err
 		}
 		p.say("%s can sign in again", a.Name)
+		return nil
+	})
+}
+
+type userResetTOTP struct {
+	database
+	Name string `arg:"" help:"The account's name."`
+}
+
+// Run takes a second factor away: its owner has lost it.
+func (c *userResetTOTP) Run(p *process) error {
+	return c.change(p, c.Name, func(store *db.Store, a *db.Account) error {
+		if !a.HasFactor() {
+			return fmt.Errorf("%s has no second factor, so there is nothing to reset", a.Name)
+		}
+		if err := store.RemoveFactor(p.ctx, db.CommandLine(p.user), a.ID); err != nil {
+			return err
+		}
+		p.say("%s signs in without a second factor now, and can set up another; its sessions are ended", a.Name)
 		return nil
 	})
 }

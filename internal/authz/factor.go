@@ -109,7 +109,11 @@ func (g *Gate) NewRecoveryCodes(r *http.Request) ([]string, error) {
 // RemoveFactor turns off the second factor of the account that makes the
 // request. Its other sessions end, this one goes on under a new id.
 func (g *Gate) RemoveFactor(w http.ResponseWriter, r *http.Request) error {
-	if err := g.store.RemoveFactor(r.Context(), ActorOf(r), From(r.Context()).Account.ID); err != nil {
+	a := From(r.Context()).Account
+	if !a.HasFactor() {
+		return nil
+	}
+	if err := g.store.RemoveFactor(r.Context(), ActorOf(r), a.ID); err != nil {
 		return err
 	}
 	return g.Renew(w, r)

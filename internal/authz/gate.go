@@ -287,7 +287,7 @@ func (g *Gate) turnAway(w http.ResponseWriter, r *http.Request, rule Rule, who I
 			}
 			g.refuse(w, r, http.StatusUnauthorized, "Sign in first, or show a token: "+rule.Sentence())
 		default:
-			http.Redirect(w, r, "/login?next="+url.QueryEscape(backTo(r)), http.StatusSeeOther)
+			http.Redirect(w, r, "/login?next="+url.QueryEscape(BackTo(r)), http.StatusSeeOther)
 		}
 		return
 	}
@@ -353,9 +353,9 @@ func WantsData(r *http.Request) bool {
 	return strings.Contains(accept, "json") && !strings.Contains(accept, "text/html")
 }
 
-// backTo is the page to go on to after signing in: the one asked for, or for a
+// BackTo is the page to go on to after signing in: the one asked for, or for a
 // form the page it stood on.
-func backTo(r *http.Request) string {
+func BackTo(r *http.Request) string {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return SafeNext(r.URL.RequestURI())
 	}

@@ -34,6 +34,7 @@ type house struct {
 	gate  *Gate
 	http.Handler
 	derived atomic.Int64
+	instead atomic.Pointer[http.HandlerFunc] // answers in the place of every route
 
 	mu  sync.Mutex
 	now time.Time
@@ -44,6 +45,7 @@ type setup struct {
 	public  string
 	trusted []netip.Prefix
 	rules   []Rule // nil means Rules()
+	options func(*Options)
 }
 
 func newHouse(t testing.TB, s setup) *house {
@@ -67,6 +69,9 @@ func newHouse(t testing.TB, s setup) *house {
 			t.Fatal(err)
 		}
 	}
+	if s.options != nil {
+		s.options(&o)
+	}
 	h.store, h.gate = store, NewGate(store, o)
 	h.Handler = h.router(s)
 	return h
@@ -80,6 +85,26 @@ func (h *house) router(s setup) chi.Router {
 		switch rule.Method + " " + rule.Pattern {
 		case "POST /login":
 			handler = h.signIn
+		case "POST /login/code":
+			handler = func(w http.ResponseWriter, r *http.Request) {
+				_, err := h.gate.SignInCode(w, r, r.FormValue("code"))
+				h.answer(w, err)
+			}
+		case "GET /login/issuer":
+			handler = func(w http.ResponseWriter, r *http.Request) {
+				to, err := h.gate.LeaveForIssuer(w, r, r.FormValue("next"), r.FormValue("again") == "1")
+				if err != nil {
+					h.answer(w, err)
+					return
+				}
+				http.Redirect(w, r, to, http.StatusSeeOther)
+			}
+		case "GET /login/issuer/callback":
+			handler = func(w http.ResponseWriter, r *http.Request) {
+				next, err := h.gate.ReturnFromIssuer(w, r)
+				w.Header().Set("Location", next)
+				h.answer(w, err)
+			}
 		case "POST /logout":
 			handler = func(w http.ResponseWriter, r *http.Request) { h.answer(w, h.gate.SignOut(w, r)) }
 		case "POST /account/password":
@@ -87,7 +112,13 @@ func (h *house) router(s setup) chi.Router {
 				h.answer(w, h.gate.ChangePassword(w, r, r.FormValue("current"), r.FormValue("password")))
 			}
 		}
-		r.MethodFunc(rule.Method, rule.Pattern, handler)
+		r.MethodFunc(rule.Method, rule.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			if instead := h.instead.Load(); instead != nil {
+				(*instead)(w, r)
+				return
+			}
+			handler(w, r)
+		})
 	}
 	return r
 }
@@ -106,12 +137,36 @@ func (h *house) answer(w http.ResponseWriter, err error) {
 	case errors.As(err, &many):
 		w.Header().Set("Retry-After", strconv.Itoa(many.Seconds()))
 		http.Error(w, err.Error(), http.StatusTooManyRequests)
-	case errors.Is(err, ErrSignIn), errors.Is(err, ErrCurrentPassword), errors.Is(err, ErrPassword):
+	case errors.Is(err, ErrCodeNeeded):
+		http.Error(w, err.Error(), http.StatusUnauthorized)
+	case errors.Is(err, ErrChallenge):
+		http.Error(w, err.Error(), http.StatusGone)
+	case errors.Is(err, db.ErrNotFound): // there is no issuer
+		http.Error(w, err.Error(), http.StatusNotFound)
+	case errors.Is(err, ErrIssued):
+		http.Error(w, err.Error(), http.StatusForbidden)
+	case errors.Is(err, ErrIssuer):
+		http.Error(w, err.Error(), http.StatusBadGateway)
+	case errors.Is(err, ErrCode), errors.Is(err, ErrSignIn), errors.Is(err, ErrCurrentPassword), errors.Is(err, ErrPassword):
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 	default:
 		h.t.Errorf("unexpected error: %v", err)
 		http.Error(w, "broken", http.StatusInternalServerError)
 	}
+}
+
+// within runs something as the handler of a request, behind the gate.
+func (h *house) within(method, target string, c *http.Cookie, do http.HandlerFunc) *httptest.ResponseRecorder {
+	h.t.Helper()
+	ran := false
+	instead := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { ran = true; do(w, r) })
+	h.instead.Store(&instead)
+	defer h.instead.Store(nil)
+	w := h.do(request(method, target, cookie(c)))
+	if !ran {
+		h.t.Fatalf("%s %s: the gate did not let it in: %d %s", method, target, w.Code, w.Body)
+	}
+	return w
 }
 
 func (h *house) clock() time.Time {

@@ -68,8 +68,7 @@ var ErrIssued = errors.New("the sign-in service did not let you in")
 
 func newIssuer(o IssuerOptions, now func() time.Time) *issuer {
 	if o.Client == nil {
-		// Whoever the issuer would send us on to is not the one that was configured.
-		o.Client = &http.Client{Timeout: issuerTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		o.Client = &http.Client{Timeout: issuerTime}
 	}
 	return &issuer{IssuerOptions: o, now: now}
 }

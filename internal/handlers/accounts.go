@@ -97,7 +97,14 @@ func (v *visit) account(a *db.Account, sessions int) templates.Account {
 	m := templates.Account{
 		Name: a.Name, Href: userPath(v, a.Name), Role: string(a.Role), Disabled: a.Disabled, Own: v.who.Account != nil && v.who.Account.ID == a.ID,
 		Created: v.clock(a.CreatedAt, dayAndTime), LastLogin: v.optional(a.LastLoginAt),
-		RoleAction: path + "/role", DisableAction: path + "/disable", PasswordAction: path + "/password",
+		RoleAction: path + "/role", DisableAction: path + "/disable", PasswordAction: path + "/password", Factor: a.HasFactor(),
+	}
+	if m.Factor {
+		m.FactorAction = path + "/reset-totp"
+	}
+	if a.Issuer != "" {
+		m.Issuer, m.RoleAction, m.PasswordAction = hostOf(a.Issuer), "", ""
+		m.Why = "Its role and password are kept by " + m.Issuer + "."
 	}
 	if a.Disabled {
 		m.DisableAction = path + "/enable"
@@ -107,8 +114,8 @@ func (v *visit) account(a *db.Account, sessions int) templates.Account {
 	}
 	if m.Own {
 		// Who takes the right from himself by mistake cannot give it back.
-		m.RoleAction, m.DisableAction, m.PasswordAction = "", "", ""
-		m.Why = "Your own role and state are for another superuser to change; your password is in the menu under your name."
+		m.RoleAction, m.DisableAction, m.PasswordAction, m.FactorAction = "", "", "", ""
+		m.Why = "Your own role and state are for another superuser to change; the rest is on the page of your account, in the menu under your name."
 	}
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/auditadmin/auditadmin/internal/authz"
 	"github.com/auditadmin/auditadmin/internal/db"
 	"github.com/auditadmin/auditadmin/internal/query"
 )
@@ -43,6 +44,8 @@ var failures = []struct {
 	{db.ErrConflict, failure{http.StatusConflict, "Somebody was faster", "What this page showed has changed meanwhile, so nothing was done; look at it again and decide anew"}},
 	{db.ErrExists, failure{http.StatusConflict, "That name is taken", "There is an account of that name already; upper and lower case are the same"}},
 	{db.ErrLastOne, failure{http.StatusConflict, "The last superuser stays", "This is the last superuser who can sign in; make another one first"}},
+	{db.ErrIssued, failure{http.StatusConflict, "Its sign-in service decides that", "This account's password and role are kept where its owner signs in; change them there"}},
+	{authz.ErrSeal, failure{http.StatusServiceUnavailable, "The key file cannot be used", "Second factors are sealed with a key in a file beside the database, and it cannot be read or made; who runs the server has to put that right"}},
 	{db.ErrProtected, failure{http.StatusForbidden, "This event cannot be deleted", "It is the trace of a deletion, and such a trace stays"}},
 	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
 	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading, signing in and deleting still work"}},

@@ -36,8 +36,14 @@ var flashes = map[string]func(d done) string{
 	"password-set":     func(d done) string { return "The password is set and the account's other sessions are ended." },
 	"session-ended":    func(d done) string { return plural(int64(d.count), "session") + " ended." },
 	"password-changed": func(d done) string { return "Your password is changed and your other sessions are ended." },
-	"signed-out":       func(d done) string { return "You are signed out." },
-	"token-revoked":    func(d done) string { return "The token is revoked; it opens nothing any more." },
+	"confirmed":        func(d done) string { return "That was you. Go back to the page that asked, and go on there." },
+	"factor-removed":   func(d done) string { return "Your second factor is off, and your other sessions are ended." },
+	"factor-reset":     func(d done) string { return "The second factor is reset and the account's sessions are ended." },
+	"few-codes": func(d done) string {
+		return plural(int64(d.count), "recovery code") + " left: it is time for new ones."
+	},
+	"signed-out":    func(d done) string { return "You are signed out." },
+	"token-revoked": func(d done) string { return "The token is revoked; it opens nothing any more." },
 }
 
 // leaveFlash tells the next page what was done.

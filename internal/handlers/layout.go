@@ -79,7 +79,7 @@ func (v *visit) accountMenu() *templates.AccountMenu {
 		Name:         v.who.Name(),
 		Role:         string(v.who.Role()),
 		OwnHref:      userPath(v, v.who.Name()),
-		PasswordHref: "/account/password",
+		SelfHref:     "/account",
 		LogoutAction: "/logout",
 	}
 	if v.may(http.MethodGet, "/accounts") {

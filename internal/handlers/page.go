@@ -12,6 +12,7 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/authz"
 	"github.com/auditadmin/auditadmin/internal/db"
 	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/web/templates"
@@ -26,7 +27,7 @@ const queryTime = 10 * time.Second
 const actionTime = time.Minute
 
 // formLimit bounds the body of a form: a note, or the ids of a page of rows.
-const formLimit = 64 << 10
+const formLimit = authz.FormLimit
 
 // page makes a handler of a function that returns what to show. The page is
 // made whole before its first byte is sent, so that what breaks on the way

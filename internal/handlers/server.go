@@ -41,6 +41,14 @@ type Config struct {
 	Now func() time.Time
 	// Log takes what goes wrong; nil means slog.Default.
 	Log *slog.Logger
+	// RequireFactor lets a superuser without a second factor do nothing but set
+	// one up.
+	RequireFactor bool
+	// Issuer is where people may sign in by OpenID Connect; nil for nowhere.
+	Issuer *authz.IssuerOptions
+	// BreakGlass is the one account whose password still opens it; "" leaves
+	// passwords to all.
+	BreakGlass string
 	// KDF derives keys from passwords; nil means argon2id.
 	KDF authz.KDF
 }
@@ -83,7 +91,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		version: "auditadmin " + c.Version + ", " + engine,
 		metrics: newMetrics(c.Now()),
 	}
-	s.gate = authz.NewGate(c.Store, authz.Options{Policy: s.policy, PublicURL: c.PublicURL, KDF: c.KDF, Places: c.Places, Log: c.Log, Refuse: s.refused})
+	s.gate = authz.NewGate(c.Store, authz.Options{Policy: s.policy, PublicURL: c.PublicURL, KDF: c.KDF, Places: c.Places, Log: c.Log, Refuse: s.refused,
+		RequireFactor: c.RequireFactor, Issuer: c.Issuer, BreakGlass: c.BreakGlass, Ask: s.ask})
 	if s.ingest, err = newIngest(ctx, s); err != nil {
 		return nil, fmt.Errorf("make the server: %w", err)
 	}
@@ -118,6 +127,17 @@ func (s *Server) routes() chi.Router {
 	r.Get("/login", s.answer(s.showLogin))
 	r.Post("/login", s.answer(s.login))
 	r.Post("/logout", s.answer(s.logout))
+	r.Get("/login/code", s.answer(s.showCode))
+	r.Post("/login/code", s.answer(s.enterCode))
+	r.Get("/login/issuer", s.answer(s.leaveForIssuer))
+	r.Get("/login/issuer/callback", s.answer(s.returnFromIssuer))
+	r.Get("/account", s.page(s.showAccount))
+	r.Post("/account/end-sessions", s.action(s.endOwnSessions))
+	r.Post("/account/sessions/{id}/end", s.action(s.endOwnSession))
+	r.Get("/account/second-factor", s.answer(s.showFactor))
+	r.Post("/account/second-factor", s.answer(s.acceptFactor))
+	r.Post("/account/second-factor/remove", s.answer(s.removeFactor))
+	r.Post("/account/recovery-codes", s.answer(s.newRecovery))
 	r.Get("/account/password", s.page(s.showPassword))
 	r.Post("/account/password", s.answer(s.changePassword))
 
@@ -153,6 +173,7 @@ func (s *Server) routes() chi.Router {
 	r.Post("/accounts/{id}/disable", s.action(s.setDisabled(true)))
 	r.Post("/accounts/{id}/enable", s.action(s.setDisabled(false)))
 	r.Post("/accounts/{id}/password", s.action(s.setPassword))
+	r.Post("/accounts/{id}/reset-totp", s.action(s.resetFactor))
 	r.Post("/accounts/{id}/end-sessions", s.action(s.endSessions))
 	r.Post("/sessions/{id}/end", s.action(s.endSession))
 	r.Post("/tokens", s.answer(s.createToken))

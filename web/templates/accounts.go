@@ -29,6 +29,9 @@ type Account struct {
 	DisableAction  string
 	PasswordAction string
 	SessionsAction string // ends its sessions
+	Issuer         string // who vouches for it, or "" for an account of our own
+	Factor         bool   // it has a second factor
+	FactorAction   string // resets the second factor
 	Sessions       string // "2 sessions", or ""
 	Why            string
 }

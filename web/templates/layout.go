@@ -73,7 +73,7 @@ type AccountMenu struct {
 	Name         string
 	Role         string
 	OwnHref      string // what he did himself
-	PasswordHref string
+	SelfHref     string // his account
 	AccountsHref string // "" if he may not
 	LogoutAction string // a POST form without fields
 	Themes       []Link // system, light, dark

@@ -12,6 +12,9 @@ type LoginPage struct {
 	Hint     string // after Error: when to try again
 	Notice   string // "You are signed out."
 	Insecure bool   // plain http on an address that is not loopback
+	// IssuerHref leads to the sign-in service; "" where there is none.
+	IssuerHref string
+	IssuerName string
 }
 
 // PasswordPage changes one's own password: a POST form with the fields current,

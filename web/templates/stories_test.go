@@ -132,7 +132,7 @@ func layout(title string, current int) templates.Layout {
 			},
 		},
 		Account: &templates.AccountMenu{
-			Name: "ines.roth", Role: "superuser", OwnHref: "user.html", PasswordHref: "password.html",
+			Name: "ines.roth", Role: "superuser", OwnHref: "user.html", SelfHref: "account.html",
 			AccountsHref: "accounts.html", LogoutAction: "/logout",
 			Themes: []templates.Link{{Text: "system", Href: "?theme=system", Current: true}, {Text: "light", Href: "?theme=light"}, {Text: "dark", Href: "?theme=dark"}},
 		},
