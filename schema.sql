@@ -244,7 +244,7 @@ CREATE TABLE hold (
     release_reason TEXT    NOT NULL DEFAULT ''
 ) STRICT;
 
--- Nobody edits an event, and an event leaves only over its tombstone or a purge.
+-- Nobody edits an event, but for what is redacted, and an event leaves only over its tombstone or a purge.
 
 CREATE TRIGGER ledger_keep BEFORE DELETE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
@@ -258,6 +258,12 @@ BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
 CREATE TRIGGER tombstone_once BEFORE INSERT ON tombstone
 WHEN EXISTS (SELECT 1 FROM tombstone WHERE kind = NEW.kind AND id = NEW.id)
 BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
+CREATE TRIGGER redaction_keep BEFORE DELETE ON redaction
+BEGIN SELECT RAISE(ABORT, 'what a redacted event is checked with stays for ever'); END;
+CREATE TRIGGER redaction_fixed BEFORE UPDATE ON redaction
+WHEN NEW.kind <> OLD.kind OR NEW.id <> OLD.id OR NEW.seq <= OLD.seq OR NOT EXISTS
+    (SELECT 1 FROM ledger WHERE seq = NEW.seq AND seq = (SELECT max(seq) FROM ledger) AND entry = 'redacted' AND kind = NEW.kind AND id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'what a redacted event is checked with stays for ever'); END;
 CREATE TRIGGER purge_keep BEFORE DELETE ON purge
 BEGIN SELECT RAISE(ABORT, 'the record of a purge stays for ever'); END;
 CREATE TRIGGER purge_fixed BEFORE UPDATE ON purge
@@ -288,20 +294,31 @@ WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'system_event' AND id = OL
  AND NOT EXISTS (SELECT 1 FROM purge WHERE kind = 'system_event' AND to_id >= OLD.id AND from_id <= OLD.id AND seq > OLD.seq)
 BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a trace'); END;
 
+-- An event changes at the moment of its redaction alone, while the entry for that
+-- is the ledger's last one.
 CREATE TRIGGER audit_log_fixed BEFORE UPDATE ON audit_log
+WHEN NOT EXISTS (SELECT 1 FROM redaction WHERE kind = 'audit_log' AND id = OLD.id AND seq = (SELECT max(seq) FROM ledger))
+  OR NEW.id <> OLD.id OR NEW.seq <> OLD.seq OR NEW.timestamp <> OLD.timestamp OR NEW.recorded_at <> OLD.recorded_at OR NEW.seed IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
 CREATE TRIGGER login_attempt_fixed BEFORE UPDATE ON login_attempt
+WHEN NOT EXISTS (SELECT 1 FROM redaction WHERE kind = 'login_attempt' AND id = OLD.id AND seq = (SELECT max(seq) FROM ledger))
+  OR NEW.id <> OLD.id OR NEW.seq <> OLD.seq OR NEW.timestamp <> OLD.timestamp OR NEW.recorded_at <> OLD.recorded_at OR NEW.seed IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
 CREATE TRIGGER data_export_fixed BEFORE UPDATE OF
     id, seq, timestamp, recorded_at, source, event_id, user_id, username, export_type, file_format,
-    record_count, file_size, ip_address, session_key, request_id, file_path, filters_applied, metadata
+    record_count, file_size, ip_address, session_key, request_id, file_path, filters_applied, metadata,
+    seed
 ON data_export
+WHEN NOT EXISTS (SELECT 1 FROM redaction WHERE kind = 'data_export' AND id = OLD.id AND seq = (SELECT max(seq) FROM ledger))
+  OR NEW.id <> OLD.id OR NEW.seq <> OLD.seq OR NEW.timestamp <> OLD.timestamp OR NEW.recorded_at <> OLD.recorded_at OR NEW.seed IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
 CREATE TRIGGER system_event_fixed BEFORE UPDATE OF
     id, seq, timestamp, recorded_at, source, event_id, event_type, title, module, function_name,
     line_number, error_code, user_id, username, ip_address, session_key, request_id, description,
-    stack_trace, metadata
+    stack_trace, metadata, seed
 ON system_event
+WHEN NOT EXISTS (SELECT 1 FROM redaction WHERE kind = 'system_event' AND id = OLD.id AND seq = (SELECT max(seq) FROM ledger))
+  OR NEW.id <> OLD.id OR NEW.seq <> OLD.seq OR NEW.timestamp <> OLD.timestamp OR NEW.recorded_at <> OLD.recorded_at OR NEW.seed IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'an event is never edited'); END;
 
 -- ---------------------------------------------------------------- text search

@@ -152,6 +152,8 @@ func kindRules(kind audit.Kind) []Rule {
 	return append(rules,
 		Rule{Method: "POST", Pattern: path + "/delete", Right: Superuser, Fresh: true, Does: "delete " + kind.Plural()},
 		Rule{Method: "POST", Pattern: path + "/{id}/delete", Right: Superuser, Fresh: true, Does: "delete " + kind.Plural()},
+		Rule{Method: "GET", Pattern: path + "/{id}/redact", Right: Superuser, Does: "redact " + kind.Plural()},
+		Rule{Method: "POST", Pattern: path + "/{id}/redact", Right: Superuser, Fresh: true, Does: "redact " + kind.Plural()},
 	)
 }
 

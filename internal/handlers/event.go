@@ -113,6 +113,10 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 			return page, err
 		}
 	}
+	if err := v.showRedacted(&page, st); err != nil {
+		return page, err
+	}
+	page.Redact = v.redactForm(st)
 	page.Delete = v.deleteForm(st, "", "")
 	page.Layout = v.layout(cut(sentence(st.Event), titleLimit))
 	page.Search = v.searchBox(st.Kind, "", false)

@@ -29,6 +29,7 @@ var flashes = map[string]func(d done) string{
 	"resolved":         func(d done) string { return plural(int64(d.count), "system event") + " resolved." },
 	"reopened":         func(d done) string { return "Opened again." },
 	"deleted":          func(d done) string { return plural(int64(d.count), "event") + " deleted; the place of each says so." },
+	"redacted":         func(d done) string { return "The content is gone for good; the page says that it was here." },
 	"account-created":  func(d done) string { return "The account is there; tell its owner the password on a safe way." },
 	"role-changed":     func(d done) string { return "The role is changed, from the next request on." },
 	"disabled":         func(d done) string { return "The account is disabled and its sessions are ended." },

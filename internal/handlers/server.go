@@ -158,6 +158,8 @@ func (s *Server) routes() chi.Router {
 		r.Get(path+"/{id}", s.page(s.showEvent(kind)))
 		r.Get(path+"/{id}.json", s.data(s.eventData(kind)))
 		r.Post(path+"/{id}/delete", s.action(s.deleteOne(kind)))
+		r.Get(path+"/{id}/redact", s.page(s.showRedact(kind)))
+		r.Post(path+"/{id}/redact", s.action(s.redact(kind)))
 		r.Post(path+"/delete", s.action(s.deleteMany(kind)))
 	}
 	r.Post("/system-events/{id}/resolve", s.action(s.resolve))

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,6 +37,7 @@ func (v *visit) resolution(st *db.Stored, text, problem string) (*templates.Reso
 	if err != nil {
 		return nil, err
 	}
+	decisions = slices.DeleteFunc(decisions, func(d db.Decision) bool { return d.Entry != "resolved" && d.Entry != "reopened" })
 	m := &templates.Resolution{}
 	before := st.Time()
 	for _, d := range decisions {

@@ -21,6 +21,7 @@ type EventPage struct {
 	Facts      []Fact
 	Raw        string // the event in JSON, indented
 	JSONHref   string
+	Redact     *Choose
 	Delete     *NoteForm
 }
 
@@ -73,6 +74,17 @@ type Details struct {
 type Detail struct {
 	Name  string
 	Value Value
+}
+
+// Choose is a GET form that leads on to what one of its choices means.
+type Choose struct {
+	Action  string
+	Field   string
+	Title   string // "Redact a field…": the form folds under it
+	Lead    string
+	Label   string
+	Choices []Choice
+	Button  string
 }
 
 // NoteForm is a POST form with one text that is required.
