@@ -24,7 +24,11 @@ type grammar struct {
 	Export  exportCommand  `cmd:"" help:"Write the events that match a query to stdout."`
 	Track   trackCommands  `cmd:"" help:"Record what changes in the tables of an application."`
 	Summary summaryCommand `cmd:"" help:"Count what happened in the last days."`
+	Purge   purgeCommand   `cmd:"" help:"Take old events away for good, archived first."`
 	Backup  backupCommand  `cmd:"" help:"Copy the database while it is in use, and verify the copy."`
+	Verify  verifyCommand  `cmd:"" help:"Check the evidence: that nothing was altered, added or taken away unseen."`
+	Prove   proveCommands  `cmd:"" help:"Write or check the proof of one event."`
+	Key     keyCommands    `cmd:"" help:"Show or rotate the key that signs checkpoints."`
 	Version versionCommand `cmd:"" help:"Print version, commit and SQLite version."`
 }
 

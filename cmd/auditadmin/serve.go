@@ -19,6 +19,7 @@ import (
 	"github.com/auditadmin/auditadmin/audit/geo"
 	"github.com/auditadmin/auditadmin/internal/authz"
 	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/evidence"
 	"github.com/auditadmin/auditadmin/internal/handlers"
 )
 
@@ -37,6 +38,7 @@ type serveCommand struct {
 	database
 	address
 	signInFlags
+	sinkFlag
 	GeoIP string `name:"geoip" environment:"AUDITADMIN_GEOIP" placeholder:"FILE" help:"A database of places (.mmdb), to record from which country people sign in here."`
 }
 
@@ -67,6 +69,9 @@ func (c *serveCommand) Run(p *process) error {
 		}
 		defer places.Close()
 		place.places = places
+	}
+	if place.sinks, place.seen, err = c.sinks(p); err != nil {
+		return err
 	}
 	store, err := c.openServed(p)
 	if err != nil {
@@ -122,6 +127,8 @@ type place struct {
 	places  audit.Locator // nil if not given
 	signIn  *signInFlags
 	issuer  *authz.IssuerOptions // nil if not given
+	sinks   []db.Sink            // where checkpoints are handed out
+	seen    []*evidence.Checkpoint
 }
 
 // listen checks the flags and takes the port.
@@ -209,6 +216,12 @@ func (s *place) serve(p *process, store *db.Store, ready func()) error {
 	defer work.Wait()
 	defer stop()
 	work.Go(func() { site.Run(beside) })
+	if store.Writable() {
+		s.beginEvidence(p, store, log)
+		work.Go(func() {
+			store.KeepEvidence(beside, db.CheckpointEvery, s.sinks, func(err error) { log.Error("evidence", "error", err) })
+		})
+	}
 
 	served := make(chan error, 1)
 	go func() {
@@ -232,6 +245,24 @@ func (s *place) serve(p *process, store *db.Store, ready func()) error {
 		return errors.Join(fmt.Errorf("some answers were broken off at the end: %w", err), server.Close())
 	}
 	return nil
+}
+
+// beginEvidence makes the store ready to be vouched for. What is wrong with its
+// evidence keeps nobody from reading and recording: it is said, and verify says
+// where.
+func (s *place) beginEvidence(p *process, store *db.Store, log *slog.Logger) {
+	fresh, err := store.BeginEvidence(p.ctx, s.seen...)
+	switch {
+	case err != nil:
+		log.Error("no checkpoints are made", "error", err)
+	case fresh != nil:
+		log.Warn("the database goes on from an earlier state", "reason", fresh.Reason, "incarnation", fresh.Name, "entry", fresh.Seq)
+	}
+	for _, sink := range s.sinks {
+		if w, ok := sink.(*witness); ok {
+			w.prove = store.Consistency
+		}
+	}
 }
 
 // publicURL reads --public-url: a scheme and a host, and nothing more.

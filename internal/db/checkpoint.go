@@ -133,6 +133,9 @@ func (tx *writeTx) fallenBehind(lives []Incarnation, seen []*evidence.Checkpoint
 	return "", nil
 }
 
+// Writable reports whether the store was opened to be written.
+func (s *Store) Writable() bool { return s.rw != nil }
+
 // Incarnations returns the lives of the database, oldest first.
 func (s *Store) Incarnations(ctx context.Context) ([]Incarnation, error) {
 	all, err := incarnations(ctx, s.ro)

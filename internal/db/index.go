@@ -43,7 +43,7 @@ func (s *Store) indexLoop() {
 		case <-s.closing.Done():
 			return
 		}
-		if err := s.Index(s.closing); err != nil && !errors.Is(err, context.Canceled) {
+		if err := errors.Join(s.Index(s.closing), s.growTree(s.closing)); err != nil && !errors.Is(err, context.Canceled) {
 			// Another program may hold the lock for long. The next append, or the
 			// next program, goes on from where this one stopped.
 			select {

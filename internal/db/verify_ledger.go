@@ -189,6 +189,10 @@ func (v *verification) ledger(marks []mark) error {
 			switch {
 			case string(entry) == string(evidence.Created):
 				v.created[v.bucket(seq)]++
+				if actor != nil || note != nil || subject != nil {
+					p.Detail = "nobody decides that an event was recorded, and it has an actor, a note or a subject"
+					v.problem(p)
+				}
 			case !evidence.Entry(entry).Valid():
 				p.Fields, p.Detail = []string{"entry"}, "there is no such entry"
 				v.problem(p)
