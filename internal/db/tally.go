@@ -220,7 +220,7 @@ func (t *tally) release() {
 
 // tiesInOrder is among how many equally frequent values the first in the order
 // of the alphabet are chosen. Among more, those that were recorded first are.
-const tiesInOrder = 10_000
+const tiesInOrder = 1_000
 
 // most returns the top values, most frequent first, and how many others there
 // are.
@@ -300,28 +300,45 @@ func (t *columnTally) most(top int) (best []FacetValue, distinct int) {
 // zero. If touched is not nil, only those can be.
 func mostOf(n *names, counts, touched []uint32, top int) (best []FacetValue, distinct int) {
 	// How often a word has to occur to be among them: small counts are counted
-	// themselves, of large ones there are few.
-	var small [256]int
+	// themselves, in two tables so that one sum does not wait for the other; of
+	// large ones there are few.
+	var small, second [256]int
 	var large []uint32
-	see := func(times uint32) {
-		if times < uint32(len(small)) {
-			small[times]++
-		} else {
-			large = append(large, times)
-		}
-	}
 	if touched != nil {
 		for _, number := range touched {
-			see(counts[number])
+			if times := counts[number]; times < uint32(len(small)) {
+				small[times]++
+			} else {
+				large = append(large, times)
+			}
 		}
 	} else {
-		for _, times := range counts {
+		half := len(counts) / 2
+		for i, times := range counts[:half] {
+			other := counts[half+i]
+			if times|other < uint32(len(small)) {
+				small[times]++
+				second[other]++
+				continue
+			}
+			for _, times := range [...]uint32{times, other} {
+				if times < uint32(len(small)) {
+					small[times]++
+				} else {
+					large = append(large, times)
+				}
+			}
+		}
+		for _, times := range counts[2*half:] {
 			if times < uint32(len(small)) {
 				small[times]++
 			} else {
 				large = append(large, times)
 			}
 		}
+	}
+	for i, n := range second {
+		small[i] += n
 	}
 	distinct = len(large)
 	for _, n := range small[1:] {
@@ -339,11 +356,11 @@ func mostOf(n *names, counts, touched []uint32, top int) (best []FacetValue, dis
 			}
 		}
 	}
-	ties := 0
+	ties, more := 0, least
 	take := func(number uint32, times uint32) {
-		if times == least {
-			if ties++; ties > tiesInOrder && top < distinct {
-				return
+		if times == least && top < distinct {
+			if ties++; ties == tiesInOrder {
+				more = least + 1 // enough of those
 			}
 		}
 		if text, ok := n.text(number); ok {
@@ -352,13 +369,13 @@ func mostOf(n *names, counts, touched []uint32, top int) (best []FacetValue, dis
 	}
 	if touched != nil {
 		for _, number := range touched {
-			if times := counts[number]; times >= least {
+			if times := counts[number]; times >= more {
 				take(number, times)
 			}
 		}
 	} else {
 		for number, times := range counts {
-			if times >= least {
+			if times >= more {
 				take(uint32(number), times)
 			}
 		}
