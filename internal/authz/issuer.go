@@ -68,7 +68,8 @@ var ErrIssued = errors.New("the sign-in service did not let you in")
 
 func newIssuer(o IssuerOptions, now func() time.Time) *issuer {
 	if o.Client == nil {
-		o.Client = &http.Client{Timeout: issuerTime}
+		// Whoever the issuer would send us on to is not the one that was configured.
+		o.Client = &http.Client{Timeout: issuerTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	return &issuer{IssuerOptions: o, now: now}
 }

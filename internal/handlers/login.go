@@ -27,6 +27,9 @@ func (s *Server) showLogin(w http.ResponseWriter, v *visit) error {
 
 func (s *Server) loginPage(v *visit, next string) templates.LoginPage {
 	page := templates.LoginPage{Layout: v.layout("Sign in"), Action: "/login", Next: next, Insecure: s.Insecure && !authz.ClientFrom(v.Context()).HTTPS}
+	if page.IssuerName = s.gate.IssuerName(); page.IssuerName != "" {
+		page.IssuerHref = address("/login/issuer", "next", next)
+	}
 	if kind, ok := kindOf(next); ok {
 		page.Then = kind.Plural()
 	}
@@ -45,19 +48,7 @@ func (s *Server) login(w http.ResponseWriter, v *visit) error {
 		http.Redirect(w, v.Request, next, http.StatusSeeOther)
 		return nil
 	}
-	page := s.loginPage(v, next)
-	page.Username = cut(name, nameLimit)
-	var many *authz.TooManyError
-	switch {
-	case errors.As(err, &many):
-		w.Header().Set("Retry-After", strconv.Itoa(many.Seconds()))
-		page.Error, page.Hint = "Too many attempts.", "Try again in "+plural(int64(many.Seconds()), "second")+"."
-		return render(w, v, http.StatusTooManyRequests, templates.Login(page))
-	case errors.Is(err, authz.ErrSignIn):
-		page.Error = sentenceCase(authz.ErrSignIn.Error()) + "."
-		return render(w, v, http.StatusUnauthorized, templates.Login(page))
-	}
-	return err
+	return s.loginAgain(w, v, next, err)
 }
 
 // logout ends the session.
