@@ -125,6 +125,11 @@ func Rules() []Rule {
 		{Method: "GET", Pattern: "/health", Right: Superuser, Does: "see how the server is"},
 		{Method: "GET", Pattern: "/health.json", Right: Superuser, Does: "see how the server is"},
 
+		{Method: "GET", Pattern: "/holds", Right: Superuser, Does: "see legal holds and the retention"},
+		{Method: "POST", Pattern: "/holds", Right: Superuser, Does: "place legal holds"},
+		{Method: "POST", Pattern: "/holds/{id}/release", Right: Superuser, Fresh: true, Does: "release legal holds"},
+		{Method: "POST", Pattern: "/retention", Right: Superuser, Fresh: true, Does: "change the retention"},
+
 		{Method: "GET", Pattern: "/accounts", Right: Superuser, Does: "manage accounts, sessions and tokens"},
 		{Method: "POST", Pattern: "/accounts", Right: Superuser, Fresh: true, Does: "create accounts"},
 		{Method: "POST", Pattern: "/accounts/{id}/role", Right: Superuser, Fresh: true, Does: "change roles"},

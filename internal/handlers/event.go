@@ -117,6 +117,7 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 		return page, err
 	}
 	page.Redact = v.redactForm(st)
+	page.Holds = v.holdLinks(st)
 	page.Delete = v.deleteForm(st, "", "")
 	page.Layout = v.layout(cut(sentence(st.Event), titleLimit))
 	page.Search = v.searchBox(st.Kind, "", false)

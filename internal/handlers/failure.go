@@ -46,6 +46,7 @@ var failures = []struct {
 	{db.ErrLastOne, failure{http.StatusConflict, "The last superuser stays", "This is the last superuser who can sign in; make another one first"}},
 	{db.ErrIssued, failure{http.StatusConflict, "Its sign-in service decides that", "This account's password and role are kept where its owner signs in; change them there"}},
 	{authz.ErrSeal, failure{http.StatusServiceUnavailable, "The key file cannot be used", "Second factors are sealed with a key in a file beside the database, and it cannot be read or made; who runs the server has to put that right"}},
+	{db.ErrHeld, failure{http.StatusConflict, "A legal hold covers it", ""}},
 	{db.ErrProtected, failure{http.StatusForbidden, "This event cannot be deleted", "It is the trace of a deletion, and such a trace stays"}},
 	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
 	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading, signing in and deleting still work"}},
@@ -98,6 +99,10 @@ func ownText(err error) string {
 	var deleted *db.DeletedError
 	if errors.As(err, &deleted) {
 		return deleted.Error()
+	}
+	var held *db.HeldError
+	if errors.As(err, &held) {
+		return held.Error()
 	}
 	return err.Error()
 }

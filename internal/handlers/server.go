@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -104,7 +105,12 @@ func New(ctx context.Context, c Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.router.ServeHTTP(w, r) }
 
 // Run does what has to be done beside answering, until ctx ends.
-func (s *Server) Run(ctx context.Context) { s.gate.Run(ctx) }
+func (s *Server) Run(ctx context.Context) {
+	var beside sync.WaitGroup
+	beside.Go(func() { s.retain(ctx) })
+	s.gate.Run(ctx)
+	beside.Wait()
+}
 
 // routes is every address there is. Who may use which is in authz.Rules, and
 // one without a rule there is not served.
@@ -168,6 +174,11 @@ func (s *Server) routes() chi.Router {
 
 	r.Get("/health", s.page(s.showHealth))
 	r.Get("/health.json", s.data(s.healthData))
+
+	r.Get("/holds", s.page(s.showHolds))
+	r.Post("/holds", s.answer(s.placeHold))
+	r.Post("/holds/{id}/release", s.answer(s.releaseHold))
+	r.Post("/retention", s.answer(s.setRetention))
 
 	r.Get("/accounts", s.page(s.showAccounts))
 	r.Post("/accounts", s.action(s.createAccount))

@@ -22,6 +22,7 @@ type EventPage struct {
 	Raw        string // the event in JSON, indented
 	JSONHref   string
 	Redact     *Choose
+	Holds      []Link // to the form that places a hold on what this is about
 	Delete     *NoteForm
 }
 
