@@ -172,10 +172,11 @@ func (s *Store) eraseText(ctx context.Context) {
 	s.scrub(ctx)
 }
 
-// scrub takes the deleted text out of the log too. Where a reader is in the way
+// scrub takes what was deleted out of the columns and of the log too. Where a reader is in the way
 // for long it is left to the next deletion or to the log's own turn: the events
 // are gone from every answer already.
 func (s *Store) scrub(ctx context.Context) {
+	s.eraseColumns(ctx)
 	if !s.mayReclaim(ctx) {
 		return // it is done as soon as there is room
 	}

@@ -7,6 +7,14 @@ import (
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
+// eraseColumns takes what was deleted out of the files of all kinds. What keeps
+// it from that is over sooner or later, and then the sealer does.
+func (s *Store) eraseColumns(ctx context.Context) {
+	if s.refresh(ctx) == nil {
+		_ = s.seal(ctx, false)
+	}
+}
+
 // erase takes out of a kind's files the events that were deleted and the words
 // that no event has any more, and reports whether there were any.
 func (s *Store) erase(ctx context.Context, k *kindColumns) (bool, error) {
