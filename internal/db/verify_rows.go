@@ -162,13 +162,17 @@ func (v *verification) checkRows(kind audit.Kind, query string, from, to int64) 
 		return listing
 	}
 	switch {
-	case len(ids) == 1 && from == to || len(ids) == 0:
+	case from == to || len(ids) == 0:
 		v.problem(Problem{Trouble: Damaged, Table: string(kind), ID: from, Detail: "it cannot be read: " + err.Error()})
 		return nil
 	case len(ids) == 1:
 		return v.checkRows(kind, query, ids[0], ids[0])
 	}
 	half := ids[len(ids)/2]
+	if ids[0] < from || half <= from || half > to || ids[len(ids)-1] > to {
+		v.problem(Problem{Trouble: Damaged, Table: string(kind), ID: from, Detail: "its rows are not in the order of their ids: " + err.Error()})
+		return nil // or it would divide the same range for ever
+	}
 	return errors.Join(v.checkRows(kind, query, ids[0], half-1), v.checkRows(kind, query, half, ids[len(ids)-1]))
 }
 
