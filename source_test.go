@@ -243,7 +243,7 @@ func TestScriptsAreHarmless(t *testing.T) {
 //
 // ASVS:V1.2.1 ASVS:V1.3.7 ASVS:V6.2.6 ASVS:V6.2.7 ASVS:V3.7.2
 func TestTemplatesEscape(t *testing.T) {
-	dangerous := regexp.MustCompile(`templ\.Raw|templ\.SafeURL|templ\.URL\(|templ\.SafeCSS|templ\.JSFuncCall|templ\.JSONScript|templ\.OnceHandle|unsafe|(?i)\son[a-z]+=|\sstyle=|<script(\s*>|[^>]*[^/]>[^<])|javascript:|target="_blank"(>| [^r])|onpaste|http-equiv`)
+	dangerous := regexp.MustCompile(`templ\.Raw|templ\.SafeURL|templ\.URL\(|templ\.SafeCSS|templ\.JSFuncCall|templ\.JSONScript|templ\.OnceHandle|unsafe|(?i)\son[a-z]+=|\sstyle=|<script(\s*>|[^>]*[^/]>[^<])|javascript:|target="_blank"|onpaste|http-equiv`)
 	password := regexp.MustCompile(`<input[^>]*name="(password|current|again|new)[^>]*>`)
 	passwords := 0
 	for path, text := range source(t, ".templ") {
@@ -301,5 +301,93 @@ func TestTLSIsNotWeakened(t *testing.T) {
 		if found := regexp.MustCompile(`InsecureSkipVerify|VersionTLS10|VersionTLS11|VersionSSL|InsecureCipherSuites|CipherSuites:`).FindString(text); found != "" {
 			t.Errorf("%s: %s", path, found)
 		}
+	}
+}
+
+// speakers are the only files that speak to another server, each with one that
+// whoever runs the program named, and none follows it to another one.
+var speakers = []string{"internal/authz/issuer.go", "audit/remote.go", "cmd/auditadmin/sinks.go"}
+
+// TestTheProgramCallsNobodyElse: no value of an event and no field of a form
+// steers a request of ours, because nothing but these files makes one.
+//
+// ASVS:V1.3.6 ASVS:V13.2.4 ASVS:V15.3.2 ASVS:V14.2.3
+func TestTheProgramCallsNobodyElse(t *testing.T) {
+	calls := regexp.MustCompile(`http\.(Client\{|Get\(|Post\(|PostForm\(|Head\(|DefaultClient|DefaultTransport|NewRequest)|net\.(Dial|Lookup|Dialer)|tls\.(Dial|Client\()|smtp\.|rpc\.Dial`)
+	for path, text := range source(t, ".go") {
+		if strings.HasPrefix(path, "internal/bench/") || strings.HasPrefix(path, "internal/pgtest/") || strings.HasPrefix(path, "internal/torture/") {
+			continue // measure and torture, and are in no binary
+		}
+		switch found := calls.FindString(text); {
+		case found == "":
+		case !slices.Contains(speakers, path):
+			t.Errorf("%s speaks to another server: %s", path, found)
+		case !strings.Contains(text, "http.ErrUseLastResponse"):
+			t.Errorf("%s follows redirects", path)
+		}
+	}
+}
+
+// TestCryptographyIsNotHomeMade: packages that hash, sign, encrypt or draw
+// random numbers take them from the standard library and golang.org/x alone.
+//
+// ASVS:V11.2.1
+func TestCryptographyIsNotHomeMade(t *testing.T) {
+	known := regexp.MustCompile(`^(crypto/|golang\.org/x/crypto/|golang\.org/x/mod/sumdb/|hash/|github\.com/coreos/go-oidc|golang\.org/x/oauth2|github\.com/go-jose/)`)
+	cryptic := regexp.MustCompile(`(?i)crypt|cipher|argon|bcrypt|scrypt|blake|ed25519|jose|jwt|otp|sha[0-9]|hmac|/rand$|/hash$`)
+	_, files := parsed(t)
+	uses := 0
+	for path, file := range files {
+		for _, spec := range file.Imports {
+			name := strings.Trim(spec.Path.Value, `"`)
+			if known.MatchString(name) {
+				uses++
+			} else if cryptic.MatchString(name) && !strings.HasPrefix(name, module) && name != "math/rand/v2" && name != "math/rand" {
+				t.Errorf("%s takes cryptography from %s", path, name)
+			}
+		}
+	}
+	if uses < 20 {
+		t.Errorf("saw %d imports of cryptography, want at least 20", uses)
+	}
+}
+
+// TestNoFormatFromData: what fmt takes for a format is written in the program.
+//
+// ASVS:V1.3.10
+func TestNoFormatFromData(t *testing.T) {
+	at := map[string]int{"Sprintf": 0, "Errorf": 0, "Printf": 0, "Fprintf": 1, "Appendf": 1}
+	set, files := parsed(t)
+	looked := 0
+	for _, file := range files {
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			called, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, _ := called.X.(*ast.Ident)
+			i, formats := at[called.Sel.Name]
+			if pkg == nil || pkg.Name != "fmt" || !formats || len(call.Args) <= i {
+				return true
+			}
+			looked++
+			switch format := call.Args[i].(type) {
+			case *ast.BasicLit, *ast.BinaryExpr: // pieces that are joined are constants, or vet says so
+			case *ast.Ident:
+				if len(call.Args) > i+1 && !call.Ellipsis.IsValid() && format.Obj == nil {
+					t.Errorf("%s: the format is %s", set.Position(n.Pos()), format.Name)
+				}
+			case *ast.CallExpr, *ast.IndexExpr:
+				t.Errorf("%s: the format is computed", set.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+	if looked < 200 {
+		t.Errorf("looked at %d calls, want at least 200", looked)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -287,5 +288,22 @@ func TestNobodyIsThereAtFirst(t *testing.T) {
 	tokens, err := store.Tokens(t.Context())
 	if err != nil || len(tokens) != 0 {
 		t.Errorf("got %d tokens, %v; want none", len(tokens), err)
+	}
+}
+
+// TestConnectionsOutAreEncrypted: whom the program speaks to has to be spoken to
+// over https, except on this machine.
+//
+// ASVS:V12.3.1
+func TestConnectionsOutAreEncrypted(t *testing.T) {
+	public := &url.URL{Scheme: "https", Host: "audit.example"}
+	for place, taken := range map[string]bool{"https://witness.example/add": true, "http://127.0.0.1:9/add": true, "http://witness.example/add": false, "ftp://witness.example/": false, "//witness.example": false, "http://127.0.0.1.evil.example/": false, "http://localhost.evil.example/": false} {
+		if _, _, err := (sinkFlag{CheckpointTo: []string{place}}).sinks(&process{stdout: io.Discard}); (err == nil) != taken {
+			t.Errorf("--checkpoint-to %s: got %v, want it taken: %v", place, err, taken)
+		}
+		flags := &signInFlags{OIDCIssuer: place, OIDCClientID: "x", OIDCRole: []string{"a=viewer"}}
+		if _, err := flags.issuer(public); (err == nil) != taken {
+			t.Errorf("--oidc-issuer %s: got %v, want it taken: %v", place, err, taken)
+		}
 	}
 }

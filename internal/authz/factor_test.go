@@ -332,7 +332,7 @@ func TestT8_ChangesEndHalves(t *testing.T) {
 // the id of half a sign-in is in the file, and a row of somebody else opens
 // nothing.
 //
-// ASVS:V6.5.2
+// ASVS:V6.5.2 ASVS:V13.3.2
 func TestT8_SecretsAreSealed(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("ines", db.RoleViewer)

@@ -257,3 +257,88 @@ func TestPasswordsDoNotExpire(t *testing.T) {
 	h.sleep(10 * 365 * 24 * time.Hour)
 	h.wantStatus(200, "GET", "/", cookie(h.enter("ines")))
 }
+
+// TestT8_RecoveryCodesAreRandom: recovery codes and the secrets of authenticators
+// come from the system's randomness, never twice, with 120 and 160 bits.
+//
+// ASVS:V6.5.3 ASVS:V6.5.4 ASVS:V11.5.1
+func TestT8_RecoveryCodesAreRandom(t *testing.T) {
+	seen := map[string]bool{}
+	for range 200 {
+		codes, hashes := newRecoveryCodes()
+		if len(codes) != recoveryCodes || len(hashes) != len(codes) {
+			t.Fatalf("got %d codes and %d hashes, want %d", len(codes), len(hashes), recoveryCodes)
+		}
+		for _, c := range codes {
+			if plain := strings.ReplaceAll(c, "-", ""); len(plain) != 24 || seen[plain] {
+				t.Fatalf("got code %q, want 24 characters that never came before", c)
+			} else {
+				seen[plain] = true
+			}
+		}
+	}
+	h := newHouse(t, setup{})
+	secrets := map[string]bool{}
+	for i := range 5 {
+		name := fmt.Sprint("ines", i)
+		h.account(name, db.RoleViewer)
+		secret, _, _ := h.factor(h.enter(name))
+		if len(secret) != 20 || secrets[string(secret)] {
+			t.Errorf("got a secret of %d bytes, or one that came before; want 20 fresh ones", len(secret))
+		}
+		secrets[string(secret)] = true
+	}
+}
+
+// TestT8_AnotherPasswordKeepsTheFactor: whoever sets a password anew for somebody
+// who forgot it has not taken the second factor away with it.
+//
+// ASVS:V6.4.3
+func TestT8_AnotherPasswordKeepsTheFactor(t *testing.T) {
+	h := newHouse(t, setup{})
+	ines := h.account("ines", db.RoleViewer)
+	h.factor(h.enter("ines"))
+	hash, err := h.gate.Passwords().New(t.Context(), "ines", "purple lamps sing at four")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.store.SetPassword(t.Context(), db.CommandLine("root"), ines.ID, hash); err != nil {
+		t.Fatal(err)
+	}
+	w, c := h.login("ines", "purple lamps sing at four")
+	if w.Code != 401 || c == nil || c.Name != cookiePlain+challengeSuffix {
+		t.Fatalf("the new password: got %d and cookie %v, want the question for the code", w.Code, c)
+	}
+	h.wantStatus(401, "GET", "/audit-logs.json", cookie(c))
+}
+
+// TestT8_SealsAreAuthentic: what is sealed opens as it was or not at all, and for
+// its own purpose alone.
+//
+// ASVS:V11.3.3 ASVS:V11.3.2
+func TestT8_SealsAreAuthentic(t *testing.T) {
+	s := &sealer{path: t.TempDir() + "/audit.db.seal"}
+	plain := []byte("twenty secret bytes!")
+	sealed, err := s.seal(plain, "account 7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.open(sealed, "account 7"); err != nil || string(got) != string(plain) {
+		t.Fatalf("got %q, %v; want what was sealed", got, err)
+	}
+	if again, err := s.seal(plain, "account 7"); err != nil || again == sealed {
+		t.Errorf("sealed twice: got the same text, %v", err)
+	}
+	for i := range len(sealed) {
+		b := []byte(sealed)
+		b[i] ^= 1
+		if got, err := s.open(string(b), "account 7"); err == nil {
+			t.Errorf("byte %d changed: got %q, want a refusal", i, got)
+		}
+	}
+	for _, other := range []string{"account 8", "", "account 7 "} {
+		if _, err := s.open(sealed, other); err == nil {
+			t.Errorf("for %q: opened", other)
+		}
+	}
+}

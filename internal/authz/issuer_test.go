@@ -251,6 +251,8 @@ func TestOIDC_SignIn(t *testing.T) {
 
 // TestOIDC_NoAccountIsTakenOver: the name that an issuer gives somebody never opens
 // an account that is there already.
+//
+// ASVS:V6.8.1 ASVS:V10.5.2
 func TestOIDC_NoAccountIsTakenOver(t *testing.T) {
 	h, p := withIssuer(t)
 	h.account("root", db.RoleSuperuser)
@@ -270,7 +272,7 @@ func TestOIDC_NoAccountIsTakenOver(t *testing.T) {
 
 // TestOIDC_Refused: every way in which an answer can be wrong opens nothing.
 //
-// ASVS:V10.5.1 ASVS:V10.5.2 ASVS:V10.5.3 ASVS:V9.1.1 ASVS:V9.1.2
+// ASVS:V10.5.1 ASVS:V10.5.2 ASVS:V10.5.3 ASVS:V9.1.1 ASVS:V9.1.2 ASVS:V6.8.2 ASVS:V9.1.3 ASVS:V9.2.1 ASVS:V9.2.3 ASVS:V10.1.2 ASVS:V10.2.1 ASVS:V10.5.4
 func TestOIDC_Refused(t *testing.T) {
 	h, p := withIssuer(t)
 	with := func(name string, value any) {
@@ -420,6 +422,8 @@ func TestOIDC_SecondFactorToo(t *testing.T) {
 
 // TestOIDC_AskedAgain: who has no password here shows at the issuer again who he
 // is, and then his form goes through.
+//
+// ASVS:V6.8.4 ASVS:V7.6.1
 func TestOIDC_AskedAgain(t *testing.T) {
 	h, p := withIssuer(t)
 	p.claims = p.person(h, "ada", "audit-admins")

@@ -25,6 +25,8 @@ func seen(code int, h http.Header, body string) string {
 
 // TestT7_AnswersAreUniform: nothing that is answered, and no work that is done,
 // tells whether there is an account of a name.
+//
+// ASVS:V6.3.8
 func TestT7_AnswersAreUniform(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("ines", db.RoleViewer)
@@ -98,6 +100,7 @@ func TestT7_AnswersAreUniform(t *testing.T) {
 	}
 }
 
+// ASVS:V16.3.1 ASVS:V16.2.1
 func TestSignInIsRecorded(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("Ines", db.RoleViewer)
@@ -114,6 +117,7 @@ func TestSignInIsRecorded(t *testing.T) {
 	h.wantRows("SELECT name FROM account", "Ines")
 }
 
+// ASVS:V11.2.2
 func TestAnOldHashIsRaisedAtSignIn(t *testing.T) {
 	h := newHouse(t, setup{})
 	ines := h.account("ines", db.RoleViewer)
@@ -133,6 +137,8 @@ func TestAnOldHashIsRaisedAtSignIn(t *testing.T) {
 }
 
 // TestT6_Guesses: a thousand guesses from a thousand addresses, and from one.
+//
+// ASVS:V6.3.1 ASVS:V2.4.1
 func TestT6_Guesses(t *testing.T) {
 	t.Run("one name, many addresses", func(t *testing.T) {
 		h := newHouse(t, setup{})

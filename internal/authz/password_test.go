@@ -11,6 +11,7 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
+// ASVS:V11.4.2
 func TestPasswordsWithArgon2(t *testing.T) {
 	p := NewPasswords(nil)
 	hash, err := p.New(t.Context(), "ines", "caf\u00e9 by the harbour")
@@ -36,6 +37,7 @@ func TestPasswordsWithArgon2(t *testing.T) {
 	}
 }
 
+// ASVS:V11.2.1
 func TestVerifyReadsHashesOfOthers(t *testing.T) {
 	// Made by the reference implementation: echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1
 	const reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
@@ -125,6 +127,7 @@ func TestPasswordsWaitTheirTurn(t *testing.T) {
 	}
 }
 
+// ASVS:V6.2.1 ASVS:V6.2.5 ASVS:V6.2.9 ASVS:V6.2.11
 func TestCheckPassword(t *testing.T) {
 	for password, problem := range map[string]string{
 		"a lamp over the harbour":                              "",

@@ -82,6 +82,8 @@ func TestTwoRulesForOneRouteAreRefused(t *testing.T) {
 }
 
 // TestT4_Matrix asks every route as everybody.
+//
+// ASVS:V8.2.1 ASVS:V13.2.1 ASVS:V13.2.2
 func TestT4_Matrix(t *testing.T) {
 	h := newHouse(t, setup{})
 	ctx := t.Context()
@@ -160,6 +162,7 @@ func TestT4_Matrix(t *testing.T) {
 	}
 }
 
+// ASVS:V8.2.1 ASVS:V16.5.3
 func TestARouteWithoutARuleIsNotServed(t *testing.T) {
 	h := newHouse(t, setup{rules: []Rule{
 		{Method: "GET", Pattern: "/open", Right: Public, Does: "x"},

@@ -70,6 +70,7 @@ func TestOriginOf(t *testing.T) {
 	}
 }
 
+// ASVS:V3.7.2 ASVS:V1.2.2
 func FuzzSafeNext(f *testing.F) {
 	for _, s := range []string{"/x?y#z", "//e", "/\\e", "https://e/", "/%2f/e", "/./\t/e", "/@e", "/:80"} {
 		f.Add(s)
@@ -90,6 +91,7 @@ func FuzzSafeNext(f *testing.F) {
 	})
 }
 
+// ASVS:V16.3.2 ASVS:V16.3.3
 func TestRefusedRightsAreRecordedAndFolded(t *testing.T) {
 	h := newHouse(t, setup{})
 	ines := h.account("ines", db.RoleViewer)
@@ -140,6 +142,8 @@ func TestRunStoresTheRestWhenItEnds(t *testing.T) {
 }
 
 // TestT3_CrossOrigin: a page of another site changes nothing.
+//
+// ASVS:V3.5.1
 func TestT3_CrossOrigin(t *testing.T) {
 	const plain, public = "", "https://audit.example"
 	for _, c := range []struct {
@@ -204,6 +208,7 @@ func TestT3_CrossOrigin(t *testing.T) {
 	}
 }
 
+// ASVS:V3.4.1 ASVS:V3.4.8
 func TestT2_Headers(t *testing.T) {
 	const forever = "max-age=31536000; includeSubDomains"
 	proxy := []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}
@@ -257,6 +262,8 @@ func TestT2_Headers(t *testing.T) {
 }
 
 // TestT17_ClientAddr: who is not trusted is believed nothing.
+//
+// ASVS:V4.1.3
 func TestT17_ClientAddr(t *testing.T) {
 	prefixes := func(texts ...string) (all []netip.Prefix) {
 		for _, s := range texts {
@@ -312,6 +319,7 @@ func TestT17_ClientAddr(t *testing.T) {
 	}
 }
 
+// ASVS:V13.4.5
 func TestMetricsForTheMachineItself(t *testing.T) {
 	h := newHouse(t, setup{})
 	for host, want := range map[string]int{
@@ -327,6 +335,7 @@ func TestMetricsForTheMachineItself(t *testing.T) {
 	h.wantStatus(401, "GET", here+"/audit-logs.json", from("127.0.0.1:1")) // nothing else is
 }
 
+// ASVS:V16.5.2 ASVS:V16.5.3
 func TestPublicRoutesAnswerWithoutADatabase(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("ines", db.RoleViewer)

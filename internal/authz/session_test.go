@@ -13,6 +13,7 @@ import (
 	"github.com/auditadmin/auditadmin/internal/db"
 )
 
+// ASVS:V3.3.1 ASVS:V3.3.2 ASVS:V3.3.3 ASVS:V3.3.4
 func TestT5_Cookie(t *testing.T) {
 	for public, want := range map[string]http.Cookie{
 		"":                             {Name: "auditadmin"},
@@ -31,6 +32,7 @@ func TestT5_Cookie(t *testing.T) {
 	}
 }
 
+// ASVS:V7.2.4 ASVS:V7.4.1
 func TestT5_FixationAndReplay(t *testing.T) {
 	h := newHouse(t, setup{})
 	ines := h.account("ines", db.RoleViewer)
@@ -62,6 +64,7 @@ func TestT5_FixationAndReplay(t *testing.T) {
 	h.wantRows("SELECT action || ' ' || username || ' ' || module || ' ' || (session_key <> '') FROM audit_log WHERE action = 'LOGOUT'", "LOGOUT ines auditadmin 1")
 }
 
+// ASVS:V7.2.1
 func TestT5_OneBitFlipped(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("ines", db.RoleViewer)
@@ -85,6 +88,7 @@ func TestT5_OneBitFlipped(t *testing.T) {
 	h.wantStatus(200, "GET", "/audit-logs.json", cookie(c))
 }
 
+// ASVS:V14.2.4
 func TestT5_SecretsAreNotInTheDatabase(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("ines", db.RoleViewer)
@@ -110,6 +114,7 @@ func TestT5_SecretsAreNotInTheDatabase(t *testing.T) {
 	}
 }
 
+// ASVS:V7.3.1 ASVS:V7.3.2
 func TestT5_SessionsRunOut(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("ines", db.RoleViewer)
@@ -139,6 +144,7 @@ func TestT5_SessionsRunOut(t *testing.T) {
 	h.wantStatus(303, "GET", "/", cookie(c))
 }
 
+// ASVS:V2.3.2
 func TestT5_FiveSessionsAtMost(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("ines", db.RoleViewer)
@@ -186,7 +192,7 @@ func TestReadingTouchesOnceAMinute(t *testing.T) {
 // TestT4_DemotionHoldsOnTheNextRequest: nothing of what an account may do is
 // kept in its session, and with another role that gets another id.
 //
-// ASVS:V8.3.2 ASVS:V7.2.4
+// ASVS:V8.3.2 ASVS:V7.2.4 ASVS:V7.4.2
 func TestT4_DemotionHoldsOnTheNextRequest(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("root", db.RoleSuperuser)
@@ -244,6 +250,7 @@ func TestT4_DemotionHoldsOnTheNextRequest(t *testing.T) {
 	h.wantStatus(401, "GET", "/audit-logs.json", cookie(c))
 }
 
+// ASVS:V6.2.2 ASVS:V6.2.3 ASVS:V7.4.3
 func TestOwnPassword(t *testing.T) {
 	h := newHouse(t, setup{})
 	h.account("ines", db.RoleViewer)

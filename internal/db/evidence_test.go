@@ -262,6 +262,7 @@ func (n *naiveTree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
+// ASVS:V11.6.1 ASVS:V11.2.2
 func TestCheckpointsGoOn(t *testing.T) {
 	ctx := t.Context()
 	path := filepath.Join(t.TempDir(), "audit.db")

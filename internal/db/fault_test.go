@@ -69,6 +69,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// ASVS:V13.3.2
 func TestFilesAreForTheirOwnerAlone(t *testing.T) {
 	s := openTest(t)
 	mustAppend(t, s, event(t))

@@ -186,6 +186,7 @@ func TestDeletedTwinStaysDuplicate(t *testing.T) {
 	}
 }
 
+// ASVS:V2.3.3 ASVS:V16.4.2
 func TestDeleteLeavesTraces(t *testing.T) {
 	s := openTest(t)
 	mustAppend(t, s, event(t, "reason", "canary-4711"), event(t, "reason", "stays"))
@@ -239,6 +240,7 @@ func TestDeleteLeavesTraces(t *testing.T) {
 	}
 }
 
+// ASVS:V16.4.2
 func TestGuards(t *testing.T) {
 	s := openTest(t)
 	mustAppend(t, s, event(t), eventOf(t, audit.KindSystemEvent, "timestamp", "2026-03-01T12:00:00Z", "event_type", "ERROR", "title", "x"))

@@ -361,6 +361,8 @@ var mutations = []mutation{
 
 // T18: six classes of tampering by SQL; the sixth, an older file in place of the
 // database, is found by a checkpoint that was handed out.
+//
+// ASVS:V16.4.2
 func TestTamper(t *testing.T) {
 	path := vouched(t, 400, 11)
 	keys, err := ReadKeys(KeyPath(path))

@@ -37,6 +37,7 @@ func BenchmarkLeaf(b *testing.B) {
 
 var sink tlog.Hash
 
+// ASVS:V11.4.3
 func TestLeafIsARecordHash(t *testing.T) {
 	s := Seal(auditForm, Seed{1, 2, 3}, "token 3", "a1", auditValues)
 	if got, want := s.Leaf(5, 6, "2026-03-01T12:00:00.123456Z"), tlog.RecordHash(s.AppendRecord(nil, 5, 6, "2026-03-01T12:00:00.123456Z")); got != want {

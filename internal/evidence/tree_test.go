@@ -20,6 +20,7 @@ func (n *naive) ReadHashes(indexes []int64) ([]Hash, error) {
 	return out, nil
 }
 
+// ASVS:V11.4.3
 func TestFrontierAgreesWithTheLibrary(t *testing.T) {
 	var f Frontier
 	var n naive

@@ -204,6 +204,7 @@ func TestDjangoWAL(t *testing.T) {
 	}
 }
 
+// ASVS:V5.2.2
 func TestDjangoIsNone(t *testing.T) {
 	for _, test := range []struct{ name, path, want string }{
 		{"text", testFile(t, "a", []byte("hello, this is some text")), "not a SQLite database"},

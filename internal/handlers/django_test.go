@@ -34,6 +34,8 @@ func clean(t *testing.T, where, page string) {
 
 // TestDjango_CVE_2008_2302: the admin's sign-in form wrote the address it had
 // been asked for into the page as it was.
+//
+// ASVS:V3.7.2
 func TestDjango_CVE_2008_2302(t *testing.T) {
 	s := newSite(t)
 	for _, payload := range payloads {
@@ -328,6 +330,8 @@ func TestDjango_CVE_2024_39329(t *testing.T) {
 
 // TestDjango_CVE_2025_13473: one way of signing in did the work for a name that
 // nobody has, and another did not. Here every way that takes a password is asked.
+//
+// ASVS:V6.3.4
 func TestDjango_CVE_2025_13473(t *testing.T) {
 	s := newSite(t)
 	n := s.counting()

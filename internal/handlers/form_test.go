@@ -19,6 +19,7 @@ func expect(t *testing.T, what string, got, want int) {
 	}
 }
 
+// ASVS:V2.3.1
 func TestResolve(t *testing.T) {
 	s := newSite(t)
 	path := "/system-events/" + s.shop()[audit.KindSystemEvent]
@@ -218,6 +219,7 @@ func TestDeleteSelected(t *testing.T) {
 	}
 }
 
+// ASVS:V7.4.5
 func TestAccounts(t *testing.T) {
 	s := newSite(t)
 	create := url.Values{"name": {"ines"}, "role": {"viewer"}, "password": {password}}

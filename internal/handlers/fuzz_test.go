@@ -41,6 +41,8 @@ func FuzzListParameters(f *testing.F) {
 
 // FuzzCursor reads any text as the place in a list: what is taken for one is an
 // id that is written back as the same text, so that each place has one address.
+//
+// ASVS:V1.4.2
 func FuzzCursor(f *testing.F) {
 	for _, s := range []string{"", "1", "0", "-1", "007", "+1", "1.5", "9223372036854775807", "9223372036854775808", "1e9", " 1", "1\n", "\u0661", "0x1"} {
 		f.Add(s)

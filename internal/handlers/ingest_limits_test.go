@@ -24,6 +24,8 @@ import (
 
 // TestIngestBombs sends a gigabyte packed into a megabyte, a hundred times at
 // once: memory stays bounded and each is refused by its size.
+//
+// ASVS:V5.2.1 ASVS:V5.2.3
 func TestIngestBombs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("unpacks bombs; run without -short")
@@ -83,6 +85,8 @@ func heap() int {
 
 // TestIngestMalformed sends ten thousand damaged bodies: none is taken for a
 // fault of ours, and none of what is refused is stored.
+//
+// ASVS:V2.2.1
 func TestIngestMalformed(t *testing.T) {
 	s := newSite(t)
 	s.server.ingest.rate, s.server.ingest.burst = 1e6, 1e6
@@ -136,6 +140,7 @@ func TestIngestMalformed(t *testing.T) {
 	}
 }
 
+// ASVS:V2.4.1
 func TestIngestRate(t *testing.T) {
 	s := newSite(t)
 	s.server.ingest.rate, s.server.ingest.burst = 0.5, 3
@@ -223,6 +228,8 @@ func halfClosed(t *testing.T, address netip.AddrPort, request string) string {
 }
 
 // TestIngestNoRoom fills the memory for all: who comes is told to come again.
+//
+// ASVS:V1.4.3
 func TestIngestNoRoom(t *testing.T) {
 	s := newSite(t)
 	if err := s.server.ingest.memory.Acquire(t.Context(), ingestMemory); err != nil {

@@ -130,6 +130,7 @@ func TestIngest(t *testing.T) {
 	}
 }
 
+// ASVS:V5.2.2
 func TestIngestGzip(t *testing.T) {
 	s := newSite(t)
 	s.stored(s.send(zipped(t, lines(0, 10)), "Content-Encoding", "gzip"), 10, 0, 0)
@@ -155,6 +156,8 @@ func TestIngestGzip(t *testing.T) {
 
 // TestIngestRefuses sends bodies with one mistake each: the answer names its
 // line, and nothing is stored.
+//
+// ASVS:V2.3.3 ASVS:V2.2.3
 func TestIngestRefuses(t *testing.T) {
 	s := newSite(t)
 	ok := line(1, "")
@@ -266,6 +269,7 @@ func TestIngestManySmall(t *testing.T) {
 	s.stored(s.send([]byte(strings.Repeat(one, n))), n, 0, 0)
 }
 
+// ASVS:V13.2.2
 func TestIngestRights(t *testing.T) {
 	s := newSite(t)
 	body := lines(0, 1)

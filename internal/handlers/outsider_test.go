@@ -14,6 +14,8 @@ import (
 
 // TestUnreadableAddress asks with addresses that net/url drops in silence: a
 // filter that was dropped would show, and export, everything.
+//
+// ASVS:V1.1.1
 func TestUnreadableAddress(t *testing.T) {
 	s := newSite(t)
 	for _, query := range []string{"q=user:a;b", "q=%zz", "q=user:vera&x=%"} {
@@ -32,6 +34,8 @@ func TestUnreadableAddress(t *testing.T) {
 // TestOneWinner lets many resolve, delete and export the same events at once:
 // each event is decided once, everybody else learns that somebody was faster,
 // and an export is never half a file.
+//
+// ASVS:V2.3.4
 func TestOneWinner(t *testing.T) {
 	s := newSite(t)
 	const events, each = 4, 8

@@ -87,6 +87,7 @@ func (s *site) head() int64 {
 	return upTo
 }
 
+// ASVS:V2.2.3 ASVS:V1.4.2
 func TestUnknownAddresses(t *testing.T) {
 	s := newSite(t)
 	s.shop()
@@ -151,6 +152,8 @@ func TestHealth(t *testing.T) {
 
 // TestPanic breaks a handler: the answer says no more than an id, and the fault
 // is recorded.
+//
+// ASVS:V16.3.4 ASVS:V16.5.1 ASVS:V16.5.4
 func TestPanic(t *testing.T) {
 	s := newSite(t)
 	fault := s.server.recoverPanic(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret cause") }))
