@@ -10,7 +10,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null)
 EVENTS      ?= 20000
 
-.PHONY: build run demo example test torture check vet generated race bench chromium clean
+.PHONY: build run demo example test torture check vet generated race bench bench-10m bench-docs chromium clean
 
 build: ## compiles bin/auditadmin
 	go build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o bin/auditadmin ./cmd/auditadmin
@@ -48,8 +48,15 @@ torture: ## breaks the program in every way the plan of faults names, for an hou
 race:
 	go test -race -timeout 30m ./...
 
-bench: ## prints how long pages and imports take; see docs/performance.md
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## measures pages, appends and memory at 100k and 1M audit logs; see docs/performance.md
+	go run ./internal/bench -sizes 100000,1000000
+	go test -run '^$$' -bench . -benchmem ./internal/db ./internal/demo ./audit ./audit/gormaudit
+
+bench-10m: ## the same at ten million; makes a database of about 12 GB in BENCH_DIR and uses it again
+	go run ./internal/bench -sizes 10000000 $(if $(BENCH_DIR),-dir $(BENCH_DIR))
+
+bench-docs: ## writes the tables and the plot of docs/performance.md from the last figures
+	go run ./internal/bench -docs docs
 
 # The browser tests need Chromium. It is installed where that needs no question,
 # and otherwise the tests skip and say so.

@@ -28,15 +28,15 @@ import (
 
 // options are what a run was asked to do.
 type options struct {
-	sizes   []int
-	dir     string // where databases are made and found again
-	db      string // a database of its own, for one size
-	results string
-	docs    string
-	asks    int // of each class of pages
-	only    *regexp.Regexp
-	addr    string
-	profile bool
+	sizes    []int
+	dir      string // where databases are made and found again
+	db       string // a database of its own, for one size
+	results  string
+	docs     string
+	asks     int // of each class of pages
+	only     *regexp.Regexp
+	addr     string
+	profiles string // of which classes CPU profiles are written
 }
 
 func main() {
@@ -50,7 +50,7 @@ func main() {
 	flag.IntVar(&o.asks, "asks", 200, "how many requests of each class of pages")
 	flag.StringVar(&only, "only", ".", "which steps, a regular expression: "+strings.Join(stepNames(), " "))
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:9130", "where the server listens meanwhile")
-	flag.BoolVar(&o.profile, "profile", false, "write a CPU profile of each slow class into -dir")
+	flag.StringVar(&o.profiles, "profile", "", "of which classes of pages CPU profiles are written into -dir, a regular expression")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -134,6 +134,7 @@ var steps = []struct {
 	{"pages", false, (*bench).pages},
 	{"readers", false, (*bench).readers},
 	{"work", false, (*bench).work},
+	{"profile", false, (*bench).profile},
 	{"export", false, (*bench).export},
 	{"late", true, (*bench).late},
 	{"writer", true, (*bench).writer},

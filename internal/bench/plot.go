@@ -68,6 +68,9 @@ func (b book) chart(s *strings.Builder, p panel) {
 			}
 		}
 	}
+	if top == 0 {
+		return // nothing of it was measured
+	}
 	var ticks []float64
 	if p.log {
 		for decade := p.lowest; decade <= top*1.2; decade *= 10 {
