@@ -7,10 +7,11 @@ override GOFLAGS := $(strip $(GOFLAGS) -tags=sqlite_fts5)
 export GOFLAGS
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null)
 EVENTS      ?= 20000
 
-.PHONY: build run demo example test torture check vet generated race bench bench-10m bench-docs chromium clean
+.PHONY: build run demo example test torture check vet generated race vulncheck sbom fuzz-list bench bench-10m bench-docs chromium clean
 
 build: ## compiles bin/auditadmin
 	go build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o bin/auditadmin ./cmd/auditadmin
@@ -41,6 +42,16 @@ generated:
 	go tool templ generate -path web/templates >/dev/null 2>&1 || { echo "templ generate failed: run it by hand" >&2; exit 1; }; \
 	after=$$(find web -name '*_templ.go' -exec sha256sum {} + | sort); \
 	test "$$before" = "$$after" || { echo "the generated *_templ.go were out of date: commit them as they are now" >&2; exit 1; }
+
+vulncheck: ## asks the Go vulnerability database what the program can reach; needs the network
+	$(GOVULNCHECK) -tags sqlite_fts5 ./...
+
+sbom: build ## prints every module that the binary is made of, with its checksum
+	go version -m bin/auditadmin
+
+fuzz-list: ## prints every fuzz target with its package
+	@for package in $$(grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  go test -list '^Fuzz' $$package | grep '^Fuzz' | sed "s|^|$$package |"; done
 
 torture: ## breaks the program in every way the plan of faults names, for an hour or more, and prints what that cost
 	internal/torture/run
