@@ -59,6 +59,8 @@ gzip trail.json
 const files = `
 -- password.txt --
 quince tart with 3 spoons
+-- oidc-secret.txt --
+the secret of the issuer
 -- typed --
 quince tart with 3 spoons
 quince tart with 3 spoons
