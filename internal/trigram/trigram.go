@@ -32,7 +32,7 @@ const Separator = '\x1f'
 
 // partBytes is about how large a part gets, so that it fills a page of the
 // database and no second one.
-const partBytes = 3900
+const partBytes = 8100
 
 // class maps the letters of ASCII to six bits. Texts are folded, so upper case is
 // not worth a class; what is rare shares one.
