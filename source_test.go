@@ -243,7 +243,7 @@ func TestScriptsAreHarmless(t *testing.T) {
 //
 // ASVS:V1.2.1 ASVS:V1.3.7 ASVS:V6.2.6 ASVS:V6.2.7 ASVS:V3.7.2
 func TestTemplatesEscape(t *testing.T) {
-	dangerous := regexp.MustCompile(`templ\.Raw|templ\.SafeURL|templ\.URL\(|templ\.SafeCSS|templ\.JSFuncCall|templ\.JSONScript|templ\.OnceHandle|unsafe|(?i)\son[a-z]+=|\sstyle=|<script(\s*>|[^>]*[^/]>[^<])|javascript:|target="_blank"|onpaste|http-equiv`)
+	dangerous := regexp.MustCompile(`templ\.Raw|templ\.SafeURL|templ\.URL\(|templ\.SafeCSS|templ\.JSFuncCall|templ\.JSONScript|templ\.OnceHandle|unsafe|(?i)\son[a-z]+=|\sstyle=|<script(\s*>|[^>]*[^/]>[^<])|javascript:|target="_blank"(>| [^r])|onpaste|http-equiv`)
 	password := regexp.MustCompile(`<input[^>]*name="(password|current|again|new)[^>]*>`)
 	passwords := 0
 	for path, text := range source(t, ".templ") {

@@ -159,7 +159,26 @@ func accessStories() []story {
 	refused := login
 	refused.Username, refused.Error, refused.Hint, refused.Insecure = "ines.roth", "User name and password do not match.", "After some more tries there is a pause.", true
 	password := templates.PasswordPage{Layout: layout("Change my password", -1), Action: "/password", Rule: "At least 12 characters.", Error: "The present password is wrong.", Wrong: "current"}
+	mine := templates.AccountPage{Layout: layout("Your account", -1), Name: "ines.roth", Role: "superuser", Does: "also deletes events, and manages accounts and tokens", Created: day, LastLogin: &day,
+		PasswordHref: "password.html", Factor: templates.Factor{Since: &day, Left: "2 recovery codes left. Make new ones before the last is used.", Few: true, Required: true, CodesAction: "/codes", RemoveAction: "/off"},
+		Sessions: page.Sessions, Others: "1 other session", OthersAction: "/end"}
+	issued := mine
+	issued.Issuer, issued.LastLogin, issued.Others, issued.Factor = "login.example.org", nil, "", templates.Factor{SetUpHref: "factor.html"}
+	squares := templates.QR{Size: 9, Path: "M4 4h1v1h-1z"}
+	enrol := templates.FactorPage{Layout: layout("Set up your second factor", -1), Action: "/account/second-factor", Name: "ines.roth", Offer: "x", Secret: "JBSW Y3DP EHPK 3PXP", QR: squares, Error: "This code is not the present one."}
+	required := enrol
+	required.Layout, required.Required, required.Logout = stranger, true, "/logout"
+	recovery := templates.RecoveryPage{Layout: layout("Your second factor is on", -1), Headline: "Your second factor is on", Codes: []string{"abcdef-ghijkl-mnopqr-stuvwx", "234567-ghijkl-mnopqr-stuvwx"}, Next: templates.Link{Text: "I have put them away", Href: "account.html"}}
+	ask := templates.AskPage{Layout: layout("Is it still you?", -1), Action: "/accounts", Does: "create accounts", Name: "ines.roth", Field: "confirm", Label: "Your password, or a code", Hint: "Six digits.", Error: "Too many attempts.", Wait: "Try again in 2 seconds.",
+		Hidden: []templates.Hidden{{Name: "name", Value: "<b>\"x\""}}, Again: []templates.AskAgain{{Name: "password", Label: "The new password, once more"}}, Cancel: templates.Link{Text: "Leave it", Href: "accounts.html"}}
+	askIssuer := ask
+	askIssuer.IssuerHref, askIssuer.IssuerName, askIssuer.Label, askIssuer.Hint, askIssuer.Error = "/login/issuer?again=1", "login.example.org", "", "", ""
+	code := templates.CodePage{Layout: stranger, Action: "/login/code", Name: "ines.roth", Next: "/", Back: "/login", Error: "Too many attempts.", Hint: "Try again in 2 seconds."}
+	offered := login
+	offered.IssuerHref, offered.IssuerName = "/login/issuer", "login.example.org"
 	return []story{
+		{"account", templates.YourAccount(mine)}, {"account-issued", templates.YourAccount(issued)}, {"factor", templates.SetUpFactor(enrol)}, {"factor-required", templates.SetUpFactor(required)},
+		{"recovery", templates.Recovery(recovery)}, {"ask", templates.Ask(ask)}, {"ask-issuer", templates.Ask(askIssuer)}, {"code", templates.EnterCode(code)}, {"login-issuer", templates.Login(offered)},
 		{"accounts", templates.Accounts(page)}, {"accounts-made", templates.Accounts(made)},
 		{"login", templates.Login(login)}, {"login-refused", templates.Login(refused)}, {"password", templates.Password(password)},
 	}
