@@ -143,8 +143,7 @@ func (v *verification) ledger(marks []mark) error {
 		}
 	}
 	compare()
-	var before string // recorded_at of the entry before
-	whole := true     // that no entry was missing so far
+	whole := true // that no entry was missing so far
 	var block []evidence.Hash
 	flush := func() error { // adds what was read, one full tile at a time where that is possible
 		if len(block) == tileWidth && tree.Size()%tileWidth == 0 {
@@ -164,60 +163,37 @@ func (v *verification) ledger(marks []mark) error {
 	}
 	next := v.after + 1
 	for from := v.after; from < v.head; from += verifyRows {
-		err := v.entries(from, min(from+verifyRows, v.head), func(row scanner) error {
-			var seq, id int64
-			var entry, kind, recordedAt, leaf, subject, actor, note sql.RawBytes
-			var sound bool
-			if err := row.Scan(&seq, &entry, &kind, &id, &recordedAt, &leaf, &subject, &actor, &note, &sound); err != nil {
-				return err
-			}
-			p := Problem{Trouble: Altered, Table: "ledger", Seq: seq}
-			if seq < next {
+		err := v.entries(from, min(from+verifyRows, v.head), func(e *entryRow) error {
+			p := Problem{Trouble: Altered, Table: "ledger", Seq: e.seq}
+			if e.seq < next {
 				return nil // read a second time, since what follows it could not be read
 			}
-			if seq != next {
+			if e.seq != next {
 				whole = false
-				v.problem(Problem{Trouble: Missing, Table: "ledger", Seq: next, Detail: fmt.Sprintf("entries %d to %d are not there", next, seq-1)})
+				v.problem(Problem{Trouble: Missing, Table: "ledger", Seq: next, Detail: fmt.Sprintf("entries %d to %d are not there", next, e.seq-1)})
 			}
-			next = seq + 1
-			if len(leaf) != tlog.HashSize || !sound {
+			next = e.seq + 1
+			if len(e.leaf) != tlog.HashSize || !e.sound {
 				whole = false
-				p.Detail = "it has no leaf, or a value is of the wrong type"
+				p.Detail = "it has no leaf, or a value that it should not have"
 				v.problem(p)
 				return nil
 			}
-			switch {
-			case string(entry) == string(evidence.Created):
-				v.created[v.bucket(seq)]++
-				if actor != nil || note != nil || subject != nil {
-					p.Detail = "nobody decides that an event was recorded, and it has an actor, a note or a subject"
-					v.problem(p)
-				}
-			case !evidence.Entry(entry).Valid():
+			if e.created {
+				v.created[v.bucket(e.seq)]++
+			} else if !evidence.Entry(e.entry).Valid() {
 				p.Fields, p.Detail = []string{"entry"}, "there is no such entry"
 				v.problem(p)
-			default:
-				d := evidence.Decision{Entry: evidence.Entry(entry), Kind: string(kind), ID: id, Seq: seq, RecordedAt: string(recordedAt), Actor: string(actor), Note: string(note)}
-				copy(d.Subject[:], subject)
-				if got := d.Leaf(); got != evidence.Hash(leaf) || len(subject) != 0 && len(subject) != tlog.HashSize {
-					p.Detail = "the entry '" + string(entry) + "' is not what its leaf says"
-					v.problem(p)
-				}
+			} else if d := e.decision(); d.Leaf() != evidence.Hash(e.leaf) || len(e.subject) != 0 && len(e.subject) != tlog.HashSize {
+				p.Detail = "the entry '" + string(e.entry) + "' is not what its leaf says"
+				v.problem(p)
 			}
-			if string(recordedAt) < before {
-				for _, p.Seq = range []int64{seq - 1, seq} { // which one is wrong cannot be known from the two alone
-					p.Fields, p.Detail = []string{"recorded_at"}, fmt.Sprintf("the times of entries %d and %d are not in their order", seq-1, seq)
-					v.problem(p)
-				}
-				p.Seq = seq
-			}
-			before = string(append([]byte(before)[:0], recordedAt...))
 			if !whole {
 				return nil
 			}
-			block = append(block, evidence.Hash(leaf))
+			block = append(block, evidence.Hash(e.leaf))
 			size := tree.Size() + int64(len(block))
-			if size%tileWidth == 0 || len(marks) > 0 && marks[0].Size == size || seq == v.head {
+			if size%tileWidth == 0 || len(marks) > 0 && marks[0].Size == size || e.seq == v.head {
 				if err := flush(); err != nil {
 					return err
 				}
@@ -239,12 +215,46 @@ func (v *verification) ledger(marks []mark) error {
 	return nil
 }
 
+// entryRow is an entry of the ledger. What it says is read of decisions alone: of
+// an event that was recorded it is compared with the event, or with what stays of
+// it.
+type entryRow struct {
+	seq, id                                       int64
+	leaf                                          sql.RawBytes
+	created, sound                                bool
+	entry, kind, recordedAt, actor, note, subject sql.RawBytes
+}
+
+func (e *entryRow) decision() *evidence.Decision {
+	d := &evidence.Decision{Entry: evidence.Entry(e.entry), Kind: string(e.kind), ID: e.id, Seq: e.seq, RecordedAt: string(e.recordedAt), Actor: string(e.actor), Note: string(e.note)}
+	copy(d.Subject[:], e.subject)
+	return d
+}
+
+// readEntries selects entries. Nobody decides that an event was recorded: then
+// actor, note and subject are NULL.
+const readEntries = `
+	SELECT seq, leaf, entry = 'created',
+		CASE entry WHEN 'created' THEN actor IS NULL AND note IS NULL AND subject IS NULL
+			ELSE max(entry, kind, recorded_at, ifnull(actor, ''), ifnull(note, '')) < x'' AND ifnull(subject, x'') >= x'' AND typeof(id) = 'integer' END AND leaf >= x'' AND typeof(entry) = 'text',
+		CASE entry WHEN 'created' THEN 0 ELSE CAST(id AS INTEGER) END,
+		CASE entry WHEN 'created' THEN NULL ELSE entry END,
+		CASE entry WHEN 'created' THEN NULL ELSE kind END,
+		CASE entry WHEN 'created' THEN NULL ELSE recorded_at END,
+		actor, note, subject
+	FROM ledger WHERE seq > ? AND seq <= ? ORDER BY seq`
+
 // entries reads entries of the ledger after from up to to. Where the file is
 // damaged it goes on in ever smaller parts; fn may then see an entry twice.
-func (v *verification) entries(from, to int64, fn func(row scanner) error) error {
-	err := eachRow(v.ctx, v.store.ro, "SELECT seq, entry, kind, CAST(id AS INTEGER), recorded_at, leaf, subject, actor, note,"+
-		" (max(entry, kind, recorded_at, ifnull(actor, ''), ifnull(note, '')) < x'' AND leaf >= x'' AND ifnull(subject, x'') >= x'' AND typeof(id) = 'integer') IS TRUE"+
-		" FROM ledger WHERE seq > ? AND seq <= ? ORDER BY seq", []any{from, to}, fn)
+func (v *verification) entries(from, to int64, fn func(*entryRow) error) error {
+	var e entryRow
+	dest := []any{&e.seq, &e.leaf, &e.created, &e.sound, &e.id, &e.entry, &e.kind, &e.recordedAt, &e.actor, &e.note, &e.subject}
+	err := eachRow(v.ctx, v.store.ro, readEntries, []any{from, to}, func(row scanner) error {
+		if err := row.Scan(dest...); err != nil {
+			return err
+		}
+		return fn(&e)
+	})
 	if !errors.Is(v.store.dialect.classify(err), ErrDamaged) {
 		return err
 	}

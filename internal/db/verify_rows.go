@@ -72,9 +72,9 @@ var rowReaders = func() map[audit.Kind]*rowReader {
 			state = "(SELECT d.subject FROM ledger d WHERE d.kind = '" + string(kind) + "' AND d.id = e.id" +
 				" AND d.entry IN ('resolved', 'reopened', 'downloaded') AND d.entry <> 'created' ORDER BY d.seq DESC LIMIT 1)"
 		}
-		columns := "SELECT e.id, CAST(e.seq AS INTEGER), (" + placed + ") IS TRUE, (" + sound + ") IS TRUE, " +
-			"CAST(concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS BLOB), " + state + ", " +
-			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END"
+		columns := "SELECT e.id, CAST(e.seq AS INTEGER), 2 * ((" + placed + ") IS TRUE) + ((" + sound + ") IS TRUE), " +
+			"CAST(concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS BLOB), " +
+			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END, " + state
 		r.byID = columns + " FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id"
 		r.bySeq = columns + " FROM ledger l CROSS JOIN " + string(kind) + " e ON e.id = l.id WHERE l.seq > ? AND l.seq <= ? AND l.kind = '" + string(kind) + "' AND l.entry = 'created'"
 		one := []string{"l.recorded_at", "e.recorded_at"}
@@ -180,17 +180,19 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 	r := rowReaders[kind]
 	fields := len(r.table.form.Fields())
 	var (
-		id, seq       int64
-		placed, sound bool
-		body          sql.RawBytes
-		state, kept   sql.RawBytes
-		parts         = make([][]byte, r.columns)
-		suspects      []Problem
-		seen          = make([]int, 0, verifyRows)
-		n             int
-		events, red   int64
-		dest          = []any{&id, &seq, &placed, &sound, &body, &state, &kept}
-		states        = make([]string, len(r.states))
+		id, seq     int64
+		checks      int64
+		source      string // of the row before, as often of this one
+		recordedAt  string
+		body        sql.RawBytes
+		state, kept sql.RawBytes
+		parts       = make([][]byte, r.columns)
+		suspects    []Problem
+		seen        = make([]int, 0, verifyRows)
+		n           int
+		events, red int64
+		dest        = []any{&id, &seq, &checks, &body, &kept, &state}
+		states      = make([]string, len(r.states))
 	)
 	rows, err := v.store.ro.QueryxContext(v.ctx, query, from, to)
 	if err != nil {
@@ -202,6 +204,7 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 			return err
 		}
 		n++
+		placed, sound := checks&2 != 0, checks&1 != 0
 		if placed && v.inRange(seq) {
 			seen = append(seen, v.bucket(seq))
 		}
@@ -214,7 +217,13 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 		}
 		var sealed evidence.Sealed
 		var hints, leaf []byte
-		source, eventID, values := text(parts[1]), text(parts[2]), parts[rowHead:rowHead+fields]
+		eventID, values := string(parts[2]), parts[rowHead:rowHead+fields]
+		if string(parts[1]) != source {
+			source = string(parts[1])
+		}
+		if string(parts[0]) != recordedAt {
+			recordedAt = string(parts[0])
+		}
 		seed, seedHints, ok := r.table.form.ParseSeed(rest[:max(0, len(rest)-32)])
 		switch {
 		case ok:
@@ -229,7 +238,7 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 			suspects = append(suspects, p)
 			continue
 		}
-		if got := sealed.Leaf(id, seq, text(parts[0])); !bytes.Equal(got[:], leaf) {
+		if got := sealed.Leaf(id, seq, recordedAt); !bytes.Equal(got[:], leaf) {
 			p.Fields, p.Detail = sealed.Altered(hints), "its content is not what was recorded"
 			if len(p.Fields) == 0 {
 				p.Detail = "its source, event_id or seed is not what was recorded, or its leaf in the ledger is not"
@@ -291,8 +300,6 @@ func split(body []byte, parts [][]byte) (rest []byte, whole bool) {
 	}
 	return body, true
 }
-
-func text(b []byte) string { return string(b) }
 
 // suspect looks closer at a row that is not as it should be, to say what is
 // wrong with it.
