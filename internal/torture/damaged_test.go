@@ -155,7 +155,7 @@ func copied(columns []string, other map[string]string) string {
 // TestR07DamagedRows puts twenty kinds of rubbish into every column of every
 // kind: wrong types, broken JSON, invalid UTF-8, NULs, nothing where something
 // must be, years 0 and 9999, 5 MB of text. Every list, filter, detail and export
-// answers with 200, and nothing panics.
+// answers with 200, and nothing panics; the quick form asks for a part of them.
 func TestR07DamagedRows(t *testing.T) {
 	began := time.Now()
 	h := newHouse(t, fast(t))
@@ -185,7 +185,10 @@ func TestR07DamagedRows(t *testing.T) {
 	look(someone.get, "/objects?type=shop.order&id=3")
 	for kind, ids := range damaged {
 		path := "/" + kind.Path()
-		for _, q := range []string{"", "user:user3", "boom", "xxx", "user:\"\"", "-user:user3", "last:30d", "after:2026-01-01", "before:2026-01-01"} {
+		for i, q := range []string{"", "user:user3", "boom", "xxx", "user:\"\"", "-user:user3", "last:30d", "after:2026-01-01", "before:2026-01-01"} {
+			if shop.scale == 0 && i > 2 {
+				break
+			}
 			q = strings.NewReplacer(" ", "+", "\"", "%22", ":", "%3A").Replace(q)
 			look(someone.get, path+"?q="+q)
 			look(program, path+".json?limit=1000&q="+q)
@@ -198,7 +201,7 @@ func TestR07DamagedRows(t *testing.T) {
 		look(program, path+".ndjson?q=")
 		for i, id := range ids {
 			rows++
-			if shop.scale == 0 && i%5 != 0 {
+			if shop.scale == 0 && i%25 != 0 {
 				continue
 			}
 			look(someone.get, fmt.Sprintf("%s/%d", path, id))
@@ -235,7 +238,7 @@ func TestR07DamagedRows(t *testing.T) {
 }
 
 // TestR08DamagedPages flips, zeroes and cuts off random pages of the database
-// file and of what stands beside it, 12 times, in the long form 500, and lets
+// file and of what stands beside it, 8 times, in the long form 500, and lets
 // each command look at what is left. A command may fail and say so. It never
 // crashes, and never hangs.
 func TestR08DamagedPages(t *testing.T) {
@@ -248,7 +251,7 @@ func TestR08DamagedPages(t *testing.T) {
 	own := random(t, 8)
 	refused := 0
 	j.acked = map[int]bool{} // what is lost is the fault's own doing
-	for i := range size(12, 500) {
+	for i := range size(8, 500) {
 		h := &house{t: t, program: whole.program, dir: filepath.Join(base, "damaged"), probe: "/healthz", reading: whole.reading, token: whole.token}
 		if err := os.CopyFS(h.dir, os.DirFS(whole.dir)); err != nil {
 			t.Fatal(err)

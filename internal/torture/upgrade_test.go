@@ -88,7 +88,7 @@ func TestR14HalfUpgraded(t *testing.T) {
 	base := fast(t)
 	old, j := oldHouse(t, base, size(500, 12000))
 	most := 300
-	step := 40
+	step := 80
 	if shop.scale > 0 {
 		step = max(1, int(1/shop.scale))
 	}
