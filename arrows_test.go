@@ -32,7 +32,7 @@ var arrows = map[string]string{
 	"internal/trigram":  "",
 	"internal/db":       "audit internal/query internal/segment internal/trigram internal/evidence",
 	"internal/authz":    "audit internal/query internal/db",
-	"internal/format":   "audit internal/fold internal/query internal/db",
+	"internal/format":   "audit internal/fold internal/query internal/evidence internal/db",
 	"web/templates":     "",
 	"web/static":        "",
 	"internal/handlers": "audit internal/query internal/diff internal/evidence internal/db internal/authz internal/format web/templates web/static",

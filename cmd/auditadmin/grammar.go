@@ -15,21 +15,22 @@ import (
 // name. A flag that has an `environment` tag is read from there where it is not
 // given.
 type grammar struct {
-	Serve   serveCommand   `cmd:"" help:"Serve the pages; create or upgrade the database first."`
-	Demo    demoCommand    `cmd:"" help:"Serve a throw-away database with believable events."`
-	User    userCommands   `cmd:"" help:"Manage the accounts that may sign in."`
-	Token   tokenCommands  `cmd:"" help:"Manage the keys of programs."`
-	Import  importCommand  `cmd:"" help:"Read events from files."`
-	Search  searchCommand  `cmd:"" help:"Show the events that match a query."`
-	Export  exportCommand  `cmd:"" help:"Write the events that match a query to stdout."`
-	Track   trackCommands  `cmd:"" help:"Record what changes in the tables of an application."`
-	Summary summaryCommand `cmd:"" help:"Count what happened in the last days."`
-	Purge   purgeCommand   `cmd:"" help:"Take old events away for good, archived first."`
-	Backup  backupCommand  `cmd:"" help:"Copy the database while it is in use, and verify the copy."`
-	Verify  verifyCommand  `cmd:"" help:"Check the evidence: that nothing was altered, added or taken away unseen."`
-	Prove   proveCommands  `cmd:"" help:"Write or check the proof of one event."`
-	Key     keyCommands    `cmd:"" help:"Show or rotate the key that signs checkpoints."`
-	Version versionCommand `cmd:"" help:"Print version, commit and SQLite version."`
+	Serve    serveCommand    `cmd:"" help:"Serve the pages; create or upgrade the database first."`
+	Demo     demoCommand     `cmd:"" help:"Serve a throw-away database with believable events."`
+	User     userCommands    `cmd:"" help:"Manage the accounts that may sign in."`
+	Token    tokenCommands   `cmd:"" help:"Manage the keys of programs."`
+	Import   importCommand   `cmd:"" help:"Read events from files."`
+	Search   searchCommand   `cmd:"" help:"Show the events that match a query."`
+	Export   exportCommand   `cmd:"" help:"Write the events that match a query to stdout."`
+	Track    trackCommands   `cmd:"" help:"Record what changes in the tables of an application."`
+	Summary  summaryCommand  `cmd:"" help:"Count what happened in the last days."`
+	Purge    purgeCommand    `cmd:"" help:"Take old events away for good, archived first."`
+	Backup   backupCommand   `cmd:"" help:"Copy the database while it is in use, and verify the copy."`
+	Verify   verifyCommand   `cmd:"" help:"Check the evidence: that nothing was altered, added or taken away unseen."`
+	Prove    proveCommands   `cmd:"" help:"Write or check the proof of one event."`
+	Key      keyCommands     `cmd:"" help:"Show or rotate the key that signs checkpoints."`
+	Evidence evidenceCommand `cmd:"" help:"Write the events that match a query with their proofs, for an auditor."`
+	Version  versionCommand  `cmd:"" help:"Print version, commit and SQLite version."`
 }
 
 const description = `Browse, search and resolve audit events.

@@ -47,7 +47,7 @@ func (c *proveCommand) Run(p *process) error {
 
 type proveCheckCommand struct {
 	Key  []string `placeholder:"KEY" help:"A public key that you have from elsewhere, or a file of them, in place of those that the proof names itself; may be repeated."`
-	File string   `arg:"" placeholder:"FILE" help:"The proof; - for stdin."`
+	File string   `arg:"" placeholder:"FILE" help:"The proof, or an evidence bundle (.zip); - for the proof on stdin."`
 }
 
 // Run checks a proof.
@@ -59,6 +59,15 @@ func (c *proveCheckCommand) Run(p *process) error {
 			return fmt.Errorf("read the proof: %w", err)
 		}
 		defer f.Close()
+		if isBundle(f) {
+			var keys []string
+			if len(c.Key) > 0 {
+				if keys, err = publicKeys(c.Key); err != nil {
+					return err
+				}
+			}
+			return checkBundle(p, f, keys)
+		}
 		in = f
 	}
 	text, err := io.ReadAll(io.LimitReader(in, 64<<20))

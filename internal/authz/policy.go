@@ -151,6 +151,10 @@ func kindRules(kind audit.Kind) []Rule {
 		{Method: "GET", Pattern: path, Right: Viewer, Does: read},
 		{Method: "GET", Pattern: path + "/{id}", Right: Viewer, Does: read},
 	}
+	rules = append(rules,
+		Rule{Method: "GET", Pattern: path + "/{id}/proof", Right: Viewer, Token: ScopeRead, Does: read},
+		Rule{Method: "GET", Pattern: path + "/evidence.zip", Right: Superuser, Does: "hand out evidence of " + kind.Plural()},
+	)
 	for _, twin := range []string{".json", ".csv", ".ndjson", "/{id}.json", "/facets.json", "/timeline.json"} {
 		rules = append(rules, Rule{Method: "GET", Pattern: path + twin, Right: Viewer, Token: ScopeRead, Does: read})
 	}

@@ -116,6 +116,7 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 	if err := v.showRedacted(&page, st); err != nil {
 		return page, err
 	}
+	page.Evidence = v.evidenceOf(st)
 	page.Redact = v.redactForm(st)
 	page.Holds = v.holdLinks(st)
 	page.Delete = v.deleteForm(st, "", "")

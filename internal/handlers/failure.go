@@ -48,6 +48,8 @@ var failures = []struct {
 	{authz.ErrSeal, failure{http.StatusServiceUnavailable, "The key file cannot be used", "Second factors are sealed with a key in a file beside the database, and it cannot be read or made; who runs the server has to put that right"}},
 	{db.ErrHeld, failure{http.StatusConflict, "A legal hold covers it", ""}},
 	{db.ErrProtected, failure{http.StatusForbidden, "This event cannot be deleted", "It is the trace of a deletion, and such a trace stays"}},
+	{db.ErrNoKeys, failure{http.StatusServiceUnavailable, "There is no key to sign with", "A proof needs a signed checkpoint, and this server has no key; who runs it finds out more with 'auditadmin key show'"}},
+	{db.ErrAltered, failure{http.StatusConflict, "There is nothing to prove", "The event is not what was recorded, so there is no proof of it; who runs the server has to look with 'auditadmin verify'"}},
 	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
 	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading, signing in and deleting still work"}},
 	{db.ErrDisk, failure{http.StatusServiceUnavailable, "The disk fails", "The system could not read or write the database's file, so nothing of this was recorded; who runs the server has to look at the disk"}},

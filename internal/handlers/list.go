@@ -151,7 +151,7 @@ func (v *visit) export(f *query.Filter, count db.Count) *templates.Export {
 	file := func(twin string) string {
 		return address("/"+f.Kind.Path()+twin, "q", f.String(), "tz", v.zoneForTwin())
 	}
-	return &templates.Export{
+	m := &templates.Export{
 		Links: []templates.Link{
 			{Text: "CSV", Hint: "for a spreadsheet, formulas defused", Href: file(".csv")},
 			{Text: "NDJSON", Hint: "imports back unchanged", Href: file(".ndjson")},
@@ -160,6 +160,10 @@ func (v *visit) export(f *query.Filter, count db.Count) *templates.Export {
 		},
 		Note: "A file holds all that match, " + countText(count) + " rows, not only this page. The export is recorded under your name.",
 	}
+	if v.may(http.MethodGet, "/"+f.Kind.Path()+"/evidence.zip") {
+		m.Links = append(m.Links, templates.Link{Text: "Evidence", Hint: "with proofs, for an auditor", Href: file("/evidence.zip")})
+	}
+	return m
 }
 
 // zoneForTwin is the page's zone where a twin has to be told: a twin reads

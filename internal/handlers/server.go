@@ -162,6 +162,8 @@ func (s *Server) routes() chi.Router {
 		r.Get(path+"/facets.json", s.data(s.facetsData(kind)))
 		r.Get(path+"/timeline.json", s.data(s.timelineData(kind)))
 		r.Get(path+"/{id}", s.page(s.showEvent(kind)))
+		r.Get(path+"/evidence.zip", s.evidence(kind))
+		r.Get(path+"/{id}/proof", s.answer(s.showProof(kind)))
 		r.Get(path+"/{id}.json", s.data(s.eventData(kind)))
 		r.Post(path+"/{id}/delete", s.action(s.deleteOne(kind)))
 		r.Get(path+"/{id}/redact", s.page(s.showRedact(kind)))

@@ -92,7 +92,7 @@ func (s *Server) remember(w http.ResponseWriter, r *http.Request, name, value st
 
 // isTwin reports whether a path is the form of a page for programs.
 func isTwin(path string) bool {
-	return strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".csv") || strings.HasSuffix(path, ".ndjson") ||
+	return strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".csv") || strings.HasSuffix(path, ".ndjson") || strings.HasSuffix(path, ".zip") || strings.HasSuffix(path, "/proof") ||
 		strings.HasPrefix(path, "/api/")
 }
 

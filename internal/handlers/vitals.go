@@ -29,6 +29,7 @@ type vitals struct {
 	memory   memoryUse
 	slow     []pageTime
 	troubles int64
+	verified db.Verified
 	since    time.Time // when the server started
 	took     time.Duration
 }
@@ -38,7 +39,7 @@ func (s *Server) vitals(v *visit) (*vitals, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := &vitals{Health: health, memory: memoryNow(), slow: s.slow.slowest(v.now), since: s.metrics.started}
+	all := &vitals{Health: health, memory: memoryNow(), slow: s.slow.slowest(v.now), since: s.metrics.started, verified: s.Store.VerifiedUpTo(v.Context())}
 	all.troubles, _, err = s.count(v, audit.KindSystemEvent, troubles)
 	return all, err
 }
@@ -86,6 +87,10 @@ func (v *visit) worries(all *vitals) []templates.Attention {
 	if all.DiskSize > 0 && all.DiskFree*100/all.DiskSize < lowDisk {
 		list = append(list, worry(templates.Alarm, "The disk has "+size(all.DiskFree)+" left of "+size(all.DiskSize),
 			"Make room before it is full: then nothing can be recorded any more.", ""))
+	}
+	if verdict := all.verified.Verdict; verdict != nil && !verdict.Holds() {
+		list = append(list, worry(templates.Alarm, "The evidence does not hold in "+plural(int64(len(verdict.Problems))+verdict.More, "place"),
+			verdict.Problems[0].String()+". Look at all of it with auditadmin verify.", ""))
 	}
 	if all.Damaged > 0 {
 		list = append(list, worry(templates.Alarm, plural(int64(all.Damaged), "damaged event")+" met since the start",
@@ -218,6 +223,13 @@ func (v *visit) healthFacts(all *vitals) []templates.Fact {
 		at := v.clock(all.Backup.At, dayAndTime)
 		backup.Lines = []templates.FactLine{key(ago(all.Backup.At, v.now)), {Time: &at}, line("%s, verified", size(all.Backup.Size))}
 	}
+	proven := templates.Fact{Label: "Evidence", Lines: []templates.FactLine{key("not verified yet")}}
+	if all.verified.Verdict != nil {
+		proven.Lines = []templates.FactLine{key("verified " + ago(all.verified.At, v.now)), line("up to entry #%s", number(all.verified.UpTo))}
+		if !all.verified.Verdict.Holds() {
+			proven.Lines[0] = key("does not hold")
+		}
+	}
 	files := templates.Fact{Label: "Files"}
 	for _, f := range all.Files {
 		files.Lines = append(files.Lines, templates.FactLine{Spans: []templates.Span{{Text: f.Name, Class: templates.Code}, plain(" " + size(f.Size))}})
@@ -228,7 +240,7 @@ func (v *visit) healthFacts(all *vitals) []templates.Fact {
 		memory.Lines = append(memory.Lines, line("%s of mapped files", size(all.memory.Mapped)))
 	}
 	memory.Lines = append(memory.Lines, line("%s", v.server.version))
-	return []templates.Fact{recorded, backup, files, memory}
+	return []templates.Fact{recorded, proven, backup, files, memory}
 }
 
 // healthData is the twin of the page.
@@ -272,11 +284,14 @@ func (s *Server) healthData(v *visit) (any, error) {
 		Troubles   int64      `json:"recorder_troubles"`
 		Hindrance  string     `json:"hindrance,omitempty"`
 		Damaged    int        `json:"damaged_events_met"`
+		VerifiedTo int64      `json:"verified_up_to"`
+		VerifiedAt string     `json:"verified_at,omitempty"`
 		BackupAt   string     `json:"backup_at,omitempty"`
 		Slow       []slowJSON `json:"slowest_pages"`
 	}{
 		Version: s.version, Started: audit.FormatTime(all.since), Head: all.Head, RecordedAt: timeOrNone(all.RecordedAt),
 		LastMinute: all.LastMinute, LastFive: all.LastFive, DiskFree: all.DiskFree, DiskSize: all.DiskSize, Memory: all.memory, Damaged: all.Damaged,
+		VerifiedTo: all.verified.UpTo, VerifiedAt: timeOrNone(all.verified.At),
 		Troubles: all.troubles, BackupAt: timeOrNone(all.Backup.At), Kinds: []kindJSON{}, Files: []fileJSON{}, Slow: []slowJSON{},
 	}
 	if all.Hindrance != nil {

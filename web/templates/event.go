@@ -21,6 +21,7 @@ type EventPage struct {
 	Facts      []Fact
 	Raw        string // the event in JSON, indented
 	JSONHref   string
+	Evidence   *Evidence
 	Redact     *Choose
 	Holds      []Link // to the form that places a hold on what this is about
 	Delete     *NoteForm
@@ -75,6 +76,14 @@ type Details struct {
 type Detail struct {
 	Name  string
 	Value Value
+}
+
+// Evidence is what shows that the event is as it was recorded.
+type Evidence struct {
+	Badge Badge // "verified", "not verified yet", "does not hold"
+	Text  string
+	Rows  []Detail
+	Proof *Link // its download
 }
 
 // Choose is a GET form that leads on to what one of its choices means.
