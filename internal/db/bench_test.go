@@ -2,10 +2,15 @@ package db
 
 import (
 	"context"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/demo"
 	"github.com/auditadmin/auditadmin/internal/query"
 )
 
@@ -69,17 +74,188 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend stores real row changes in batches of a thousand, each one
-// durable on return, while the text index follows.
+// benchEvents are invented events, ready to be appended.
+func benchEvents(b *testing.B, n int) []*audit.Event {
+	b.Helper()
+	all := make([]*audit.Event, 0, n)
+	for e := range demo.Generate(1, n, noon) {
+		if err := e.Normalize(noon); err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// BenchmarkAppend is how fast decoded events are stored, each one durable on
+// return, and what share that is of the bare rows in the same order of batches.
+// "indexed" counts until the text index has caught up as well. The naive design
+// has the same rows with six indexes, counters by trigger and two full-text
+// indexes.
 //
-//	go test -tags sqlite_fts5 -run - -bench Append ./internal/db
+//	go test -tags sqlite_fts5 -run - -bench 'Append' -benchtime 1x ./internal/db
 func BenchmarkAppend(b *testing.B) {
+	const batch = 1000
+	events := benchEvents(b, 100_000)
+	rate := func(n int, start time.Time) float64 { return float64(n) / time.Since(start).Seconds() }
 	for b.Loop() {
-		start := time.Now()
+		bare := rate(len(events), bareInserts(b, events, batch, nil))
+		some := events[:len(events)/4]
+		naive := rate(len(some), bareInserts(b, some, batch, naiveSchema))
+
 		s := openTest(b)
-		history(b, s, "history-sp500", "history-simple-icons", "history-endoflife")
-		n := countAll(b, s, audit.KindAuditLog, "")
-		b.ReportMetric(float64(n)/time.Since(start).Seconds(), "events/s")
+		start := time.Now()
+		for part := range slices.Chunk(events, batch) {
+			mustAppend(b, s, part...)
+		}
+		acknowledged := rate(len(events), start)
+		if err := s.Index(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		indexed := rate(len(events), start)
+		s.Close()
+
+		b.ReportMetric(bare, "bare/s")
+		b.ReportMetric(naive, "naive/s")
+		b.ReportMetric(acknowledged, "events/s")
+		b.ReportMetric(indexed, "indexed/s")
+		b.ReportMetric(100*indexed/bare, "%ofbare")
+		b.ReportMetric(indexed/naive, "xnaive")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkAppendSingly is 64 callers with one event at a time, alone and beside
+// another program that fills the same file.
+func BenchmarkAppendSingly(b *testing.B) {
+	events := benchEvents(b, 60_000)
+	for _, beside := range []string{"alone", "beside another program"} {
+		b.Run(beside, func(b *testing.B) {
+			for b.Loop() {
+				s := openTest(b)
+				ctx, stop := context.WithCancel(b.Context())
+				var others, callers sync.WaitGroup
+				if beside != "alone" {
+					other, err := Open(ctx, s.Path(), Options{Schema: auditadmin.Schema, Now: s.now})
+					if err != nil {
+						b.Fatal(err)
+					}
+					others.Go(func() {
+						defer other.Close()
+						for part := range slices.Chunk(events[40_000:], 1000) {
+							if _, err := other.Append(ctx, part); err != nil {
+								return // told to stop
+							}
+						}
+					})
+				}
+				const each = 40_000 / 64
+				took := make([]time.Duration, 64*each)
+				start := time.Now()
+				for c := range 64 {
+					callers.Go(func() {
+						for i := c * each; i < (c+1)*each; i++ {
+							began := time.Now()
+							if _, err := s.Append(b.Context(), events[i:i+1]); err != nil {
+								b.Error(err)
+								return
+							}
+							took[i] = time.Since(began)
+						}
+					})
+				}
+				callers.Wait()
+				b.ReportMetric(float64(len(took))/time.Since(start).Seconds(), "events/s")
+				stop()
+				others.Wait()
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+				s.Close()
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkPurge is how fast the older half goes, and how long writers wait.
+func BenchmarkPurge(b *testing.B) {
+	events := benchEvents(b, 100_000)
+	for b.Loop() {
+		s := openTest(b)
+		for part := range slices.Chunk(events, 2000) {
+			mustAppend(b, s, part...)
+		}
+		if err := s.Index(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		got, err := s.Purge(b.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: noon.AddDate(0, 0, -demo.Days/2), Reason: "bench"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(got.Events)/time.Since(start).Seconds(), "events/s")
+		b.ReportMetric(float64(got.Pause.Microseconds())/1000, "pause-ms")
 		s.Close()
 	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// naiveSchema is what one would write first.
+var naiveSchema = func() []string {
+	var all []string
+	for _, columns := range []string{"timestamp", "action, timestamp", "module, timestamp", "user_id, timestamp", "ip_address, timestamp", "content_type, object_id, timestamp"} {
+		all = append(all, "CREATE INDEX naive_"+strings.NewReplacer(", ", "_").Replace(columns)+" ON audit_log ("+columns+")")
+	}
+	const searched = "username, object_repr, reason, changes"
+	all = append(all,
+		"CREATE VIRTUAL TABLE naive_words USING fts5("+searched+", content='audit_log', content_rowid='id')",
+		"CREATE VIRTUAL TABLE naive_parts USING fts5("+searched+", content='audit_log', content_rowid='id', tokenize='trigram')",
+		"CREATE TABLE naive_count (hour TEXT, what TEXT, value TEXT, n INTEGER, PRIMARY KEY (hour, what, value)) WITHOUT ROWID")
+	body := ""
+	for _, what := range []string{"action", "module", "username", "content_type"} {
+		body += "INSERT INTO naive_count VALUES (substr(NEW.timestamp, 1, 13), '" + what + "', NEW." + what + ", 1) ON CONFLICT DO UPDATE SET n = n + 1; "
+	}
+	for _, index := range []string{"naive_words", "naive_parts"} {
+		body += "INSERT INTO " + index + " (rowid, " + searched + ") VALUES (NEW.id, NEW.username, NEW.object_repr, NEW.reason, NEW.changes); "
+	}
+	return append(all, "CREATE TRIGGER naive AFTER INSERT ON audit_log BEGIN "+body+"END")
+}()
+
+// bareInserts stores the same rows and nothing else, as durably, and returns when
+// it began.
+func bareInserts(b *testing.B, events []*audit.Event, batch int, schema []string) time.Time {
+	b.Helper()
+	s := openTest(b)
+	s.close()
+	s.workers.Wait()
+	for _, statement := range schema {
+		s.rw.MustExec(statement)
+	}
+	start := time.Now()
+	id := int64(0)
+	for part := range slices.Chunk(events, batch) {
+		tx := s.rw.MustBegin()
+		rows := map[audit.Kind][]any{}
+		for _, e := range part {
+			id++
+			t := tables[e.Kind]
+			args := t.arguments(rows[e.Kind], id, id, e.Get("timestamp"), e, nil)
+			if width := len(t.fields) + 6; len(args) == insertRows*width {
+				tx.MustExec(t.insertMany, args...)
+				args = args[:0]
+			}
+			rows[e.Kind] = args
+		}
+		for kind, args := range rows {
+			for row := range slices.Chunk(args, len(tables[kind].fields)+6) {
+				tx.MustExec(tables[kind].insertOne, row...)
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Cleanup(func() { s.Close() })
+	return start
 }

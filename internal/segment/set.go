@@ -14,7 +14,7 @@ type Set struct {
 func None(n int) Set { return Set{n: n} }
 
 // All marks every one of n rows.
-func All(n int) Set { return Set{n: n, all: true} }
+func All(n int) Set { return Set{n: n, all: n > 0} }
 
 // Of marks the given rows out of n.
 func Of(n int, rows ...int) Set {
