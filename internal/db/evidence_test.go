@@ -321,3 +321,27 @@ func TestCheckpointsGoOn(t *testing.T) {
 		t.Errorf("got error %v with a key file that others may read, want one that says chmod 600", err)
 	}
 }
+
+// BenchmarkVerify is a full verification of 100,000 events.
+//
+//	go test -tags sqlite_fts5 -run - -bench Verify ./internal/db
+func BenchmarkVerify(b *testing.B) {
+	s := openTest(b)
+	mixture(b, s, 100_000, 1)
+	if err := s.growTree(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for _, workers := range []int{1, 2} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			var events int64
+			for b.Loop() {
+				v, err := s.Verify(b.Context(), VerifyOptions{Workers: workers})
+				if err != nil || !v.Holds() {
+					b.Fatal(v, err)
+				}
+				events += v.Events
+			}
+			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
