@@ -351,6 +351,7 @@ CREATE TABLE search_stale (
     kind  TEXT    NOT NULL,
     first INTEGER NOT NULL,
     last  INTEGER NOT NULL,
+    gone  INTEGER NOT NULL,  -- 1 where the events are gone, 0 where they say something else now
     PRIMARY KEY (kind, first, last)
 ) STRICT, WITHOUT ROWID;
 

@@ -214,7 +214,7 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 	if err != nil {
 		return err
 	}
-	if err := tx.staleText(kind, st.Seq, st.Seq); err != nil {
+	if err := tx.goneText(kind, st.Seq, st.Seq); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(kind)+" WHERE id = ?", id); err != nil {
@@ -231,9 +231,15 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 }
 
 // staleText notes that the text of events, whose places in the ledger are a run,
-// has changed or gone: scrubText then brings the text index to it.
+// has changed: scrubText then brings the text index to it.
 func (tx *writeTx) staleText(kind audit.Kind, first, last int64) error {
-	_, err := tx.ExecContext(tx.ctx, "INSERT OR IGNORE INTO search_stale (kind, first, last) VALUES (?, ?, ?)", kind, first, last)
+	_, err := tx.ExecContext(tx.ctx, "INSERT OR IGNORE INTO search_stale (kind, first, last, gone) VALUES (?, ?, ?, 0)", kind, first, last)
+	return err
+}
+
+// goneText is staleText for events that are gone, which need not be looked for.
+func (tx *writeTx) goneText(kind audit.Kind, first, last int64) error {
+	_, err := tx.ExecContext(tx.ctx, "INSERT INTO search_stale (kind, first, last, gone) VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET gone = 1", kind, first, last)
 	return err
 }
 

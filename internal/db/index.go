@@ -65,8 +65,10 @@ func (s *Store) Index(ctx context.Context) error {
 	if err := s.dropStale(ctx); err != nil {
 		return fmt.Errorf("index text: %w", s.dialect.classify(err))
 	}
-	if err := s.scrubText(ctx); err != nil {
-		return err
+	if s.purging.Load() == 0 { // which does it itself at its end, once for each lot
+		if err := s.scrubText(ctx); err != nil {
+			return err
+		}
 	}
 	var builder trigram.Builder
 	for _, kind := range audit.Kinds() {

@@ -444,7 +444,10 @@ func (s *Store) scrubText(ctx context.Context) error {
 }
 
 // staleRun is a run of places in the ledger whose text has changed or gone.
-type staleRun struct{ First, Last int64 }
+type staleRun struct {
+	First, Last int64
+	Gone        bool
+}
 
 // scrubLot makes the oldest lot with stale rows anew.
 func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err error) {
@@ -454,7 +457,7 @@ func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err e
 	}
 	defer end()
 	var runs []staleRun
-	if err := tx.SelectContext(ctx, &runs, "SELECT first, last FROM search_stale WHERE kind = ? ORDER BY first LIMIT 20000", kind); err != nil || len(runs) == 0 {
+	if err := tx.SelectContext(ctx, &runs, "SELECT first, last, gone FROM search_stale WHERE kind = ? ORDER BY first LIMIT 20000", kind); err != nil || len(runs) == 0 {
 		return true, err
 	}
 	all, err := lots(ctx, tx, kind, runs[0].First-1)
@@ -492,7 +495,7 @@ func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err e
 	if err != nil {
 		return false, err
 	}
-	stale := make([]bool, len(seqs))
+	stale, changed := make([]bool, len(seqs)), make([]bool, len(seqs))
 	left := len(seqs)
 	for at, row := 0, 0; at < len(runs) && row < len(seqs); {
 		switch {
@@ -501,12 +504,15 @@ func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err e
 		case seqs[row] > runs[at].Last:
 			at++
 		default:
-			stale[row] = true
-			left--
+			if !stale[row] {
+				stale[row] = true
+				left--
+			}
+			changed[row] = changed[row] || !runs[at].Gone
 			row++
 		}
 	}
-	texts, err := s.textsOf(ctx, tx, kind, seqs, stale)
+	texts, err := s.textsOf(ctx, tx, kind, seqs, changed)
 	if err != nil {
 		return false, err
 	}
@@ -523,21 +529,25 @@ func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err e
 	return false, s.putLot(ctx, kind, seqs, parts, []lot{l}, forget(l.Last))
 }
 
-// textsOf returns the folded texts of the stale rows that are still there, by
+// textsOf returns the folded texts of the changed rows that are still there, by
 // row.
-func (s *Store) textsOf(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seqs []int64, stale []bool) (map[int][]byte, error) {
-	texts := map[int][]byte{}
+func (s *Store) textsOf(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seqs []int64, changed []bool) (map[int][]byte, error) {
+	var asked []int64
 	for row, seq := range seqs {
-		if !stale[row] {
-			continue
-		}
-		rows, err := s.textRows(ctx, tx, kind, "l.seq = ?", seq)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range rows {
-			texts[row] = []byte(r.text)
+		if changed[row] {
+			asked = append(asked, seq)
 		}
 	}
-	return texts, nil
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	condition, argument := s.dialect.among("l.seq", asked)
+	rows, err := s.textRows(ctx, tx, kind, condition, argument)
+	texts := make(map[int][]byte, len(rows))
+	for _, r := range rows {
+		if row, ok := slices.BinarySearch(seqs, r.seq); ok {
+			texts[row] = r.text
+		}
+	}
+	return texts, err
 }

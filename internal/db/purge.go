@@ -65,6 +65,7 @@ func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, e
 	var total Purged
 	after, rows := int64(-1), purgeRows
 	var err error
+	s.purging.Add(1)
 	for {
 		var sl *purgeSlice
 		if sl, err = s.nextPurge(ctx, job, after, rows); err != nil || sl == nil {
@@ -97,6 +98,7 @@ func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, e
 			rows = min(2*rows, purgeMost)
 		}
 	}
+	s.purging.Add(-1)
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -291,7 +293,7 @@ func (tx *writeTx) purgeRun(actor Actor, job PurgeJob, sl *purgeSlice, run []*St
 			for j+1 < len(bySeq) && bySeq[j+1].Seq == bySeq[j].Seq+1 {
 				j++
 			}
-			if err := tx.staleText(job.Kind, st.Seq, bySeq[j].Seq); err != nil {
+			if err := tx.goneText(job.Kind, st.Seq, bySeq[j].Seq); err != nil {
 				return err
 			}
 		}

@@ -62,6 +62,7 @@ type Store struct {
 	checks  chan struct{} // holds one for each search that reads many rows just now
 	appends chan *appendRequest
 	stale   chan struct{} // wakes the indexer; holds at most one wake-up
+	purging atomic.Int32  // how many purges run just now
 	closing context.Context
 	close   context.CancelFunc
 	workers sync.WaitGroup
