@@ -126,7 +126,7 @@ func Rules() []Rule {
 		{Method: "GET", Pattern: "/health.json", Right: Superuser, Does: "see how the server is"},
 
 		{Method: "GET", Pattern: "/holds", Right: Superuser, Does: "see legal holds and the retention"},
-		{Method: "POST", Pattern: "/holds", Right: Superuser, Does: "place legal holds"},
+		{Method: "POST", Pattern: "/holds", Right: Superuser, Fresh: true, Does: "place legal holds"},
 		{Method: "POST", Pattern: "/holds/{id}/release", Right: Superuser, Fresh: true, Does: "release legal holds"},
 		{Method: "POST", Pattern: "/retention", Right: Superuser, Fresh: true, Does: "change the retention"},
 
