@@ -134,8 +134,6 @@ type journal struct {
 	// strangers is set where others sent events too, which the journal does not
 	// know.
 	strangers bool
-	// rot is set where bits of what is derived were damaged behind its back.
-	rot bool
 }
 
 func newJournal() *journal {

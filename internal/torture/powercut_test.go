@@ -276,9 +276,7 @@ func (rec *recording) cut(t testing.TB, cuts int, own *rand.Rand, deaf func(oper
 			}
 		}
 		beside := rec.beside(files, place, own)
-		then := known.copy()
-		then.rot = beside == besides[4]
-		jobs <- job{place, beside, files, then}
+		jobs <- job{place, beside, files, known.copy()}
 	}
 	close(jobs)
 	work.Wait()
