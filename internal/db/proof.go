@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -66,6 +67,9 @@ func (s *Store) proofOf(ctx context.Context, kind audit.Kind, id int64) (*eviden
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("prove %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
+	}
+	if len(st.Damaged) > 0 { // what is in st for these was mended
+		return nil, 0, fmt.Errorf("prove %s %d: %s is damaged: %w", kind.Singular(), id, strings.Join(st.Damaged, ", "), ErrAltered)
 	}
 	values := t.statedValues(st.Event)
 	seed, _, whole := t.form.ParseSeed(seedColumn)
