@@ -46,7 +46,7 @@ func TestHolds(t *testing.T) {
 	expect(t, "release", s.post("superuser", "/holds/1/release", url.Values{"reason-1": {"closed"}}).Code, http.StatusSeeOther)
 	expect(t, "release again", s.post("superuser", "/holds/1/release", url.Values{"reason-1": {"closed"}}).Code, http.StatusConflict)
 	expect(t, "release nothing", s.post("superuser", "/holds/77/release", url.Values{"reason-77": {"closed"}}).Code, http.StatusNotFound)
-	if body := s.get("superuser", "/holds").Body.String(); !strings.Contains(body, "released by") || !strings.Contains(body, "closed") {
+	if body := s.get("superuser", "/holds").Body.String(); !strings.Contains(body, "Released by") || !strings.Contains(body, "closed") {
 		t.Errorf("the page does not say how the hold ended")
 	}
 	expect(t, "delete what is released", s.post("superuser", event+"/delete", url.Values{"reason": {"asked for"}}).Code, http.StatusSeeOther)
