@@ -345,3 +345,41 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// A server verifies what is there when it starts, and goes on with what comes.
+func TestVerifiedUpTo(t *testing.T) {
+	s := openAt(t, vouched(t, 200, 5))
+	if v := s.VerifiedUpTo(t.Context()); !v.At.IsZero() {
+		t.Errorf("got %+v before anything was verified, want no time", v)
+	}
+	step := func() Verified {
+		t.Helper()
+		if err := s.verifyNews(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return s.VerifiedUpTo(t.Context())
+	}
+	first := step()
+	if first.Since != 1 || first.UpTo < 200 || !first.Verdict.Holds() {
+		t.Errorf("got %+v, want everything verified", first)
+	}
+	mixture(t, s, 30, 77)
+	second := step()
+	if second.Since != 1 || second.UpTo < first.UpTo+30 || second.Verdict.From != first.UpTo+1 || second.Verdict.Events != 30 {
+		t.Errorf("got %+v after 30 events more, want those verified", second)
+	}
+	if _, err := s.rw.Exec("DROP TRIGGER login_attempt_fixed; DROP TRIGGER audit_log_fixed; DROP TRIGGER system_event_fixed; DROP TRIGGER data_export_fixed"); err != nil {
+		t.Fatal(err)
+	}
+	mixture(t, s, 30, 78)
+	if _, err := s.rw.Exec("UPDATE audit_log SET username = 'mallory' WHERE seq = (SELECT max(seq) FROM audit_log)"); err != nil {
+		t.Fatal(err)
+	}
+	if third := step(); third.Verdict.Holds() || third.Verdict.Problems[0].Fields[0] != "username" {
+		t.Errorf("got %+v after an event was altered, want it named", third.Verdict)
+	}
+	mixture(t, s, 3, 79)
+	if fourth := step(); fourth.Verdict.Holds() {
+		t.Error("a problem is forgotten with the next news")
+	}
+}

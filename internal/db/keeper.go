@@ -71,10 +71,11 @@ func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []S
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
-		look(ctx)
+		// First what the last checkpoint left: the next one will cover it.
 		if err := s.verifyNews(ctx); err != nil && ctx.Err() == nil {
 			failed(err)
 		}
+		look(ctx)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -102,15 +103,28 @@ func (s *Store) cosigned(ctx context.Context, c *SignedCheckpoint, signatures st
 	})
 }
 
-// verifyNews verifies what came since it was called last; the first time, what
-// came since the last checkpoint that holds.
+// verifyWhole is up to how many entries a server verifies from the beginning when
+// it starts: some seconds of one processor.
+const verifyWhole = 300_000
+
+// verifyNews verifies what came since it was called last. The first time that is
+// everything or, in a large database, what came since the last checkpoint that
+// holds.
 func (s *Store) verifyNews(ctx context.Context) error {
 	before := s.VerifiedUpTo(ctx)
 	keys, err := s.PublicKeys()
 	if err != nil {
 		return err
 	}
-	v, err := s.Verify(ctx, VerifyOptions{SinceCheckpoint: true, After: before.UpTo, PublicKeys: keys, Workers: 1, Limit: 100})
+	o := VerifyOptions{SinceCheckpoint: true, After: before.UpTo, PublicKeys: keys, Workers: 1, Limit: 100}
+	if before.At.IsZero() {
+		head, _, err := s.head(ctx)
+		if err != nil {
+			return fmt.Errorf("verify what is new: %w", s.dialect.classify(err))
+		}
+		o.SinceCheckpoint = head > verifyWhole
+	}
+	v, err := s.Verify(ctx, o)
 	if err != nil {
 		return err
 	}
