@@ -144,4 +144,3 @@ func writeTrail(file string, seed uint64, count int, until time.Time, change fun
 	}
 	return out.Close()
 }
-

@@ -109,6 +109,9 @@ func (b *bench) ready(ctx context.Context) error {
 	if err := b.serve(ctx); err != nil {
 		return err
 	}
+	if err := b.site.first(ctx); err != nil {
+		return err
+	}
 	if b.draw == nil {
 		var err error
 		if b.draw, err = newDraw(ctx, b.site, 1); err != nil {

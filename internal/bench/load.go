@@ -30,15 +30,12 @@ func (b *bench) start(ctx context.Context) error {
 		if err := s.server.Start(); err != nil {
 			return err
 		}
-		for {
-			if _, _, err := s.get(ctx, "/audit-logs"); err == nil {
-				break
-			} else if time.Since(begin) > 2*time.Minute {
-				return err
-			}
-			time.Sleep(time.Millisecond)
+		if err := s.first(ctx); err != nil {
+			return err
 		}
-		took = append(took, time.Since(begin))
+		if took = append(took, time.Since(begin)); took[0] > 10*time.Second {
+			break // one is enough
+		}
 	}
 	slices.Sort(took)
 	b.run.add(figure{Name: "from start to the first page", Unit: "ms", Goal: "300", Value: percentile(took, 50)})
@@ -57,6 +54,16 @@ func (b *bench) start(ctx context.Context) error {
 	time.Sleep(3 * time.Second)
 	b.run.add(figure{Name: "anonymous memory at rest", Unit: "MiB", Goal: "", Value: b.site.anonymous()})
 	return nil
+}
+
+// first waits for the first page of a server that was just started.
+func (s *site) first(ctx context.Context) error {
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+		_, _, err := s.get(ctx, "/audit-logs")
+		if err == nil || time.Since(begin) > 5*time.Minute || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // mix is the classes that people ask for most.

@@ -94,12 +94,12 @@ func (b *bench) serve(ctx context.Context) error {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-	if answer, err := s.client.Get(s.base + "/"); err != nil {
+	if answer, err := s.client.Get(s.base + "/query-help"); err != nil {
 		return fmt.Errorf("the server does not answer: %w: %s", err, s.log.String())
-	} else if answer.Body.Close(); answer.Request.URL.Path == "/" {
+	} else if answer.Body.Close(); answer.Request.URL.Path == "/query-help" {
 		return nil // signed in from before
 	}
-	answer, err := s.client.PostForm(s.base+"/login", url.Values{"username": {account}, "password": {password}})
+	answer, err := s.client.PostForm(s.base+"/login", url.Values{"username": {account}, "password": {password}, "next": {"/query-help"}})
 	if err != nil {
 		return err
 	}
