@@ -341,7 +341,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, status int, messag
 // its path, by a token, or by what it accepts.
 func WantsData(r *http.Request) bool {
 	p := r.URL.Path
-	for _, end := range []string{".json", ".csv", ".ndjson", ".zip"} {
+	for _, end := range []string{".json", ".csv", ".ndjson", ".zip", "/proof"} {
 		if strings.HasSuffix(p, end) {
 			return true
 		}
