@@ -63,6 +63,7 @@ type piece struct {
 	file    string // where it lies; "" while it is in memory alone
 	decided int64  // decisions up to this seq are in the file
 	pending int    // decisions that are not
+	since   int64  // the first of those
 	erase   bool   // the file holds something that is to be gone
 }
 
@@ -150,7 +151,7 @@ func (s *Store) refresh(ctx context.Context) error {
 // caller holds mu.
 func (s *Store) refreshOnce(ctx context.Context) error {
 	c := s.columns
-	tx, end, err := begin(ctx, s.ro)
+	tx, end, err := begin(ctx, s.back)
 	if err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 				return err
 			}
 		}
-		changes, err := k.readDecisions(ctx, tx, old.head, v.head)
+		changes, err := k.readDecisions(ctx, tx, v, old.head, v.head)
 		if err != nil {
 			return err
 		}
@@ -297,7 +298,7 @@ type decision struct {
 
 // readDecisions reads what was decided after known, up to head. A decision may
 // be in the rows read already; it is the same then.
-func (k *kindColumns) readDecisions(ctx context.Context, tx sqlx.QueryerContext, known, head int64) ([]decision, error) {
+func (k *kindColumns) readDecisions(ctx context.Context, tx sqlx.QueryerContext, v *view, known, head int64) ([]decision, error) {
 	if known == 0 || known == head {
 		return nil, nil // the rows read from the tables have them in
 	}
@@ -333,7 +334,7 @@ func (k *kindColumns) readDecisions(ctx context.Context, tx sqlx.QueryerContext,
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return nil, err
 			}
-		case all[i].deleted:
+		case all[i].deleted || !v.misses(all[i].to, all[i].seq):
 		default:
 			if err := k.readChanged(ctx, tx, &all[i]); err != nil {
 				return nil, err
@@ -341,6 +342,14 @@ func (k *kindColumns) readDecisions(ctx context.Context, tx sqlx.QueryerContext,
 		}
 	}
 	return all, nil
+}
+
+// misses reports whether some piece that may hold an event does not have the
+// decisions up to seq in it.
+func (v *view) misses(id, seq int64) bool {
+	return slices.ContainsFunc(v.segments, func(p *piece) bool {
+		return p.decided < seq && p.Len() > 0 && p.MinID() <= id && p.MaxID() >= id
+	})
 }
 
 // readChanged reads what the columns of one event say now.
@@ -370,15 +379,18 @@ func (v *view) change(decisions []decision) {
 	if len(decisions) == 0 {
 		return
 	}
-	changes := make([][]segment.Change, len(v.segments))
+	changes, first := make([][]segment.Change, len(v.segments)), make([]int64, len(v.segments))
 	for _, d := range decisions {
 		for i, p := range v.segments {
-			if p.lo >= d.seq || p.Len() == 0 || p.MinID() > d.to || p.MaxID() < d.from {
+			if p.lo >= d.seq || p.decided >= d.seq || p.Len() == 0 || p.MinID() > d.to || p.MaxID() < d.from {
 				continue
 			}
 			for row := p.Search(d.from); row < p.Len() && p.ID(row) <= d.to; row++ {
 				if p.Seq(row) > d.seq || !p.Alive(row) {
 					continue
+				}
+				if changes[i] == nil {
+					first[i] = d.seq
 				}
 				if d.deleted {
 					changes[i] = append(changes[i], segment.Change{Row: row, Deleted: true})
@@ -397,6 +409,9 @@ func (v *view) change(decisions []decision) {
 		p := *v.segments[i]
 		v.count -= p.Count()
 		p.Segment = p.With(some)
+		if p.pending == 0 {
+			p.since = first[i]
+		}
 		p.pending += len(some)
 		for _, ch := range some {
 			p.erase = p.erase || ch.Deleted || ch.Erase

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -77,6 +78,7 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int)
 		all[i] = Facet{Key: f.Key, Exact: m.exact, LookedTo: m.result().LookedTo}
 	}
 	var wg sync.WaitGroup
+	var panicked atomic.Pointer[any]
 	free := make(chan struct{}, runtime.GOMAXPROCS(0))
 	order := make([]int, len(fields)) // columns with many words take longest, and come first
 	for i := range order {
@@ -93,11 +95,15 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int)
 		f := fields[i]
 		free <- struct{}{}
 		wg.Go(func() {
+			defer keepPanic(&panicked)
+			defer func() { <-free }()
 			all[i].Values, all[i].More = sel.count(sets[i], f).most(top)
-			<-free
 		})
 	}
 	wg.Wait()
+	if p := panicked.Load(); p != nil {
+		panic(*p)
+	}
 	return all, nil
 }
 

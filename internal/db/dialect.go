@@ -16,6 +16,9 @@ type dialect interface {
 	// writer is nil.
 	open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error)
 
+	// readers opens another pool that cannot write, of a database that is open.
+	readers(ctx context.Context, path string, o Options) (*sqlx.DB, error)
+
 	// watch returns a check that what was opened at path is still what is there:
 	// its error wraps ErrMoved.
 	watch(path string) (inPlace func() error, err error)

@@ -146,7 +146,7 @@ type purgeSlice struct {
 func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after int64, limit int) (*purgeSlice, error) {
 	t := tables[job.Kind]
 	sl := &purgeSlice{last: after, leaves: map[int64]evidence.Hash{}}
-	tx, end, err := begin(ctx, s.ro)
+	tx, end, err := begin(ctx, s.back)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,8 @@ type sealed struct {
 	wake   chan struct{}
 	at     atomic.Int64 // when something was sealed last, in microseconds
 
-	least, leastAtEnd int // events that are worth a file, while open and when it is closed
+	saved             int64 // the head when the file of what is known was written last; of whoever holds work
+	least, leastAtEnd int   // events that are worth a file, while open and when it is closed
 }
 
 func newSealed(path string) *sealed {
@@ -93,6 +95,10 @@ type candidate struct {
 // openKind makes a kind's view of the files that follow one another from the
 // beginning of the ledger, and brings what they say up to date.
 func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
+	known, err := f.knownOf(ctx, s, k.kind)
+	if err != nil {
+		return err
+	}
 	found := f.find(k)
 	slices.SortFunc(found, func(a, b candidate) int {
 		switch {
@@ -117,6 +123,7 @@ func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
 		v.segments = append(v.segments, c.piece)
 		v.head = c.hi
 		v.count += c.Count()
+		c.piece.decided = max(c.decided, known.Decided[filepath.Base(c.file)])
 		decided = min(decided, c.decided)
 	}
 	if f.lock != nil {
@@ -126,17 +133,15 @@ func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
 			}
 		}
 	}
-	known, err := f.knownOf(ctx, s, k.kind, v.head)
-	if err != nil {
-		return err
+	if known.Sealed && known.End == v.head {
+		v.head = known.Head
 	}
-	v.head = max(v.head, known)
 	if len(v.segments) > 0 {
 		var head int64
 		if err := s.ro.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 			return err
 		}
-		changes, err := k.readDecisions(ctx, s.ro, decided, head)
+		changes, err := k.readDecisions(ctx, s.ro, v, decided, head)
 		if err != nil {
 			return err
 		}
@@ -156,7 +161,10 @@ func (f *sealed) find(k *kindColumns) []candidate {
 	if err != nil {
 		return nil
 	}
+	var mu sync.Mutex
 	var all []candidate
+	var wg sync.WaitGroup
+	free := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, e := range entries {
 		name := filepath.Join(f.folder, e.Name())
 		if !strings.HasPrefix(e.Name(), string(k.kind)+"-") {
@@ -165,26 +173,38 @@ func (f *sealed) find(k *kindColumns) []candidate {
 			}
 			continue
 		}
-		made, stamp, err := segment.Open(name, k.layout)
-		if err == nil {
-			// Read through before anybody believes it: rotten bits would be wrong
-			// counts, or the end of the process. Ten million events take a tenth
-			// of a second, or as long as the disk needs.
-			err = made.Check()
-		}
-		if err != nil || stamp[stampOwner] != f.owner || stamp[stampKind] != string(k.kind) {
-			if f.lock != nil {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			if c, ok := f.openFile(k, name); ok {
+				mu.Lock()
+				all = append(all, c)
+				mu.Unlock()
+			} else if f.lock != nil {
 				os.Remove(name)
 			}
-			continue
-		}
-		c := candidate{&piece{Segment: made, file: name}, stamp[stampMark]}
-		c.lo, _ = strconv.ParseInt(stamp[stampLo], 10, 64)
-		c.hi, _ = strconv.ParseInt(stamp[stampHi], 10, 64)
-		c.decided, _ = strconv.ParseInt(stamp[stampDecided], 10, 64)
-		all = append(all, c)
+		})
 	}
+	wg.Wait()
 	return all
+}
+
+// openFile opens a file and reads it through before anybody believes it: rotten
+// bits would be wrong counts, or the end of the process. Ten million events take
+// a few tenths of a second, or as long as the disk needs.
+func (f *sealed) openFile(k *kindColumns, name string) (candidate, bool) {
+	made, stamp, err := segment.Open(name, k.layout)
+	if err == nil {
+		err = made.Check()
+	}
+	if err != nil || stamp[stampOwner] != f.owner || stamp[stampKind] != string(k.kind) {
+		return candidate{}, false
+	}
+	c := candidate{&piece{Segment: made, file: name}, stamp[stampMark]}
+	c.lo, _ = strconv.ParseInt(stamp[stampLo], 10, 64)
+	c.hi, _ = strconv.ParseInt(stamp[stampHi], 10, 64)
+	c.decided, _ = strconv.ParseInt(stamp[stampDecided], 10, 64)
+	return c, true
 }
 
 // ledgerMark is what an entry of the ledger is known by; "" if it is not there.
@@ -198,52 +218,75 @@ func (s *Store) ledgerMark(ctx context.Context, seq int64) (string, error) {
 	return hex.EncodeToString(sum[:12]), nil
 }
 
-// knownFile says how far each kind was known when something was sealed last, so
-// that the ledger is not searched again for kinds of which there was nothing.
+// knownFile says what was known of each kind when something was sealed last, so
+// that a start need not look for it in the ledger again.
 const knownFile = "known.json"
 
-type knownMark struct {
+// knownKind is what it says of a kind.
+type knownKind struct {
+	Head int64  // of the ledger, at that time
+	Mark string // what that entry is known by
+	End  int64  // of the last file
+	// Sealed is whether there is nothing of the kind from End to Head.
+	Sealed bool
+	// Decided says of files up to where they have every decision in them.
+	Decided map[string]int64
+}
+
+type knownKinds struct {
 	Owner string
-	Ends  map[audit.Kind]int64 // of the last file
-	Seq   map[audit.Kind]int64 // there is nothing of the kind from there up to here
-	Marks map[audit.Kind]string
+	Kinds map[audit.Kind]knownKind
 }
 
-func (f *sealed) knownOf(ctx context.Context, s *Store, kind audit.Kind, end int64) (int64, error) {
+// knownOf reads what was known of a kind. Of another history it knows nothing.
+func (f *sealed) knownOf(ctx context.Context, s *Store, kind audit.Kind) (knownKind, error) {
 	text, err := os.ReadFile(filepath.Join(f.folder, knownFile))
-	var known knownMark
-	if err != nil || json.Unmarshal(text, &known) != nil || known.Owner != f.owner || known.Ends[kind] != end {
-		return 0, nil
+	var known knownKinds
+	if err != nil || json.Unmarshal(text, &known) != nil || known.Owner != f.owner {
+		return knownKind{}, nil
 	}
-	mark, err := s.ledgerMark(ctx, known.Seq[kind])
-	if err != nil || mark == "" || mark != known.Marks[kind] {
-		return 0, err
+	k := known.Kinds[kind]
+	mark, err := s.ledgerMark(ctx, k.Head)
+	if err != nil || mark == "" || mark != k.Mark {
+		return knownKind{}, err
 	}
-	return known.Seq[kind], nil
+	return k, nil
 }
 
-// saveKnown writes the file, for kinds whose last events are all sealed.
+// saveKnown writes the file.
 func (f *sealed) saveKnown(ctx context.Context, s *Store) error {
-	known := knownMark{Owner: f.owner, Ends: map[audit.Kind]int64{}, Seq: map[audit.Kind]int64{}, Marks: map[audit.Kind]string{}}
+	known := knownKinds{f.owner, map[audit.Kind]knownKind{}}
 	for kind, k := range s.columns.kinds {
 		v := k.view.Load()
-		if n := len(v.segments); n > 0 && v.segments[n-1].file == "" {
-			continue
-		}
 		mark, err := s.ledgerMark(ctx, v.head)
 		if err != nil {
 			return err
 		}
-		known.Seq[kind], known.Marks[kind] = v.head, mark
-		if n := len(v.segments); n > 0 {
-			known.Ends[kind] = v.segments[n-1].hi
+		as := knownKind{Head: v.head, Mark: mark, Sealed: true, Decided: map[string]int64{}}
+		for _, p := range v.segments {
+			switch {
+			case p.file == "":
+				as.Sealed = false
+				continue
+			case p.pending > 0:
+				as.Decided[filepath.Base(p.file)] = p.since - 1
+			default:
+				as.Decided[filepath.Base(p.file)] = v.head
+			}
+			as.End = p.hi
 		}
+		known.Kinds[kind] = as
 	}
 	text, err := json.Marshal(known)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(f.folder, knownFile), text, 0o600)
+	f.saved = s.columns.head.Load()
+	name := filepath.Join(f.folder, knownFile)
+	if err := os.WriteFile(name+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
 }
 
 // wakeSealer tells the sealer that there may be something to do. It never
@@ -314,10 +357,11 @@ func (s *Store) seal(ctx context.Context, all bool) error {
 		}
 		changed = changed || erased
 	}
-	if !changed {
+	if changed {
+		f.at.Store(s.now().UnixMicro())
+	} else if s.columns.head.Load()-f.saved < refreshStep {
 		return ctx.Err()
 	}
-	f.at.Store(s.now().UnixMicro())
 	return f.saveKnown(ctx, s)
 }
 
@@ -360,7 +404,7 @@ func (k *kindColumns) toSeal(f *sealed, all bool) (from, to int) {
 		return k.withFormer(v, first, end, rows)
 	}
 	for i, p := range v.segments[:first] {
-		if p.pending >= sealPending && !p.erase || all && p.pending >= 64 && !p.erase {
+		if p.pending > 0 && (p.pending >= sealPending || v.head-p.since >= sealSpan) && !p.erase || all && p.pending >= 64 && !p.erase {
 			return i, i + 1
 		}
 	}

@@ -142,14 +142,27 @@ func (sel *Selection) parallel(n int, fn func(i int)) {
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	var panicked atomic.Pointer[any] // of a worker: the caller's own to recover from
 	for range workers {
 		wg.Go(func() {
+			defer keepPanic(&panicked)
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				fn(i)
 			}
 		})
 	}
 	wg.Wait()
+	if p := panicked.Load(); p != nil {
+		panic(*p)
+	}
+}
+
+// keepPanic keeps what a goroutine panics with, which would otherwise end the
+// process.
+func keepPanic(to *atomic.Pointer[any]) {
+	if p := recover(); p != nil {
+		to.Store(&p)
+	}
 }
 
 // match finds the rows that match all terms but those of one key. Where a

@@ -71,14 +71,7 @@ func (sqliteDialect) open(ctx context.Context, path string, o Options) (writer, 
 			return nil, nil, err
 		}
 	}
-	readers, err = sqliteOpenReaders(ctx, abs, sqliteReader)
-	if err != nil && o.ReadOnly && sqliteAtRest(abs) {
-		// A folder that cannot be written has no room for the log's index either.
-		// Where there is no log, none is needed: the file is all there is.
-		still := maps.Clone(sqliteReader)
-		still.Set("immutable", "1")
-		readers, err = sqliteOpenReaders(ctx, abs, still)
-	}
+	readers, err = sqliteDialect{}.readers(ctx, abs, o)
 	if err != nil {
 		if writer != nil {
 			writer.Close()
@@ -86,6 +79,22 @@ func (sqliteDialect) open(ctx context.Context, path string, o Options) (writer, 
 		return nil, nil, fmt.Errorf("open %s for reading: %w", path, sqliteDialect{}.classify(err))
 	}
 	return writer, readers, nil
+}
+
+func (sqliteDialect) readers(ctx context.Context, path string, o Options) (*sqlx.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	readers, err := sqliteOpenReaders(ctx, abs, sqliteReader)
+	if err != nil && o.ReadOnly && sqliteAtRest(abs) {
+		// A folder that cannot be written has no room for the log's index either.
+		// Where there is no log, none is needed: the file is all there is.
+		still := maps.Clone(sqliteReader)
+		still.Set("immutable", "1")
+		readers, err = sqliteOpenReaders(ctx, abs, still)
+	}
+	return readers, err
 }
 
 func sqliteOpenReaders(ctx context.Context, path string, settings url.Values) (*sqlx.DB, error) {

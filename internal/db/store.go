@@ -46,12 +46,13 @@ type Store struct {
 	path     string
 	dialect  dialect
 	rw       *sqlx.DB     // one connection: there is one writer; nil when read-only
-	ro       *sqlx.DB     // a pool that cannot write
+	ro       *sqlx.DB     // a pool that cannot write, for what somebody waits for
 	inPlace  func() error // that the database is still where it was opened
 	now      func() time.Time
 	invented bool
 	guard    *guard
 	damage   damage
+	back     *sqlx.DB // another one, for what works beside the pages
 	desk     *sqlx.DB // nil but where the database is served and cannot be written
 	columns  *columns
 	sealed   *sealed
@@ -77,7 +78,9 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{path: path, dialect: sqliteDialect{}, now: o.Now, invented: o.Invented,
-		appends: make(chan *appendRequest), stale: make(chan struct{}, 1)}
+		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
+		columns: newColumns(), sealed: newSealed(path), texts: newTextCache()}
+	s.closing, s.close = context.WithCancel(context.Background())
 	var err error
 	if s.rw, s.ro, err = s.dialect.open(ctx, path, o); err != nil {
 		return nil, err
@@ -102,11 +105,10 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	s.columns = newColumns()
-	s.sealed = newSealed(path)
-	s.texts = newTextCache()
-	s.checks = make(chan struct{}, heavyChecks)
-	s.closing, s.close = context.WithCancel(context.Background())
+	if s.back, err = s.dialect.readers(ctx, path, o); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open %s for reading: %w", path, s.dialect.classify(err))
+	}
 	if s.rw != nil {
 		s.workers.Go(s.appendLoop)
 		if s.guard.path != "" {
@@ -124,6 +126,9 @@ func (s *Store) Close() error {
 	s.close()
 	s.workers.Wait()
 	err := errors.Join(s.closeSealed(), s.ro.Close())
+	if s.back != nil {
+		err = errors.Join(err, s.back.Close())
+	}
 	if s.rw != nil {
 		err = errors.Join(err, s.rw.Close(), s.guard.removeBallast())
 	}

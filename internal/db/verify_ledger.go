@@ -26,7 +26,7 @@ type mark struct {
 // checkpoints reads the checkpoints that the database keeps and those that were
 // saved elsewhere, in the order of their size.
 func (v *verification) checkpoints() ([]mark, error) {
-	lives, err := incarnations(v.ctx, v.store.ro)
+	lives, err := incarnations(v.ctx, v.store.back)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (v *verification) checkpoints() ([]mark, error) {
 			marks = append(marks, m)
 		}
 	}
-	err = eachRow(v.ctx, v.store.ro, "SELECT size, note, root, created_at FROM checkpoint ORDER BY size", nil, func(row scanner) error {
+	err = eachRow(v.ctx, v.store.back, "SELECT size, note, root, created_at FROM checkpoint ORDER BY size", nil, func(row scanner) error {
 		var size int64
 		var text, at string
 		var root []byte
@@ -100,7 +100,7 @@ func (v *verification) checkpoints() ([]mark, error) {
 		m := marks[len(marks)-1]
 		marks = marks[:len(marks)-1]
 		var now int64
-		if err := v.store.ro.GetContext(v.ctx, &now, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+		if err := v.store.back.GetContext(v.ctx, &now, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 			return nil, err
 		}
 		if m.Size > now {
@@ -116,7 +116,7 @@ func (v *verification) checkpoints() ([]mark, error) {
 func (v *verification) ledger(marks []mark) error {
 	tree := &evidence.Frontier{}
 	if v.after > 0 {
-		tx, end, err := begin(v.ctx, v.store.ro)
+		tx, end, err := begin(v.ctx, v.store.back)
 		if err != nil {
 			return err
 		}
@@ -249,7 +249,7 @@ const readEntries = `
 func (v *verification) entries(from, to int64, fn func(*entryRow) error) error {
 	var e entryRow
 	dest := []any{&e.seq, &e.leaf, &e.created, &e.sound, &e.id, &e.entry, &e.kind, &e.recordedAt, &e.actor, &e.note, &e.subject}
-	err := eachRow(v.ctx, v.store.ro, readEntries, []any{from, to}, func(row scanner) error {
+	err := eachRow(v.ctx, v.store.back, readEntries, []any{from, to}, func(row scanner) error {
 		if err := row.Scan(dest...); err != nil {
 			return err
 		}
@@ -270,7 +270,7 @@ func (v *verification) entries(from, to int64, fn func(*entryRow) error) error {
 // tiles are derived: one that is wrong harms no event, but every proof over it.
 func (v *verification) tile(n int64, root evidence.Hash) error {
 	var stored []byte
-	err := v.store.ro.GetContext(v.ctx, &stored, "SELECT substr(hashes, ?, 32) FROM tile WHERE level = 1 AND n = ?", n%tileWidth*tlog.HashSize+1, n/tileWidth)
+	err := v.store.back.GetContext(v.ctx, &stored, "SELECT substr(hashes, ?, 32) FROM tile WHERE level = 1 AND n = ?", n%tileWidth*tlog.HashSize+1, n/tileWidth)
 	if err == sql.ErrNoRows || len(stored) == 0 {
 		return nil // not made yet
 	}
@@ -292,7 +292,7 @@ func (v *verification) gone() error {
 			continue
 		}
 		from := v.after + int64(b)*bucketEntries
-		err := eachRow(v.ctx, v.store.ro, `
+		err := eachRow(v.ctx, v.store.back, `
 			SELECT l.seq, l.kind, CAST(l.id AS INTEGER), l.recorded_at, l.leaf, t.seq IS NOT NULL,
 				(SELECT max(seq) FROM purge p WHERE p.kind = l.kind AND p.to_id >= l.id AND p.from_id <= l.id AND p.seq > ?) IS NOT NULL
 			FROM ledger l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq
@@ -358,7 +358,7 @@ type purgeList struct {
 // purges reads the purges that were done before the verification began.
 func (v *verification) purges() (map[audit.Kind]*purgeList, error) {
 	lists := map[audit.Kind]*purgeList{}
-	err := eachRow(v.ctx, v.store.ro, "SELECT seq, kind, from_id, to_id, events, root FROM purge WHERE seq <= ? ORDER BY kind, from_id", []any{v.head}, func(row scanner) error {
+	err := eachRow(v.ctx, v.store.back, "SELECT seq, kind, from_id, to_id, events, root FROM purge WHERE seq <= ? ORDER BY kind, from_id", []any{v.head}, func(row scanner) error {
 		p := &purged{}
 		var kind audit.Kind
 		if err := row.Scan(&p.seq, &kind, &p.from, &p.to, &p.events, &p.root); err != nil {
@@ -406,7 +406,7 @@ func (v *verification) judgeDoubted() error {
 		if err != nil {
 			return err
 		}
-		err = eachRow(v.ctx, v.store.ro, "SELECT seq, CAST(id AS INTEGER) FROM ledger WHERE entry = 'created' AND kind = ? AND id IN (SELECT value FROM json_each(?))", []any{kind, string(encoded)}, func(row scanner) error {
+		err = eachRow(v.ctx, v.store.back, "SELECT seq, CAST(id AS INTEGER) FROM ledger WHERE entry = 'created' AND kind = ? AND id IN (SELECT value FROM json_each(?))", []any{kind, string(encoded)}, func(row scanner) error {
 			var seq, id int64
 			err := row.Scan(&seq, &id)
 			places[id] = seq
@@ -417,7 +417,7 @@ func (v *verification) judgeDoubted() error {
 		}
 		for _, id := range list {
 			var seq int64
-			if err := v.store.ro.GetContext(v.ctx, &seq, "SELECT CAST(seq AS INTEGER) FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
+			if err := v.store.back.GetContext(v.ctx, &seq, "SELECT CAST(seq AS INTEGER) FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
 				continue
 			} else if err != nil {
 				return err
