@@ -96,8 +96,14 @@ func hostileSite(t *testing.T, texts ...string) (*site, []string) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("User-Agent", text)
 		r.RemoteAddr = "198.51.100." + strconv.Itoa(i) + ":1"
-		if w := s.do("", r); w.Code != http.StatusSeeOther {
+		w := s.do("", r)
+		if w.Code != http.StatusSeeOther {
 			t.Fatalf("sign in as %q: got %d, want 303", name, w.Code)
+		}
+		for _, c := range w.Result().Cookies() {
+			if c.Name == "auditadmin" {
+				s.cookie[text] = c
+			}
 		}
 	}
 	return s, paths
@@ -119,6 +125,14 @@ func everyPage(s *site, paths, texts []string, look func(where, page string)) {
 			"/account/password": {"current": {text}, "password": {text}, "again": {text}},
 		} {
 			look("POST "+path, s.post("superuser", path, form).Body.String())
+		}
+		// What is too long comes back in the form, with all that was typed.
+		much := text + strings.Repeat(" and more", noteLimit/8)
+		look("resolve, too long", s.post("superuser", event+"/resolve", url.Values{"note": {much}, "next": {"/system-events?q=" + text}}).Body.String())
+		look("delete, too long", s.post("superuser", "/audit-logs/"+id+"/delete", url.Values{"reason": {much}}).Body.String())
+		look("delete some, too long", s.post("superuser", "/audit-logs/delete", url.Values{"id": {id}, "reason": {much}, "next": {"/audit-logs?q=" + text}}).Body.String())
+		for _, path := range []string{"/account", "/"} { // as somebody of that name, with that browser
+			look(path+" of its owner", s.get(text, path).Body.String())
 		}
 		look("/login", s.get("", "/login?next="+url.QueryEscape(text)).Body.String())
 		r := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader(url.Values{"username": {text}, "password": {text}, "next": {text}}.Encode()))
@@ -302,8 +316,8 @@ func inspected(t *testing.T, page string) (tree *html.Node, problems []string) {
 	for n := range tree.Descendants() {
 		switch n.Type {
 		case html.TextNode:
-			// The query itself is what the reader typed, and prints as it was.
-			if strings.ContainsAny(n.Data, "\x1b\x07\u202e") && n.Parent.Data != "code" {
+			// The query itself, and what is in a form, is what the reader typed, as it was.
+			if strings.ContainsAny(n.Data, "\x1b\x07\u202e") && n.Parent.Data != "code" && n.Parent.Data != "textarea" {
 				say("a control character stands raw in %q", n.Data)
 			}
 			if strings.Contains(n.Data, canary) && (n.Parent.Data == "script" || n.Parent.Data == "style") {
