@@ -19,10 +19,10 @@ const idBits = 10
 
 // appendRequest is one caller of Append waiting for its commit.
 type appendRequest struct {
-	events []*audit.Event
-	sealed []evidence.Sealed // of each event
-	result Appended
-	done   chan error
+	events    []*audit.Event
+	committed []evidence.Committed // of each event
+	result    Appended
+	done      chan error
 }
 
 // Append stores events, each of which has been through Event.Normalize, and
@@ -39,11 +39,11 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) (Appended, er
 	if s.rw == nil {
 		return Appended{}, fmt.Errorf("append %d events: %w: it was opened for reading", len(events), ErrReadOnly)
 	}
-	sealed, err := sealAll(events) // most of the work for the ledger, and nobody waits for it
+	committed, err := commitAll(events) // most of the work for the ledger, and nobody waits for it
 	if err != nil {
 		return Appended{}, err
 	}
-	req := &appendRequest{events: events, sealed: sealed, done: make(chan error, 1)}
+	req := &appendRequest{events: events, committed: committed, done: make(chan error, 1)}
 	select {
 	case s.appends <- req:
 	case <-ctx.Done():
@@ -87,7 +87,7 @@ func (s *Store) appendLoop() {
 		err := s.writeLater(context.Background(), fmt.Sprintf("append %d events", events), func(tx *writeTx) error {
 			for _, req := range group {
 				var err error
-				if req.result, err = tx.appendSealed(req.events, req.sealed); err != nil {
+				if req.result, err = tx.appendCommitted(req.events, req.committed); err != nil {
 					return err
 				}
 			}
@@ -102,18 +102,18 @@ func (s *Store) appendLoop() {
 	}
 }
 
-// append is appendSealed for events that the program makes within a transaction.
+// append is appendCommitted for events that the program makes within a transaction.
 func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
-	sealed, err := sealAll(events)
+	committed, err := commitAll(events)
 	if err != nil {
 		return Appended{}, err
 	}
-	return tx.appendSealed(events, sealed)
+	return tx.appendCommitted(events, committed)
 }
 
-// appendSealed gives each event its id and stores it with its entry in the ledger,
+// appendCommitted gives each event its id and stores it with its entry in the ledger,
 // leaving out those that are stored already.
-func (tx *writeTx) appendSealed(events []*audit.Event, sealed []evidence.Sealed) (Appended, error) {
+func (tx *writeTx) appendCommitted(events []*audit.Event, committed []evidence.Committed) (Appended, error) {
 	var result Appended
 	if err := tx.foresee(events); err != nil {
 		return result, err
@@ -157,7 +157,7 @@ func (tx *writeTx) appendSealed(events []*audit.Event, sealed []evidence.Sealed)
 		if tx.store.invented {
 			recordedAt = audit.FormatTime(e.Time().Add(InventedDelay))
 		}
-		if err := buffer.add(tx, id, tx.seq, recordedAt, e, &sealed[i]); err != nil {
+		if err := buffer.add(tx, id, tx.seq, recordedAt, e, &committed[i]); err != nil {
 			return result, err
 		}
 		result.Accepted++
@@ -225,9 +225,9 @@ const (
 
 var insertLedgerMany = insertLedger + strings.Repeat(insertLedgerMore, insertRows-1)
 
-func (b *rowBuffer) add(tx *writeTx, id, seq int64, recordedAt string, e *audit.Event, sealed *evidence.Sealed) error {
-	leaf := sealed.Leaf(id, seq, recordedAt)
-	b.rows = b.table.arguments(b.rows, id, seq, recordedAt, e, sealed.AppendSeed(nil))
+func (b *rowBuffer) add(tx *writeTx, id, seq int64, recordedAt string, e *audit.Event, committed *evidence.Committed) error {
+	leaf := committed.Leaf(id, seq, recordedAt)
+	b.rows = b.table.arguments(b.rows, id, seq, recordedAt, e, committed.AppendSeed(nil))
 	b.ledger = append(b.ledger, seq, string(e.Kind), id, recordedAt, leaf[:])
 	if b.n++; b.n < insertRows {
 		return nil

@@ -73,22 +73,22 @@ func (s *Store) proofOf(ctx context.Context, kind audit.Kind, id int64) (*eviden
 	}
 	values := t.statedValues(st.Event)
 	seed, _, whole := t.form.ParseSeed(seedColumn)
-	var sealed evidence.Sealed
+	var committed evidence.Committed
 	switch {
 	case whole:
 		kept = nil
-		sealed = evidence.Seal(t.form, seed, st.Source, st.EventID, values)
+		committed = evidence.Commit(t.form, seed, st.Source, st.EventID, values)
 	case kept.Valid(t.form):
-		sealed = evidence.SealKept(t.form, kept, st.Source, st.EventID, values)
+		committed = evidence.CommitKept(t.form, kept, st.Source, st.EventID, values)
 	default:
 		return nil, 0, fmt.Errorf("prove %s %d: what its leaf was salted with is gone: %w", kind.Singular(), id, ErrAltered)
 	}
 	recordedAt := audit.FormatTime(st.RecordedAt)
-	if got := sealed.Leaf(st.ID, st.Seq, recordedAt); string(got[:]) != string(leaf) {
+	if got := committed.Leaf(st.ID, st.Seq, recordedAt); string(got[:]) != string(leaf) {
 		return nil, 0, fmt.Errorf("prove %s %d: it is not what entry %d of the ledger says: %w", kind.Singular(), id, st.Seq, ErrAltered)
 	}
 	return &evidence.Proof{Kind: string(kind), ID: strconv.FormatInt(id, 10), Seq: st.Seq, RecordedAt: recordedAt, Source: st.Source, EventID: st.EventID,
-		Fields: evidence.ProofFields(t.form, seed, kept, values), Record: sealed.AppendRecord(nil, st.ID, st.Seq, recordedAt)}, st.Seq, nil
+		Fields: evidence.ProofFields(t.form, seed, kept, values), Record: committed.AppendRecord(nil, st.ID, st.Seq, recordedAt)}, st.Seq, nil
 }
 
 // covering returns a checkpoint of at least so many entries.

@@ -85,10 +85,10 @@ func (t *table) arguments(args []any, id, seq int64, recordedAt string, e *audit
 	return append(args, seed)
 }
 
-// seal computes what an event commits to, from everything that it states for
+// commit computes what an event commits to, from everything that it states for
 // good.
-func (t *table) seal(seed evidence.Seed, e *audit.Event) evidence.Sealed {
-	return evidence.Seal(t.form, seed, e.Source, e.EventID, t.statedValues(e))
+func (t *table) commit(seed evidence.Seed, e *audit.Event) evidence.Committed {
+	return evidence.Commit(t.form, seed, e.Source, e.EventID, t.statedValues(e))
 }
 
 // statedValues are the values of what an event states for good, in the order of
@@ -105,27 +105,27 @@ func (t *table) statedValues(e *audit.Event) []string {
 	return stated
 }
 
-// sealAll computes what events commit to, each with a seed of its own.
-func sealAll(events []*audit.Event) ([]evidence.Sealed, error) {
+// commitAll computes what events commit to, each with a seed of its own.
+func commitAll(events []*audit.Event) ([]evidence.Committed, error) {
 	seeds := make([]byte, len(events)*evidence.SeedSize)
 	if _, err := rand.Read(seeds); err != nil {
 		return nil, fmt.Errorf("draw seeds for %d events: %w", len(events), err)
 	}
-	sealed := make([]evidence.Sealed, len(events))
-	seal := func(from, to int) {
+	committed := make([]evidence.Committed, len(events))
+	commit := func(from, to int) {
 		for i := from; i < to; i++ {
-			sealed[i] = tables[events[i].Kind].seal(evidence.Seed(seeds[i*evidence.SeedSize:]), events[i])
+			committed[i] = tables[events[i].Kind].commit(evidence.Seed(seeds[i*evidence.SeedSize:]), events[i])
 		}
 	}
 	if half := len(events) / 2; half >= 64 { // two cores are there for one caller with many events
 		var other sync.WaitGroup
-		other.Go(func() { seal(0, half) })
-		seal(half, len(events))
+		other.Go(func() { commit(0, half) })
+		commit(half, len(events))
 		other.Wait()
 	} else {
-		seal(0, len(events))
+		commit(0, len(events))
 	}
-	return sealed, nil
+	return committed, nil
 }
 
 func orNull(s string) any {

@@ -274,12 +274,12 @@ func (e *oldEntry) upgrade(ctx context.Context, tx *sqlx.Tx) (leaf evidence.Hash
 		if gone || st.Seq != e.Seq {
 			return evidence.Unknown(string(e.Kind), e.ID, e.Seq, e.RecordedAt), nil, nil
 		}
-		sealed, err := sealAll([]*audit.Event{st.Event})
+		committed, err := commitAll([]*audit.Event{st.Event})
 		if err != nil {
 			return leaf, nil, err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE "+string(e.Kind)+" SET seed = ? WHERE id = ?", sealed[0].AppendSeed(nil), e.ID)
-		return sealed[0].Leaf(e.ID, e.Seq, e.RecordedAt), nil, err
+		_, err = tx.ExecContext(ctx, "UPDATE "+string(e.Kind)+" SET seed = ? WHERE id = ?", committed[0].AppendSeed(nil), e.ID)
+		return committed[0].Leaf(e.ID, e.Seq, e.RecordedAt), nil, err
 	}
 	d := evidence.Decision{Entry: e.Entry, Kind: string(e.Kind), ID: e.ID, Seq: e.Seq, RecordedAt: e.RecordedAt, Actor: e.Actor, Note: e.Note}
 	if e.Entry == evidence.Deleted {

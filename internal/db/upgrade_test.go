@@ -108,8 +108,8 @@ func checkLeaves(t *testing.T, s *Store) {
 				return err
 			}
 			parsed, _, ok := tables[kind].form.ParseSeed(seed)
-			sealed := tables[kind].seal(parsed, st.Event)
-			if want := sealed.Leaf(st.ID, st.Seq, recordedAt); !ok || string(leaf) != string(want[:]) {
+			committed := tables[kind].commit(parsed, st.Event)
+			if want := committed.Leaf(st.ID, st.Seq, recordedAt); !ok || string(leaf) != string(want[:]) {
 				t.Errorf("%s %d: the leaf is not that of the event", kind, st.ID)
 			}
 			return nil

@@ -215,7 +215,7 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 			suspects = append(suspects, p)
 			continue
 		}
-		var sealed evidence.Sealed
+		var committed evidence.Committed
 		var hints, leaf []byte
 		eventID, values := string(parts[2]), parts[rowHead:rowHead+fields]
 		if string(parts[1]) != source {
@@ -228,25 +228,25 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 		switch {
 		case ok:
 			hints, leaf = seedHints, rest[len(rest)-32:]
-			sealed = evidence.Seal(r.table.form, seed, source, eventID, values)
+			committed = evidence.Commit(r.table.form, seed, source, eventID, values)
 		case len(rest) == 32 && evidence.Kept(kept).Valid(r.table.form):
 			red++
 			hints, leaf = evidence.Kept(kept).Hints(), rest
-			sealed = evidence.SealKept(r.table.form, evidence.Kept(kept), source, eventID, values)
+			committed = evidence.CommitKept(r.table.form, evidence.Kept(kept), source, eventID, values)
 		default:
 			p.Fields, p.Detail = []string{"seed"}, "what its leaf was salted with is not there, and nothing in it was redacted"
 			suspects = append(suspects, p)
 			continue
 		}
-		if got := sealed.Leaf(id, seq, recordedAt); !bytes.Equal(got[:], leaf) {
-			p.Fields, p.Detail = sealed.Altered(hints), "its content is not what was recorded"
+		if got := committed.Leaf(id, seq, recordedAt); !bytes.Equal(got[:], leaf) {
+			p.Fields, p.Detail = committed.Altered(hints), "its content is not what was recorded"
 			if len(p.Fields) == 0 {
 				p.Detail = "its source, event_id or seed is not what was recorded, or its leaf in the ledger is not"
 			}
 			suspects = append(suspects, p)
 			continue
 		}
-		if altered := sealed.Altered(hints); altered != nil {
+		if altered := committed.Altered(hints); altered != nil {
 			p.Fields, p.Detail = []string{"seed"}, "the check bytes of its seed are not what was recorded"
 			suspects = append(suspects, p)
 			continue

@@ -87,8 +87,8 @@ func Commitment[T text](salt *Hash, value T) Hash {
 	return sha256.Sum256(b)
 }
 
-// Sealed is what an event commits to, before it has a place in the ledger.
-type Sealed struct {
+// Committed is what an event commits to, before it has a place in the ledger.
+type Committed struct {
 	form    *Form
 	source  string
 	eventID string
@@ -97,15 +97,15 @@ type Sealed struct {
 	hints   [MaxFields]byte // the first byte of each commitment
 }
 
-// Seal computes the commitments of an event, which is nearly all of the work
+// Commit computes the commitments of an event, which is nearly all of the work
 // for its leaf and can be done before its place is known. values are the values
 // of the form's fields in their order, as Event.Values has them; it panics if
 // there is another number of them.
-func Seal[T text](f *Form, seed Seed, source, eventID string, values []T) Sealed {
+func Commit[T text](f *Form, seed Seed, source, eventID string, values []T) Committed {
 	if len(values) != len(f.names) {
 		panic(fmt.Sprintf("evidence: %d values for the %d fields of %s", len(values), len(f.names), f.kind))
 	}
-	s := Sealed{form: f, source: source, eventID: eventID, seed: seed}
+	s := Committed{form: f, source: source, eventID: eventID, seed: seed}
 	var commitments [MaxFields]Hash
 	for i, name := range f.names {
 		if len(values[i]) > 0 {
@@ -113,12 +113,12 @@ func Seal[T text](f *Form, seed Seed, source, eventID string, values []T) Sealed
 			commitments[i] = Commitment(&salt, values[i])
 		}
 	}
-	s.seal(&commitments)
+	s.commit(&commitments)
 	return s
 }
 
-// seal hashes the commitments of all fields into one, each with its name.
-func (s *Sealed) seal(commitments *[MaxFields]Hash) {
+// commit hashes the commitments of all fields into one, each with its name.
+func (s *Committed) commit(commitments *[MaxFields]Hash) {
 	var scratch [MaxFields * 64]byte
 	b := append(scratch[:0], fieldsPrefix)
 	for i, name := range s.form.names {
@@ -133,7 +133,7 @@ func (s *Sealed) seal(commitments *[MaxFields]Hash) {
 // Altered returns the names of the fields whose content is not what it was when
 // the hints were kept: those of the column "seed", or Kept.Hints. One in 256
 // alterations escapes it; none escapes the leaf.
-func (s *Sealed) Altered(hints []byte) []string {
+func (s *Committed) Altered(hints []byte) []string {
 	var names []string
 	for i, name := range s.form.names {
 		if i < len(hints) && hints[i] != s.hints[i] {
@@ -156,14 +156,14 @@ func (f *Form) ParseSeed(column []byte) (seed Seed, hints []byte, ok bool) {
 // AppendSeed appends what is kept in the event's column "seed": the seed, and of
 // each commitment the first byte, which tells nothing about the field but which
 // one it was, if its content should ever be another.
-func (s *Sealed) AppendSeed(b []byte) []byte {
+func (s *Committed) AppendSeed(b []byte) []byte {
 	b = append(b, s.seed[:]...)
 	return append(b, s.hints[:len(s.form.names)]...)
 }
 
 // Leaf returns the hash of the event's leaf at its place. recordedAt is the
 // time of recording as audit.FormatTime writes it.
-func (s *Sealed) Leaf(id, seq int64, recordedAt string) Hash {
+func (s *Committed) Leaf(id, seq int64, recordedAt string) Hash {
 	var scratch [512]byte
 	return recordHash(s.AppendRecord(append(scratch[:0], 0), id, seq, recordedAt))
 }
@@ -171,7 +171,7 @@ func (s *Sealed) Leaf(id, seq int64, recordedAt string) Hash {
 // AppendRecord appends the record whose tlog.RecordHash is the event's leaf: the
 // version and then, each with its length before it, entry, kind, id, seq,
 // recorded_at, source, event_id and the hash over the commitments of the fields.
-func (s *Sealed) AppendRecord(b []byte, id, seq int64, recordedAt string) []byte {
+func (s *Committed) AppendRecord(b []byte, id, seq int64, recordedAt string) []byte {
 	b = appendHead(b, Created, s.form.kind, id, seq, recordedAt)
 	b = appendText(b, s.source)
 	b = appendText(b, s.eventID)

@@ -17,19 +17,19 @@ var auditValues = []string{"2026-03-01T12:00:00.123456Z", "7", "alice", "UPDATE"
 	"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
 	"f00dbabe12345678", "req-8123-aa", "shop", ""}
 
-func BenchmarkSealAndLeaf(b *testing.B) {
+func BenchmarkCommitAndLeaf(b *testing.B) {
 	b.ReportAllocs()
 	var seed Seed
 	for i := range b.N {
 		seed[0] = byte(i)
-		s := Seal(auditForm, seed, "token 3", "a1-ffff-1234", auditValues)
+		s := Commit(auditForm, seed, "token 3", "a1-ffff-1234", auditValues)
 		sink = s.Leaf(int64(i), int64(i), "2026-03-01T12:00:00.123456Z")
 	}
 }
 
 func BenchmarkLeaf(b *testing.B) {
 	b.ReportAllocs()
-	s := Seal(auditForm, Seed{}, "token 3", "a1-ffff-1234", auditValues)
+	s := Commit(auditForm, Seed{}, "token 3", "a1-ffff-1234", auditValues)
 	for i := range b.N {
 		sink = s.Leaf(int64(i), int64(i), "2026-03-01T12:00:00.123456Z")
 	}
@@ -39,7 +39,7 @@ var sink tlog.Hash
 
 // ASVS:V11.4.3
 func TestLeafIsARecordHash(t *testing.T) {
-	s := Seal(auditForm, Seed{1, 2, 3}, "token 3", "a1", auditValues)
+	s := Commit(auditForm, Seed{1, 2, 3}, "token 3", "a1", auditValues)
 	if got, want := s.Leaf(5, 6, "2026-03-01T12:00:00.123456Z"), tlog.RecordHash(s.AppendRecord(nil, 5, 6, "2026-03-01T12:00:00.123456Z")); got != want {
 		t.Errorf("got leaf %v, want the hash of its record %v", got, want)
 	}

@@ -125,8 +125,8 @@ func (p *Proof) Check(publicKeys []string) (c *Checkpoint, signed []string, err 
 	if _, err := fmt.Sscan(p.ID, &id); err != nil || fmt.Sprint(id) != p.ID {
 		return fail("its id %q is no number", shorten(p.ID))
 	}
-	s := Sealed{form: NewForm(p.Kind, names...), source: p.Source, eventID: p.EventID}
-	s.seal(&commitments)
+	s := Committed{form: NewForm(p.Kind, names...), source: p.Source, eventID: p.EventID}
+	s.commit(&commitments)
 	if string(s.AppendRecord(nil, id, p.Seq, p.RecordedAt)) != string(p.Record) {
 		return fail("the event's fields are not those of its record")
 	}

@@ -23,7 +23,7 @@ func proven(t testing.TB, n, at int64, kept func(Kept) Kept) (*Proof, *Keys) {
 	}
 	seed := Seed{1, 2, 3}
 	values := append([]string(nil), auditValues...)
-	sealed := Seal(auditForm, seed, "token 3", "a1", values)
+	committed := Commit(auditForm, seed, "token 3", "a1", values)
 	var k Kept
 	if kept != nil {
 		k = kept(Keep(auditForm, seed, values))
@@ -32,17 +32,17 @@ func proven(t testing.TB, n, at int64, kept func(Kept) Kept) (*Proof, *Keys) {
 				values[i] = ""
 			}
 		}
-		if again := SealKept(auditForm, k, "token 3", "a1", values); again.Leaf(5, at+1, "x") != sealed.Leaf(5, at+1, "x") || again.Altered(k.Hints()) != nil {
+		if again := CommitKept(auditForm, k, "token 3", "a1", values); again.Leaf(5, at+1, "x") != committed.Leaf(5, at+1, "x") || again.Altered(k.Hints()) != nil {
 			t.Errorf("got another leaf after a redaction, want the same")
 		}
 	}
 	p := &Proof{Kind: "audit_log", ID: "5", Seq: at + 1, RecordedAt: "2026-03-01T12:00:00.123456Z", Source: "token 3", EventID: "a1",
-		Fields: ProofFields(auditForm, seed, k, values), Record: sealed.AppendRecord(nil, 5, at+1, "2026-03-01T12:00:00.123456Z"), PublicKeys: keys.Public()}
+		Fields: ProofFields(auditForm, seed, k, values), Record: committed.AppendRecord(nil, 5, at+1, "2026-03-01T12:00:00.123456Z"), PublicKeys: keys.Public()}
 	var log naive
 	for i := range n {
 		hash := tlog.RecordHash(fmt.Appendf(nil, "record %d", i))
 		if i == at {
-			hash = sealed.Leaf(5, at+1, "2026-03-01T12:00:00.123456Z")
+			hash = committed.Leaf(5, at+1, "2026-03-01T12:00:00.123456Z")
 		}
 		stored, err := tlog.StoredHashesForRecordHash(i, hash, &log)
 		if err != nil {

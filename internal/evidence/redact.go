@@ -62,14 +62,14 @@ func Take[T text](k Kept, i int, value T) Kept {
 	return after
 }
 
-// SealKept is Seal for an event of which something was taken away. A value that
+// CommitKept is Commit for an event of which something was taken away. A value that
 // should not be there any more, and one that should be there, count as altered:
-// see Sealed.Altered. kept must be valid for the form.
-func SealKept[T text](f *Form, kept Kept, source, eventID string, values []T) Sealed {
+// see Committed.Altered. kept must be valid for the form.
+func CommitKept[T text](f *Form, kept Kept, source, eventID string, values []T) Committed {
 	if len(values) != len(f.names) {
 		panic(fmt.Sprintf("evidence: %d values for the %d fields of %s", len(values), len(f.names), f.kind))
 	}
-	s := Sealed{form: f, source: source, eventID: eventID}
+	s := Committed{form: f, source: source, eventID: eventID}
 	var commitments [MaxFields]Hash
 	for i := range f.names {
 		letter, _, hash := kept.field(i)
@@ -80,7 +80,7 @@ func SealKept[T text](f *Form, kept Kept, source, eventID string, values []T) Se
 			commitments[i] = Commitment(hash, values[i])
 		}
 	}
-	s.seal(&commitments)
+	s.commit(&commitments)
 	return s
 }
 
