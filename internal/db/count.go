@@ -18,11 +18,52 @@ import (
 // it from being exact it is the number found among the newest, and says how far
 // it looked.
 func (sel *Selection) Count(ctx context.Context) (Count, error) {
+	if n, ok := sel.known(); ok {
+		return Count{Value: n, Exact: true}, nil
+	}
 	m, err := sel.match(ctx, noKey)
 	if err != nil {
 		return Count{}, err
 	}
 	return m.result(), nil
+}
+
+// known returns the count where it needs no look at rows: of everything, and of
+// one value that is in one column alone.
+func (sel *Selection) known() (int64, bool) {
+	if len(sel.conditions) == 0 {
+		return int64(sel.view.count), true
+	}
+	c := sel.conditions[0]
+	if len(sel.conditions) > 1 || c.term.Not || c.term.Field.Class != query.ClassValue || len(c.term.Values) != 1 || !c.term.Values[0].Exact {
+		return 0, false
+	}
+	count := int64(0)
+	for _, field := range c.term.Field.Columns {
+		column := sel.kind.index[field]
+		n, word := sel.kind.names[column], c.term.Values[0].Text
+		if word == "" || count > 0 && n.knows(sel.view, word) {
+			return 0, false // rows may be empty, or have it twice
+		}
+		if count > 0 {
+			continue
+		}
+		totals := n.totalsOf(sel.view)
+		if totals == nil {
+			return 0, false
+		}
+		count = int64(totals.others[word])
+		if number, ok := n.number(word); ok && int(number) < len(totals.counts) {
+			count += int64(totals.counts[number])
+		}
+		totals.release()
+		for _, p := range sel.view.segments {
+			if p.file == "" {
+				count += int64(p.Column(column).Match(c.term.Values).And(p.Living()).Count())
+			}
+		}
+	}
+	return count, true
 }
 
 func (m *matched) result() Count {
@@ -84,12 +125,7 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int)
 	for i := range order {
 		order[i] = i
 	}
-	words := func(i int) int {
-		n := sel.kind.names[sel.kind.index[fields[i].Columns[0]]]
-		n.mu.RLock()
-		defer n.mu.RUnlock()
-		return int(n.size)
-	}
+	words := func(i int) int { return sel.kind.names[sel.kind.index[fields[i].Columns[0]]].len() }
 	slices.SortStableFunc(order, func(a, b int) int { return words(b) - words(a) })
 	for _, i := range order {
 		f := fields[i]
@@ -115,7 +151,7 @@ func (sel *Selection) Timeline(ctx context.Context, by Step) (*Timeline, error) 
 		return nil, err
 	}
 	parts := make([][]Bucket, len(m.sets))
-	sel.parallel(len(m.sets), func(i int) { parts[i] = sel.buckets(i, m.sets[i], by) })
+	sel.parallel(len(m.sets), fewSegments, func(i int) { parts[i] = sel.buckets(i, m.sets[i], by) })
 	counts := map[int64]int64{}
 	for _, part := range parts {
 		for _, b := range part {

@@ -35,9 +35,10 @@ type dialect interface {
 	among(column string, ids []int64) (condition string, argument any)
 
 	// candidates returns the ledger's seq of at most limit events of a kind that
-	// were recorded after a seq, newest first, whose searchable text holds every
-	// one of the trigrams. Some of them may not hold the text they were cut from.
-	candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after int64, limit int) ([]int64, error)
+	// were recorded after one seq and up to another, newest first, whose searchable
+	// text holds every one of the trigrams. Some of them may not hold the text they
+	// were cut from.
+	candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after, upTo int64, limit int) ([]int64, error)
 
 	// scrub takes what was deleted out of what the engine keeps beside its data,
 	// and reports whether all of it is gone.

@@ -306,7 +306,7 @@ func (s *Store) merged(ctx context.Context, kind audit.Kind) (some []lot, seqs [
 var lotBatches = []int{2, 16, 1 << 30}
 
 // findCandidates is candidates of the dialect, from the lots.
-func findCandidates(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind, words []string, after int64, limit int) ([]int64, error) {
+func findCandidates(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind, words []string, after, upTo int64, limit int) ([]int64, error) {
 	if db, ok := q.(*sqlx.DB); ok { // one snapshot: lots are merged meanwhile
 		tx, end, err := begin(ctx, db)
 		if err != nil {
@@ -319,6 +319,7 @@ func findCandidates(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind,
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(all, func(l lot) bool { return l.First > upTo })
 	slices.Reverse(all)
 	keys := make([]trigram.Key, len(words))
 	for i, w := range words {
@@ -342,7 +343,7 @@ func findCandidates(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind,
 			}
 			seqs := unpackSeqs(packed)
 			for _, row := range slices.Backward(rows[i]) {
-				if int(row) < len(seqs) && seqs[row] > after {
+				if int(row) < len(seqs) && seqs[row] > after && seqs[row] <= upTo {
 					if found = append(found, seqs[row]); len(found) == limit {
 						return found, nil
 					}

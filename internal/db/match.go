@@ -25,10 +25,11 @@ type condition struct {
 	// same; "" where it does not.
 	cached string
 
-	// needle is set where mark is nil: see search.go. Where they are known, only
-	// the rows of maybe, by segment, can hold it.
+	// needle is set where mark is nil: see search.go.
 	needle *needle
-	maybe  []segment.Set
+
+	at    int // its place among the conditions
+	words int // about how many values the field has: with more, fewer rows pass
 }
 
 // compile makes each term ready. What it reads beside the columns, candidates
@@ -36,10 +37,13 @@ type condition struct {
 func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []query.Term) ([]condition, error) {
 	all := make([]condition, len(terms))
 	for i, t := range terms {
-		c := condition{term: t, key: t.Field.Key}
+		c := condition{term: t, key: t.Field.Key, at: i}
 		switch t.Field.Class {
 		case query.ClassValue, query.ClassAddress:
 			c.mark, c.cached = k.markCodes(t), termName(t)
+			for _, field := range t.Field.Columns {
+				c.words = max(c.words, k.names[k.index[field]].len())
+			}
 		case query.ClassState:
 			c.mark, c.cached = k.markState(t), termName(t)
 		case query.ClassNumber:

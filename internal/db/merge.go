@@ -4,17 +4,15 @@ import (
 	"cmp"
 	"container/heap"
 	"slices"
-
-	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
 // newest walks over marked rows from the newest on, starting below an id;
 // oldest from the oldest on, starting above one.
-func (sel *Selection) newest(sets []segment.Set, below int64) *merge {
+func (sel *Selection) newest(sets *rowSets, below int64) *merge {
 	return newMerge(sel.view, sets, below, true)
 }
 
-func (sel *Selection) oldest(sets []segment.Set, above int64) *merge {
+func (sel *Selection) oldest(sets *rowSets, above int64) *merge {
 	return newMerge(sel.view, sets, above, false)
 }
 
@@ -22,12 +20,17 @@ func (sel *Selection) oldest(sets []segment.Set, above int64) *merge {
 // looks into a segment only when its turn may have come.
 type merge struct {
 	view    *view
-	sets    []segment.Set
+	sets    *rowSets
 	from    int64
 	down    bool  // towards older rows
 	waiting []int // segments not looked into yet, the one whose turn comes last in front
 	ready   []readyRow
+	opened  int // segments looked into
 }
+
+// aheadSegments is how many segments are looked into at once, where the first ones
+// did not have enough.
+const aheadSegments = 8
 
 // readyRow is the next row of a segment.
 type readyRow struct {
@@ -35,10 +38,10 @@ type readyRow struct {
 	rowPlace
 }
 
-func newMerge(v *view, sets []segment.Set, from int64, down bool) *merge {
+func newMerge(v *view, sets *rowSets, from int64, down bool) *merge {
 	m := &merge{view: v, sets: sets, from: from, down: down}
 	for i, p := range v.segments {
-		if p.Len() > 0 && !sets[i].Empty() && (down && p.MinID() < from || !down && p.MaxID() > from) {
+		if p.Len() > 0 && (down && p.MinID() < from || !down && p.MaxID() > from) {
 			m.waiting = append(m.waiting, i)
 		}
 	}
@@ -69,9 +72,9 @@ func (m *merge) first(i int) {
 	p := m.view.segments[i]
 	row := 0
 	if m.down {
-		row = m.sets[i].Previous(p.Search(m.from) - 1)
+		row = m.sets.at(i).Previous(p.Search(m.from) - 1)
 	} else {
-		row = m.sets[i].Next(p.Search(m.from + 1))
+		row = m.sets.at(i).Next(p.Search(m.from + 1))
 	}
 	if row >= 0 {
 		heap.Push(m, readyRow{p.ID(row), rowPlace{i, row}})
@@ -86,6 +89,9 @@ func (m *merge) next() (rowPlace, bool) {
 			break
 		}
 		m.waiting = m.waiting[:n-1]
+		if m.opened++; m.opened > 2 && m.opened%aheadSegments == 0 {
+			m.sets.fetch(append(slices.Clone(m.waiting[max(0, n-aheadSegments):]), i))
+		}
 		m.first(i)
 	}
 	if len(m.ready) == 0 {
@@ -94,9 +100,9 @@ func (m *merge) next() (rowPlace, bool) {
 	place := m.ready[0].rowPlace
 	row := 0
 	if m.down {
-		row = m.sets[place.segment].Previous(place.row - 1)
+		row = m.sets.at(place.segment).Previous(place.row - 1)
 	} else {
-		row = m.sets[place.segment].Next(place.row + 1)
+		row = m.sets.at(place.segment).Next(place.row + 1)
 	}
 	if row < 0 {
 		heap.Pop(m)

@@ -51,6 +51,13 @@ func newNames(column int) *names {
 	return &names{column: column, seed: maphash.MakeSeed(), numbered: map[*segment.Segment]numbered{}}
 }
 
+// len is how many numbers were given out.
+func (n *names) len() int {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return int(n.size)
+}
+
 // own says which pieces own numbers now.
 func (n *names) own(pieces []*piece) {
 	n.mu.Lock()
@@ -215,6 +222,19 @@ func (n *names) number(word string) (uint32, bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.find(word, nil)
+}
+
+// knows reports whether a word stands anywhere in a view.
+func (n *names) knows(v *view, word string) bool {
+	if _, ok := n.number(word); ok {
+		return true
+	}
+	for _, p := range v.segments {
+		if (p.file == "" || p.pending > 0) && p.Column(n.column).Has(word, segment.All(p.Len())) {
+			return true
+		}
+	}
+	return false
 }
 
 // ensure builds the table if it is not there.

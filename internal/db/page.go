@@ -10,7 +10,6 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
-	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
 // walkBudget is how many rows a page may look at for a frequent text before it
@@ -63,19 +62,9 @@ func (sel *Selection) List(ctx context.Context, p Page) (*List, error) {
 func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) ([]rowPlace, error) {
 	forward := p.Before != 0 // towards newer events
 	walking := sel.walking()
-	whole := len(walking) == 0
+	sets := sel.bases(ctx, noKey)
 	if m := sel.matches[noKey]; m != nil && m.exact {
-		whole = true
-	}
-	var sets []segment.Set
-	if whole {
-		m, err := sel.match(ctx, noKey)
-		if err != nil {
-			return nil, err
-		}
-		sets, walking = m.sets, nil
-	} else {
-		sets = sel.bases(noKey)
+		sets, walking = these(m.sets), nil
 	}
 	start := func() *merge {
 		switch {
@@ -85,15 +74,6 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 			return sel.newest(sets, p.After)
 		}
 		return sel.newest(sets, math.MaxInt64)
-	}
-	if walking != nil {
-		learned, err := sel.learn(ctx, start())
-		if err != nil {
-			return nil, err
-		}
-		if learned {
-			sets, walking = sel.bases(noKey), sel.walking()
-		}
 	}
 	it := start()
 
@@ -142,7 +122,7 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 
 // cursors says whether there is more on either side of a page whose rows are
 // still in the order they were found in.
-func (sel *Selection) cursors(p Page, list *List, sets []segment.Set, found []rowPlace, further bool, last rowPlace) {
+func (sel *Selection) cursors(p Page, list *List, sets *rowSets, found []rowPlace, further bool, last rowPlace) {
 	forward := p.Before != 0
 	var onward int64 // where the walk goes on
 	switch {

@@ -23,8 +23,6 @@ type textHits struct {
 	seqs     []int64 // of the rows that hold it, rising
 	frequent bool
 	checked  map[int64]bool // of a frequent needle: what rows that were walked over said
-	maybe    []int64        // of a frequent needle: the seqs that can hold it, rising
-	maybeTo  int64          // complete up to this seq
 }
 
 // textCache keeps what was found for the needles asked for last. Rows never
@@ -91,50 +89,33 @@ func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needl
 	return sets, nil
 }
 
-// maybeLimit is up to how many rows that can hold a frequent needle are named.
-// One that more rows can hold is met soon enough by walking over all of them.
-const maybeLimit = 500_000
-
-// findMaybe returns the rows of each segment that can hold a frequent needle,
-// or nil where that is not to be had.
-func (s *Store) findMaybe(ctx context.Context, kind audit.Kind, v *view, n *needle) ([]segment.Set, error) {
+// canHold returns the rows of a segment that can hold a needle, and reports
+// whether the answer lasts: what is not indexed yet can hold anything.
+func (s *Store) canHold(ctx context.Context, kind audit.Kind, p *piece, n *needle) (set segment.Set, lasts bool, err error) {
+	all := segment.All(p.Len())
 	if n.short {
-		return nil, nil
+		return all, false, nil
 	}
-	h := s.texts.get(n.key)
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	indexed, err := searchMark(ctx, s.ro, kind)
 	if err != nil {
-		return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
+		return all, false, fmt.Errorf("search text: %w", s.dialect.classify(err))
 	}
-	if h.maybeTo < indexed {
-		var news []int64
-		for _, value := range n.values {
-			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), h.maybeTo, maybeLimit+1)
-			if err != nil {
-				return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
-			}
-			if len(seqs) > maybeLimit {
-				return nil, nil
-			}
-			for _, seq := range seqs {
-				if seq <= indexed { // what was indexed since the mark was read comes next time
-					news = append(news, seq)
-				}
-			}
+	if p.lo >= indexed {
+		return all, false, nil
+	}
+	set = segment.None(p.Len())
+	for _, value := range n.values {
+		seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), p.lo, min(p.hi, indexed), math.MaxInt)
+		if err != nil {
+			return all, false, fmt.Errorf("search text: %w", s.dialect.classify(err))
 		}
-		slices.Sort(news)
-		h.maybe, h.maybeTo = append(h.maybe, slices.Compact(news)...), indexed
+		slices.Reverse(seqs)
+		set = set.Or(p.BySeq(seqs))
 	}
-	sets := make([]segment.Set, len(v.segments))
-	for i, p := range v.segments {
-		sets[i] = p.BySeq(h.maybe)
-		if p.hi > indexed {
-			sets[i] = sets[i].Or(p.Recorded(indexed+1, math.MaxInt64))
-		}
+	if p.hi > indexed {
+		set = set.Or(p.Recorded(indexed+1, math.MaxInt64))
 	}
-	return sets, nil
+	return set, p.hi <= indexed, nil
 }
 
 // errBehind says that the text index is too far behind to be of use just now.
@@ -159,7 +140,7 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 	if h.head < indexed {
 		seen := map[int64]bool{}
 		for _, value := range n.values {
-			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), h.head, textBudget+1)
+			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), h.head, indexed, textBudget+1)
 			if err != nil {
 				return err
 			}
@@ -198,10 +179,13 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 // others wait, and light pages pass by them.
 const heavyChecks = 2
 
+// lightRows are read without waiting.
+const lightRows = 256
+
 // check reads rows and reports which of them hold the needle, two parts at a
 // time. A row that was deleted meanwhile does not.
 func (s *Store) check(ctx context.Context, v *view, n *needle, rows []rowPlace) ([]bool, error) {
-	if len(rows) > sampleRows {
+	if len(rows) > lightRows {
 		select {
 		case s.checks <- struct{}{}:
 			defer func() { <-s.checks }()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -22,8 +23,11 @@ type Selection struct {
 	view       *view
 	conditions []condition
 	matches    map[string]*matched // by the key whose terms are left out; noKey is none
-	learned    bool                // which rows can hold frequent needles
 	marked     [][]marked          // by condition and segment
+	order      []int               // of the conditions: those that leave few rows first
+
+	mu     sync.Mutex
+	failed error // what went wrong where rows were looked for
 }
 
 // marked is what a condition marked in a segment, once it was asked.
@@ -46,9 +50,11 @@ func (s *Store) selectIn(ctx context.Context, f *query.Filter, v *view) (*Select
 		matches: map[string]*matched{}}
 	var err error
 	sel.conditions, err = s.compile(ctx, sel.kind, v, f.Terms)
-	for range sel.conditions {
+	for i := range sel.conditions {
 		sel.marked = append(sel.marked, make([]marked, len(v.segments)))
+		sel.order = append(sel.order, i)
 	}
+	slices.SortStableFunc(sel.order, func(a, b int) int { return sel.conditions[b].words - sel.conditions[a].words })
 	return sel, err
 }
 
@@ -81,58 +87,106 @@ func (sel *Selection) walking() []condition {
 	return all
 }
 
-// mark returns the rows of a segment that one condition leaves.
-func (sel *Selection) mark(condition, i int) segment.Set {
+// mark returns the rows of a segment that one condition leaves; of a frequent
+// text, those that can hold it.
+func (sel *Selection) mark(ctx context.Context, condition, i int) segment.Set {
 	m := &sel.marked[condition][i]
 	if m.known {
 		return m.set
 	}
 	c, p := &sel.conditions[condition], sel.view.segments[i]
-	if c.cached != "" && p.file != "" {
-		key := markKey{p.Segment, c.cached}
-		marks := sel.store.columns.marks
-		if m.set, m.known = marks.get(key); !m.known {
+	name, marks := c.cached, sel.store.columns.marks
+	if c.needle != nil {
+		name = "maybe " + c.needle.key
+	}
+	key := markKey{p.Segment, name}
+	if name != "" && p.file != "" {
+		m.set, m.known = marks.get(key)
+	}
+	if !m.known {
+		lasts := true
+		if c.mark != nil {
 			m.set = c.mark(i, p)
+		} else {
+			m.set, lasts = sel.canHold(ctx, c.needle, p)
+		}
+		if name != "" && p.file != "" && lasts {
 			marks.put(key, m.set)
 		}
-	} else {
-		m.set = c.mark(i, p)
+		m.known = true
 	}
-	m.known = true
 	return m.set
+}
+
+// canHold asks the text index which rows of a segment can hold a needle, and
+// reports whether that will always be so.
+func (sel *Selection) canHold(ctx context.Context, n *needle, p *piece) (set segment.Set, lasts bool) {
+	set, lasts, err := sel.store.canHold(ctx, sel.filter.Kind, p, n)
+	if err != nil {
+		sel.mu.Lock()
+		defer sel.mu.Unlock()
+		if sel.failed == nil {
+			sel.failed = err
+		}
+	}
+	return set, lasts
 }
 
 // base returns the rows of a segment that the columns leave, without the terms
 // of one key.
-func (sel *Selection) base(i int, without string) segment.Set {
+func (sel *Selection) base(ctx context.Context, i int, without string) segment.Set {
 	set := sel.view.segments[i].Living()
-	for at, c := range sel.conditions {
-		if set.Empty() {
-			return set
-		}
+	for _, at := range sel.order {
+		c := &sel.conditions[at]
 		switch {
-		case c.mark == nil && c.maybe != nil && !c.term.Not:
-			set = set.And(c.maybe[i])
-		case c.mark == nil, c.key == without:
+		case set.Empty():
+			return set
+		case c.mark == nil || c.key == without:
 		case c.term.Not:
-			set = set.AndNot(sel.mark(at, i))
+			set = set.AndNot(sel.mark(ctx, at, i))
 		default:
-			set = set.And(sel.mark(at, i))
+			set = set.And(sel.mark(ctx, at, i))
+		}
+	}
+	for at, c := range sel.conditions { // which costs most
+		if !set.Empty() && c.mark == nil && !c.term.Not {
+			set = set.And(sel.mark(ctx, at, i))
 		}
 	}
 	return set
 }
 
-// bases returns base of every segment.
-func (sel *Selection) bases(without string) []segment.Set {
-	sets := make([]segment.Set, len(sel.view.segments))
-	sel.parallel(len(sets), func(i int) { sets[i] = sel.base(i, without) })
-	return sets
+// rowSets are the rows of each segment that the columns leave, found when they
+// are asked for.
+type rowSets struct {
+	at    func(i int) segment.Set
+	known []bool
+	sets  []segment.Set
+	fetch func(some []int) // looks at several segments at once
 }
 
-// parallel calls fn with the numbers below n, on every core where there are many.
-func (sel *Selection) parallel(n int, fn func(i int)) {
-	const few = 8
+// these are sets that are known already.
+func these(sets []segment.Set) *rowSets {
+	return &rowSets{at: func(i int) segment.Set { return sets[i] }, fetch: func([]int) {}}
+}
+
+// bases returns base of every segment.
+func (sel *Selection) bases(ctx context.Context, without string) *rowSets {
+	n := len(sel.view.segments)
+	r := &rowSets{known: make([]bool, n), sets: make([]segment.Set, n)}
+	r.at = func(i int) segment.Set {
+		if !r.known[i] {
+			r.sets[i], r.known[i] = sel.base(ctx, i, without), true
+		}
+		return r.sets[i]
+	}
+	r.fetch = func(some []int) { sel.parallel(len(some), 1, func(at int) { r.at(some[at]) }) }
+	return r
+}
+
+// parallel calls fn with the numbers below n, on every core where each gets a
+// few.
+func (sel *Selection) parallel(n, few int, fn func(i int)) {
 	workers := min(runtime.GOMAXPROCS(0), n/few)
 	if workers < 2 {
 		for i := range n {
@@ -172,47 +226,44 @@ func (sel *Selection) match(ctx context.Context, without string) (*matched, erro
 	if m := sel.matches[without]; m != nil {
 		return m, nil
 	}
-	m := &matched{exact: true, sets: sel.bases(without)}
+	m := &matched{exact: true, sets: make([]segment.Set, len(sel.view.segments))}
 	if len(sel.walking()) > 0 {
-		learned, err := sel.learn(ctx, sel.newest(m.sets, math.MaxInt64))
-		if err != nil {
+		if err := sel.narrow(ctx, m, without); err != nil {
 			return nil, err
 		}
-		if learned {
-			m.sets = sel.bases(without)
-		}
-	}
-	for _, set := range m.sets {
-		m.count += int64(set.Count())
-	}
-	if walking := sel.walking(); len(walking) > 0 {
-		if err := sel.narrow(ctx, m, walking); err != nil {
-			return nil, err
+	} else {
+		sel.parallel(len(m.sets), fewSegments, func(i int) { m.sets[i] = sel.base(ctx, i, without) })
+		for _, set := range m.sets {
+			m.count += int64(set.Count())
 		}
 	}
 	sel.matches[without] = m
 	return m, nil
 }
 
-// narrow keeps of m the rows that the walking conditions let pass, looking at
+// fewSegments are worth a core of their own.
+const fewSegments = 8
+
+// narrow finds for m the rows that the walking conditions let pass, looking at
 // the newest ones only, as far as the budget goes.
-func (sel *Selection) narrow(ctx context.Context, m *matched, walking []condition) error {
-	budget := 0
+func (sel *Selection) narrow(ctx context.Context, m *matched, without string) error {
+	walking, budget := sel.walking(), 0
 	for _, c := range walking {
 		budget = max(budget, c.needle.budget())
 	}
-	it := sel.newest(m.sets, math.MaxInt64)
+	it := sel.newest(sel.bases(ctx, without), math.MaxInt64)
 	var places []rowPlace
-	for len(places) < budget {
+	for {
 		p, ok := it.next()
 		if !ok {
 			break
 		}
+		if len(places) == budget {
+			last := places[budget-1]
+			m.exact, m.lookedTo = false, sel.view.segments[last.segment].Micros(last.row)
+			break
+		}
 		places = append(places, p)
-	}
-	if m.exact = int64(len(places)) == m.count; !m.exact {
-		last := places[len(places)-1]
-		m.lookedTo = sel.view.segments[last.segment].Micros(last.row)
 	}
 	kept, err := sel.pass(ctx, walking, places)
 	if err != nil {
@@ -232,8 +283,11 @@ func (sel *Selection) narrow(ctx context.Context, m *matched, walking []conditio
 // pass returns those of the rows that the walking conditions let pass. What a
 // row said is remembered with the needle.
 func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowPlace) ([]rowPlace, error) {
+	if sel.failed != nil {
+		return nil, sel.failed
+	}
 	for _, c := range walking {
-		cannot := func(p rowPlace) bool { return c.maybe != nil && !c.maybe[p.segment].Has(p.row) }
+		cannot := func(p rowPlace) bool { return !sel.mark(ctx, c.at, p.segment).Has(p.row) }
 		h := sel.store.texts.get(c.needle.key)
 		h.mu.Lock()
 		if len(h.checked) > 8*shortBudget {
@@ -271,41 +325,6 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 	return rows, nil
 }
 
-// sampleRows is how many rows are looked at to learn whether a frequent text is
-// frequent here too.
-const sampleRows = 256
-
-// learn finds out which rows can hold the needles of the walking conditions,
-// unless they are so frequent that one in eight of the next rows has them. It
-// reports whether it learned anything, and then the rows that the columns leave
-// are fewer.
-func (sel *Selection) learn(ctx context.Context, next *merge) (bool, error) {
-	if sel.learned {
-		return false, nil
-	}
-	var sample []rowPlace
-	for len(sample) < sampleRows {
-		p, ok := next.next()
-		if !ok {
-			return false, nil // there are so few that all of them can be looked at
-		}
-		sample = append(sample, p)
-	}
-	kept, err := sel.pass(ctx, sel.walking(), sample)
-	if err != nil || len(kept)*8 >= len(sample) {
-		return false, err
-	}
-	sel.learned = true
-	for i, c := range sel.conditions {
-		if c.mark == nil {
-			if sel.conditions[i].maybe, err = sel.store.findMaybe(ctx, sel.filter.Kind, sel.view, c.needle); err != nil {
-				return false, err
-			}
-		}
-	}
-	return true, nil
-}
-
 // Each calls fn with every event of the selection, newest first, reading a few
 // hundred at a time. An event deleted meanwhile is left out. However frequent a
 // text is, Each looks at every row.
@@ -325,13 +344,8 @@ func (sel *Selection) Each(ctx context.Context, fn func(*Stored) error) error {
 
 func (sel *Selection) eachPlace(ctx context.Context, fn func([]rowPlace) error) error {
 	const chunk = 512
-	if len(sel.walking()) > 0 {
-		if _, err := sel.learn(ctx, sel.newest(sel.bases(noKey), math.MaxInt64)); err != nil {
-			return err
-		}
-	}
 	walking := sel.walking()
-	it := sel.newest(sel.bases(noKey), math.MaxInt64)
+	it := sel.newest(sel.bases(ctx, noKey), math.MaxInt64)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err

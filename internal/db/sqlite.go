@@ -361,8 +361,8 @@ func (sqliteDialect) among(column string, ids []int64) (string, any) {
 	return column + " IN (SELECT value FROM json_each(?))", string(append(list, ']'))
 }
 
-func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after int64, limit int) ([]int64, error) {
-	return findCandidates(ctx, db, kind, trigrams, after, limit)
+func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after, upTo int64, limit int) ([]int64, error) {
+	return findCandidates(ctx, db, kind, trigrams, after, upTo, limit)
 }
 
 // scrub writes the log back into the file, where secure_delete has overwritten

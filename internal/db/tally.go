@@ -89,9 +89,7 @@ func (sel *Selection) countColumn(column int, sets []segment.Set, exact bool) *c
 		living += int64(p.Count())
 		filed++
 	}
-	n.mu.RLock()
-	size := int(n.size)
-	n.mu.RUnlock()
+	size := n.len()
 	if exact && filed > 0 && marked*2 > living {
 		t.totals = n.totalsOf(sel.view)
 	}

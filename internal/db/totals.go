@@ -57,9 +57,7 @@ func (t *totals) release() { t.mu.RUnlock() }
 // follow takes away the segments that are no longer there and adds the new ones.
 func (t *totals) follow(n *names, want []*segment.Segment) {
 	t.names, t.chosen = n, nil
-	n.mu.RLock()
-	size := int(n.size)
-	n.mu.RUnlock()
+	size := n.len()
 	if len(t.counts) < size {
 		t.counts = append(t.counts, make([]uint32, size-len(t.counts))...)
 	}
