@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -325,6 +326,9 @@ func findCandidates(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind,
 	for i, w := range words {
 		keys[i] = trigram.KeyOf(w)
 	}
+	if keys, err = rarestFirst(ctx, q, all, keys); err != nil {
+		return nil, err
+	}
 	var found []int64
 	for _, n := range lotBatches {
 		some := all[:min(n, len(all))]
@@ -354,7 +358,31 @@ func findCandidates(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind,
 	return found, nil
 }
 
-// findRows returns the rows of each lot that have all of the keys.
+// rarestFirst puts the keys first that few rows have, as far as the newest large
+// lot can tell: with them most lots are done with.
+func rarestFirst(ctx context.Context, q sqlx.QueryerContext, all []lot, keys []trigram.Key) ([]trigram.Key, error) {
+	at := slices.IndexFunc(all, func(l lot) bool { return l.Rows >= lotRows })
+	if at < 0 || len(all) < 4 || len(keys) < 2 {
+		return keys, nil
+	}
+	often := map[trigram.Key]int{}
+	for _, k := range keys {
+		rows, err := findRows(ctx, q, all[at:at+1], []trigram.Key{k})
+		if err != nil {
+			return nil, err
+		}
+		often[k] = len(rows[0])
+	}
+	keys = slices.Clone(keys)
+	slices.SortStableFunc(keys, func(a, b trigram.Key) int { return often[a] - often[b] })
+	return keys, nil
+}
+
+// fewRows are looked at sooner than another part of the index.
+const fewRows = 3
+
+// findRows returns the rows of each lot that have all of the keys, or few that
+// have some of them.
 func findRows(ctx context.Context, q sqlx.QueryerContext, some []lot, keys []trigram.Key) ([][]uint16, error) {
 	rows := make([][]uint16, len(some))
 	at := map[int64]int{}
@@ -373,11 +401,11 @@ func findRows(ctx context.Context, q sqlx.QueryerContext, some []lot, keys []tri
 			list = fmt.Appendf(list, "%c%d", "[,"[min(j, 1)], partID(l.Number, k))
 		}
 		list = append(list, ']')
-		next := open[:0:0]
+		next, seen := open[:0:0], map[int]bool{}
 		err := eachRow(ctx, q, "SELECT p.id, p.data FROM json_each(?) j JOIN search_part p ON p.id = (SELECT max(id) FROM search_part WHERE id <= j.value)",
 			[]any{string(list)}, func(r scanner) error {
 				var id int64
-				var data []byte
+				var data sql.RawBytes
 				if err := r.Scan(&id, &data); err != nil {
 					return err
 				}
@@ -390,7 +418,8 @@ func findRows(ctx context.Context, q sqlx.QueryerContext, some []lot, keys []tri
 				if i > 0 {
 					found = intersect(rows[lotAt], found)
 				}
-				if rows[lotAt] = found; len(found) > 0 {
+				rows[lotAt], seen[lotAt] = found, true
+				if len(found) > fewRows || len(some) == 1 && len(found) > 0 {
 					next = append(next, some[lotAt])
 				}
 				return nil
@@ -398,13 +427,9 @@ func findRows(ctx context.Context, q sqlx.QueryerContext, some []lot, keys []tri
 		if err != nil {
 			return nil, err
 		}
-		kept := map[int64]bool{}
-		for _, l := range next {
-			kept[l.Number] = true
-		}
 		for _, l := range open {
-			if !kept[l.Number] {
-				rows[at[l.Number]] = nil
+			if lotAt := at[l.Number]; !seen[lotAt] {
+				rows[lotAt] = nil
 			}
 		}
 		open = next

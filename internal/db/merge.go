@@ -25,12 +25,18 @@ type merge struct {
 	down    bool  // towards older rows
 	waiting []int // segments not looked into yet, the one whose turn comes last in front
 	ready   []readyRow
-	opened  int // segments looked into
+	opened  int   // segments looked into
+	bounded bool  // stops where the text index was asked about many segments
+	stopped int64 // where it did: the id that it has come to; 0 if it did not
 }
 
 // aheadSegments is how many segments are looked into at once, where the first ones
 // did not have enough.
 const aheadSegments = 8
+
+// askSegments is about how many segments the text index is asked about for one
+// page, where few of their rows can hold a frequent text and pass the filter too.
+const askSegments = 48
 
 // readyRow is the next row of a segment.
 type readyRow struct {
@@ -87,6 +93,12 @@ func (m *merge) next() (rowPlace, bool) {
 		p := m.view.segments[i]
 		if len(m.ready) > 0 && (m.down && p.MaxID() < m.ready[0].id || !m.down && p.MinID() > m.ready[0].id) {
 			break
+		}
+		if m.bounded && len(m.ready) == 0 && m.sets.asked.Load() >= askSegments {
+			if m.stopped = min(p.MaxID()+1, m.from); !m.down {
+				m.stopped = max(p.MinID()-1, m.from)
+			}
+			return rowPlace{}, false
 		}
 		m.waiting = m.waiting[:n-1]
 		if m.opened++; m.opened > 2 && m.opened%aheadSegments == 0 {

@@ -76,6 +76,7 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 		return sel.newest(sets, math.MaxInt64)
 	}
 	it := start()
+	it.bounded = walking != nil
 
 	var found []rowPlace
 	var last rowPlace
@@ -109,11 +110,15 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 	}
 	further := len(found) > limit
 	found = found[:min(len(found), limit)]
-	if walking != nil && !further && more {
+	reached := it.stopped // how far it looked, where that was not to the end
+	if walking != nil && !further && (more || reached != 0) {
+		if reached == 0 {
+			reached = last.id(sel.view)
+		}
 		list.Partial = true
-		list.LookedTo = time.UnixMicro(sel.view.segments[last.segment].Micros(last.row)).UTC()
+		list.LookedTo = time.UnixMicro(reached >> idBits).UTC()
 	}
-	sel.cursors(p, list, sets, found, further, last)
+	sel.cursors(p, list, sets, found, further, reached)
 	if forward {
 		slices.Reverse(found)
 	}
@@ -122,14 +127,14 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 
 // cursors says whether there is more on either side of a page whose rows are
 // still in the order they were found in.
-func (sel *Selection) cursors(p Page, list *List, sets *rowSets, found []rowPlace, further bool, last rowPlace) {
+func (sel *Selection) cursors(p Page, list *List, sets *rowSets, found []rowPlace, further bool, reached int64) {
 	forward := p.Before != 0
 	var onward int64 // where the walk goes on
 	switch {
 	case further:
 		onward = found[len(found)-1].id(sel.view)
 	case list.Partial:
-		onward = last.id(sel.view)
+		onward = reached
 	}
 	// On the side the page came from there is what it was asked to be beyond of,
 	// and whatever was recorded there since.

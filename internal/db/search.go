@@ -140,7 +140,7 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 	if h.head < indexed {
 		seen := map[int64]bool{}
 		for _, value := range n.values {
-			seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), h.head, indexed, textBudget+1)
+			seqs, err := s.allCandidates(ctx, kind, trigrams(value.Folded), h.head, indexed)
 			if err != nil {
 				return err
 			}
@@ -173,6 +173,32 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 	slices.Sort(h.seqs)
 	h.head = v.head
 	return nil
+}
+
+// allCandidates returns more than textBudget candidates or all of them. Over a
+// long stretch of the ledger it asks for the two halves at once.
+func (s *Store) allCandidates(ctx context.Context, kind audit.Kind, words []string, after, upTo int64) ([]int64, error) {
+	const long = 500_000
+	find := func(after, upTo int64) ([]int64, error) {
+		return s.dialect.candidates(ctx, s.ro, kind, words, after, upTo, textBudget+1)
+	}
+	if upTo-after < long {
+		return find(after, upTo)
+	}
+	// A frequent word shows in what is newest, without a look at the rest.
+	newest, err := find(upTo-long/4, upTo)
+	if err != nil || len(newest) > textBudget {
+		return newest, err
+	}
+	upTo -= long / 4
+	middle := after + (upTo-after)/2
+	var older []int64
+	var olderErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { older, olderErr = find(after, middle) })
+	newer, err := find(middle, upTo)
+	wg.Wait()
+	return slices.Concat(newest, newer, older), errors.Join(err, olderErr)
 }
 
 // heavyChecks is how many searches may read many rows at the same time. The

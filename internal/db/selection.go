@@ -134,7 +134,7 @@ func (sel *Selection) canHold(ctx context.Context, n *needle, p *piece) (set seg
 
 // base returns the rows of a segment that the columns leave, without the terms
 // of one key.
-func (sel *Selection) base(ctx context.Context, i int, without string) segment.Set {
+func (sel *Selection) base(ctx context.Context, i int, without string, asked *atomic.Int32) segment.Set {
 	set := sel.view.segments[i].Living()
 	for _, at := range sel.order {
 		c := &sel.conditions[at]
@@ -150,6 +150,9 @@ func (sel *Selection) base(ctx context.Context, i int, without string) segment.S
 	}
 	for at, c := range sel.conditions { // which costs most
 		if !set.Empty() && c.mark == nil && !c.term.Not {
+			if !sel.marked[at][i].known {
+				asked.Add(1)
+			}
 			set = set.And(sel.mark(ctx, at, i))
 		}
 	}
@@ -163,6 +166,7 @@ type rowSets struct {
 	known []bool
 	sets  []segment.Set
 	fetch func(some []int) // looks at several segments at once
+	asked atomic.Int32     // about how many segments the text index was asked
 }
 
 // these are sets that are known already.
@@ -176,7 +180,7 @@ func (sel *Selection) bases(ctx context.Context, without string) *rowSets {
 	r := &rowSets{known: make([]bool, n), sets: make([]segment.Set, n)}
 	r.at = func(i int) segment.Set {
 		if !r.known[i] {
-			r.sets[i], r.known[i] = sel.base(ctx, i, without), true
+			r.sets[i], r.known[i] = sel.base(ctx, i, without, &r.asked), true
 		}
 		return r.sets[i]
 	}
@@ -232,7 +236,7 @@ func (sel *Selection) match(ctx context.Context, without string) (*matched, erro
 			return nil, err
 		}
 	} else {
-		sel.parallel(len(m.sets), fewSegments, func(i int) { m.sets[i] = sel.base(ctx, i, without) })
+		sel.parallel(len(m.sets), fewSegments, func(i int) { m.sets[i] = sel.base(ctx, i, without, new(atomic.Int32)) })
 		for _, set := range m.sets {
 			m.count += int64(set.Count())
 		}
@@ -252,10 +256,14 @@ func (sel *Selection) narrow(ctx context.Context, m *matched, without string) er
 		budget = max(budget, c.needle.budget())
 	}
 	it := sel.newest(sel.bases(ctx, without), math.MaxInt64)
+	it.bounded = true
 	var places []rowPlace
 	for {
 		p, ok := it.next()
 		if !ok {
+			if it.stopped != 0 {
+				m.exact, m.lookedTo = false, it.stopped>>idBits
+			}
 			break
 		}
 		if len(places) == budget {

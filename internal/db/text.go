@@ -18,6 +18,9 @@ const (
 	// that more rows may hold is called frequent: pages find it by walking, and
 	// counts say how far they looked.
 	textBudget = 5_000
+	// frequentBudget is how many rows that can hold a frequent text are read to
+	// count it.
+	frequentBudget = 2_000
 	// shortBudget is the same for a word of one or two letters, which the
 	// trigrams cannot find: the contract's number.
 	shortBudget = 20_000
@@ -50,7 +53,7 @@ func (n *needle) budget() int {
 	if n.short {
 		return shortBudget
 	}
-	return textBudget
+	return frequentBudget
 }
 
 // in reports whether a row's text, in folded form, holds one of the values.
