@@ -78,14 +78,27 @@ func (m *matched) result() Count {
 // list, the top ones of each. A facet leaves out the filter's terms on its own
 // field, so that it shows what could be chosen instead.
 func (sel *Selection) Facets(ctx context.Context, top int) ([]Facet, error) {
-	var fields []query.Field
-	for _, f := range query.Fields(sel.filter.Kind) {
-		if f.Facet {
-			fields = append(fields, f)
-		}
-	}
-	return sel.facets(ctx, fields, top)
+	return sel.facets(ctx, counted(sel.filter.Kind), top, false)
 }
+
+// counted are the fields that are counted beside a list.
+func counted(kind audit.Kind) []query.Field {
+	return slices.DeleteFunc(slices.Clone(query.Fields(kind)), func(f query.Field) bool { return !f.Facet })
+}
+
+// FacetsAtHand does the same but for the fields that have very many values,
+// sessions and requests for instance, where very many events match: their counts
+// would take longer than all else on a page. They are marked as uncounted.
+func (sel *Selection) FacetsAtHand(ctx context.Context, top int) ([]Facet, error) {
+	return sel.facets(ctx, counted(sel.filter.Kind), top, true)
+}
+
+// A field of more than manyWords values is not at hand where more than manyRows
+// events match, but not all.
+const (
+	manyWords = 20_000
+	manyRows  = 200_000
+)
 
 // Facet counts the values of one field. The error wraps ErrNotFound for a key
 // that is not counted.
@@ -94,14 +107,14 @@ func (sel *Selection) Facet(ctx context.Context, key string, top int) (Facet, er
 	if !ok || !f.Facet {
 		return Facet{}, ErrNotFound
 	}
-	all, err := sel.facets(ctx, []query.Field{f}, top)
+	all, err := sel.facets(ctx, []query.Field{f}, top, false)
 	if err != nil {
 		return Facet{}, err
 	}
 	return all[0], nil
 }
 
-func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int) ([]Facet, error) {
+func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int, atHand bool) ([]Facet, error) {
 	all := make([]Facet, len(fields))
 	sets := make([]*matched, len(fields))
 	for i, f := range fields {
@@ -129,6 +142,9 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int)
 	slices.SortStableFunc(order, func(a, b int) int { return words(b) - words(a) })
 	for _, i := range order {
 		f := fields[i]
+		if all[i].Uncounted = atHand && words(i) > manyWords && sets[i].count > manyRows && sets[i].count < int64(sel.view.count); all[i].Uncounted {
+			continue
+		}
 		free <- struct{}{}
 		wg.Go(func() {
 			defer keepPanic(&panicked)

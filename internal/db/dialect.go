@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/jmoiron/sqlx"
-
-	"github.com/auditadmin/auditadmin/audit"
 )
 
 // dialect is all that differs from one engine to another. Everything outside
@@ -33,12 +31,6 @@ type dialect interface {
 	// among returns a condition that holds where a column of ids is one of ids,
 	// and its argument. One argument for all of them is cheaper than one each.
 	among(column string, ids []int64) (condition string, argument any)
-
-	// candidates returns the ledger's seq of at most limit events of a kind that
-	// were recorded after one seq and up to another, newest first, whose searchable
-	// text holds every one of the trigrams. Some of them may not hold the text they
-	// were cut from.
-	candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after, upTo int64, limit int) ([]int64, error)
 
 	// scrub takes what was deleted out of what the engine keeps beside its data,
 	// and reports whether all of it is gone.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -211,6 +212,96 @@ func unpackSeqs(b []byte) []int64 {
 	return seqs
 }
 
+// lotSeqs are the places of a lot's rows in the ledger, packed, with a way in at
+// every seqStep rows.
+type lotSeqs struct {
+	packed []byte
+	starts []seqStart
+}
+
+// seqStart is the place of a row, and where the distance to the next one stands.
+type seqStart struct {
+	seq int64
+	at  int
+}
+
+const seqStep = 128
+
+func newLotSeqs(packed []byte) *lotSeqs {
+	l := &lotSeqs{packed: packed}
+	seq := int64(0)
+	for at, row := 0, 0; at < len(packed); row++ {
+		d, n := binary.Uvarint(packed[at:])
+		if n <= 0 {
+			break
+		}
+		seq, at = seq+int64(d), at+n
+		if row%seqStep == 0 {
+			l.starts = append(l.starts, seqStart{seq, at})
+		}
+	}
+	return l
+}
+
+// of returns the places of rows, which rise.
+func (l *lotSeqs) of(rows []uint16) []int64 {
+	seqs := make([]int64, 0, len(rows))
+	block, row, at, seq := -1, 0, 0, int64(0)
+	for _, want := range rows {
+		if b := int(want) / seqStep; b != block {
+			if b >= len(l.starts) {
+				break
+			}
+			block, row = b, b*seqStep
+			seq, at = l.starts[b].seq, l.starts[b].at
+		}
+		for ; row < int(want) && at < len(l.packed); row++ {
+			d, n := uint64(l.packed[at]), 1
+			if d >= 0x80 {
+				if d, n = binary.Uvarint(l.packed[at:]); n <= 0 {
+					return seqs
+				}
+			}
+			seq, at = seq+int64(d), at+n
+		}
+		if row == int(want) {
+			seqs = append(seqs, seq)
+		}
+	}
+	return seqs
+}
+
+// lotCache keeps the places of the lots that were asked about: about one byte an
+// event.
+type lotCache struct {
+	mu   sync.Mutex
+	lots map[lot]*lotSeqs
+}
+
+// lotCacheSize is of how many lots. Ten million events are some 250.
+const lotCacheSize = 1024
+
+func (c *lotCache) get(ctx context.Context, q sqlx.QueryerContext, l lot) (*lotSeqs, error) {
+	c.mu.Lock()
+	seqs := c.lots[l]
+	c.mu.Unlock()
+	if seqs != nil {
+		return seqs, nil
+	}
+	var packed []byte
+	if err := sqlx.GetContext(ctx, q, &packed, "SELECT seqs FROM search_lot WHERE lot = ?", l.Number); err != nil {
+		return nil, err
+	}
+	seqs = newLotSeqs(packed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lots == nil || len(c.lots) >= lotCacheSize {
+		c.lots = map[lot]*lotSeqs{}
+	}
+	c.lots[l] = seqs
+	return seqs, nil
+}
+
 // readLot reads all of a lot.
 func readLot(ctx context.Context, q sqlx.QueryerContext, l lot) (seqs []int64, whole trigram.Lot, err error) {
 	var packed []byte
@@ -306,16 +397,16 @@ func (s *Store) merged(ctx context.Context, kind audit.Kind) (some []lot, seqs [
 // frequent is found in the first few.
 var lotBatches = []int{2, 16, 1 << 30}
 
-// findCandidates is candidates of the dialect, from the lots.
-func findCandidates(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind, words []string, after, upTo int64, limit int) ([]int64, error) {
-	if db, ok := q.(*sqlx.DB); ok { // one snapshot: lots are merged meanwhile
-		tx, end, err := begin(ctx, db)
-		if err != nil {
-			return nil, err
-		}
-		defer end()
-		q = tx
+// candidates returns the ledger's seq of at most limit events of a kind that
+// were recorded after one seq and up to another, newest first, whose searchable
+// text holds every one of the trigrams. Some of them may not hold the text they
+// were cut from.
+func (s *Store) candidates(ctx context.Context, kind audit.Kind, words []string, after, upTo int64, limit int) ([]int64, error) {
+	q, end, err := begin(ctx, s.ro) // one snapshot: lots are merged meanwhile
+	if err != nil {
+		return nil, err
 	}
+	defer end()
 	all, err := lots(ctx, q, kind, after)
 	if err != nil {
 		return nil, err
@@ -341,14 +432,14 @@ func findCandidates(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind,
 			if len(rows[i]) == 0 {
 				continue
 			}
-			var packed []byte
-			if err := sqlx.GetContext(ctx, q, &packed, "SELECT seqs FROM search_lot WHERE lot = ?", l.Number); err != nil {
+			seqs, err := s.lots.get(ctx, q, l)
+			if err != nil {
 				return nil, err
 			}
-			seqs := unpackSeqs(packed)
-			for _, row := range slices.Backward(rows[i]) {
-				if int(row) < len(seqs) && seqs[row] > after && seqs[row] <= upTo {
-					if found = append(found, seqs[row]); len(found) == limit {
+			of := seqs.of(rows[i])
+			for _, seq := range slices.Backward(of) {
+				if seq > after && seq <= upTo {
+					if found = append(found, seq); len(found) == limit {
 						return found, nil
 					}
 				}

@@ -105,7 +105,7 @@ func (s *Store) canHold(ctx context.Context, kind audit.Kind, p *piece, n *needl
 	}
 	set = segment.None(p.Len())
 	for _, value := range n.values {
-		seqs, err := s.dialect.candidates(ctx, s.ro, kind, trigrams(value.Folded), p.lo, min(p.hi, indexed), math.MaxInt)
+		seqs, err := s.candidates(ctx, kind, trigrams(value.Folded), p.lo, min(p.hi, indexed), math.MaxInt)
 		if err != nil {
 			return all, false, fmt.Errorf("search text: %w", s.dialect.classify(err))
 		}
@@ -180,7 +180,7 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 func (s *Store) allCandidates(ctx context.Context, kind audit.Kind, words []string, after, upTo int64) ([]int64, error) {
 	const long = 500_000
 	find := func(after, upTo int64) ([]int64, error) {
-		return s.dialect.candidates(ctx, s.ro, kind, words, after, upTo, textBudget+1)
+		return s.candidates(ctx, kind, words, after, upTo, textBudget+1)
 	}
 	if upTo-after < long {
 		return find(after, upTo)

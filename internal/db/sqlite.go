@@ -23,8 +23,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/mattn/go-sqlite3"
-
-	"github.com/auditadmin/auditadmin/audit"
 )
 
 const (
@@ -359,10 +357,6 @@ func (sqliteDialect) among(column string, ids []int64) (string, any) {
 		list = strconv.AppendInt(list, id, 10)
 	}
 	return column + " IN (SELECT value FROM json_each(?))", string(append(list, ']'))
-}
-
-func (sqliteDialect) candidates(ctx context.Context, db sqlx.QueryerContext, kind audit.Kind, trigrams []string, after, upTo int64, limit int) ([]int64, error) {
-	return findCandidates(ctx, db, kind, trigrams, after, upTo, limit)
 }
 
 // scrub writes the log back into the file, where secure_delete has overwritten

@@ -57,6 +57,7 @@ type Store struct {
 	columns  *columns
 	sealed   *sealed
 	texts    *textCache
+	lots     lotCache
 
 	verified atomic.Pointer[Verified] // how far the evidence was verified
 

@@ -131,6 +131,8 @@ type Facet struct {
 	More   int          // how many further values there are
 	// LookedTo is how far back was counted, where not exact.
 	LookedTo time.Time
+	// Uncounted is set where FacetsAtHand has not counted: there is no Values then.
+	Uncounted bool
 }
 
 // FacetValue is one value of a field and how often it occurs.

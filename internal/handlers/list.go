@@ -161,7 +161,7 @@ func (v *visit) export(f *query.Filter, count db.Count) *templates.Export {
 		Note: "A file holds all that match, " + countText(count) + " rows, not only this page. The export is recorded under your name.",
 	}
 	if v.may(http.MethodGet, "/"+f.Kind.Path()+"/evidence.zip") {
-		m.Links = append(m.Links, templates.Link{Text: "Evidence", Hint: "with proofs, for an auditor", Href: file("/evidence.zip")})
+		m.Links = append(m.Links, templates.Link{Text: "Evidence", Hint: "a zip with proofs, for an auditor", Href: file("/evidence.zip")})
 	}
 	return m
 }
@@ -247,20 +247,20 @@ func (v *visit) covers(newest, oldest time.Time) string {
 
 // facets are the values beside the list.
 func (v *visit) facets(sel *db.Selection, f *query.Filter) (templates.Facets, error) {
-	counted, err := sel.Facets(v.Context(), facetValues)
+	counted, err := sel.FacetsAtHand(v.Context(), facetValues)
 	if err != nil {
 		return templates.Facets{}, err
 	}
 	var m templates.Facets
 	more := v.params.Get("more")
 	for _, facet := range counted {
-		if facet.Key == more && facet.More > 0 {
+		if facet.Key == more && (facet.More > 0 || facet.Uncounted) {
 			if facet, err = sel.Facet(v.Context(), facet.Key, moreFacetValues); err != nil {
 				return m, err
 			}
 		}
 		group := v.facet(f, facet)
-		if n := len(group.Values); n == 0 || n == 1 && group.Values[0].Blank && !group.Values[0].Included {
+		if n := len(group.Values); n == 0 && !facet.Uncounted || n == 1 && group.Values[0].Blank && !group.Values[0].Included {
 			continue // a field that nothing here has
 		}
 		m.Groups = append(m.Groups, group)
@@ -304,6 +304,9 @@ func (v *visit) facet(f *query.Filter, facet db.Facet) templates.Facet {
 				add(value.Text, 0, false)
 			}
 		}
+	}
+	if facet.Uncounted {
+		group.More = &templates.Link{Text: "count them", Href: v.same("more", facet.Key) + "#facet-" + facet.Key}
 	}
 	if facet.More > 0 {
 		group.More = &templates.Link{Text: number(int64(facet.More)) + " more"}

@@ -46,7 +46,10 @@ func (w *words) order(a, b string) int {
 		y, _ := netip.ParseAddr(b)
 		return cmp.Or(x.Compare(y), strings.Compare(a, b))
 	}
-	return cmp.Or(compareFolded(a, query.Fold(b)), strings.Compare(a, b))
+	if c := compareFolded(a, query.Fold(b)); c != 0 {
+		return c
+	}
+	return strings.Compare(a, b)
 }
 
 // compareFolded compares the folded form of a text with a folded text.
@@ -84,7 +87,16 @@ func (w *words) search(from int, beyond func(text string) bool) int {
 
 // find returns the code of a text.
 func (w *words) find(text string) (int, bool) {
-	at := w.search(0, func(t string) bool { return w.order(t, text) >= 0 })
+	var at int
+	if w.addresses {
+		at = w.search(0, func(t string) bool { return w.order(t, text) >= 0 })
+	} else {
+		folded := query.Fold(text)
+		at = w.search(0, func(t string) bool {
+			c := compareFolded(t, folded)
+			return c > 0 || c == 0 && t >= text
+		})
+	}
 	return at, at < w.len() && w.at(at) == text
 }
 
