@@ -470,7 +470,7 @@ func rarestFirst(ctx context.Context, q sqlx.QueryerContext, all []lot, keys []t
 }
 
 // fewRows are looked at sooner than another part of the index.
-const fewRows = 3
+const fewRows = 12
 
 // findRows returns the rows of each lot that have all of the keys, or few that
 // have some of them.
