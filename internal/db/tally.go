@@ -132,14 +132,25 @@ func (sel *Selection) countColumn(column int, sets []segment.Set, exact bool) *c
 // addPiece adds the words of the marked rows of a piece, or takes them away.
 func (t *columnTally) addPiece(p *piece, column int, set segment.Set, less bool) {
 	c := p.Column(column)
-	scratch := zeros(c.Words())
-	defer countScratch.Put(scratch)
-	counts := *scratch
-	c.Count(set, counts)
 	numbers := c.Globals()
 	if numbers == nil {
 		numbers = t.names.numbersOf(p.Segment)
 	}
+	if times := uint32(1); set.Count() < c.Words()/4 { // fewer rows than words: no table of those
+		if less {
+			times = -times
+		}
+		c.EachCode(set, func(code int) {
+			if number := numbers[code]; !t.add(number, times) {
+				t.more(c, code, number, times)
+			}
+		})
+		return
+	}
+	scratch := zeros(c.Words())
+	defer countScratch.Put(scratch)
+	counts := *scratch
+	c.Count(set, counts)
 	switch {
 	case less:
 		for code, times := range counts {

@@ -221,6 +221,12 @@ func equalPairs(codes []uint16, code uint16) []uint64 {
 	return b
 }
 
+// EachCode calls fn with the code of every marked row.
+func (c *Column) EachCode(set Set, fn func(code int)) {
+	defer runtime.KeepAlive(c.held)
+	set.Each(func(row int) { fn(c.code(row)) })
+}
+
 // Count adds to counts, by code, how many of the marked rows have each word.
 func (c *Column) Count(set Set, counts []uint32) {
 	defer runtime.KeepAlive(c.held)
