@@ -97,7 +97,7 @@ func (sqliteDialect) readers(ctx context.Context, path string, o Options) (*sqlx
 
 func sqliteOpenReaders(ctx context.Context, path string, settings url.Values) (*sqlx.DB, error) {
 	readers := sqliteConnect(path, settings, []string{
-		"PRAGMA cache_size = -16384", // KiB; the operating system's cache does most of the work
+		"PRAGMA cache_size = -4096", // KiB; the operating system's cache does the work, and memory is for columns
 		"PRAGMA temp_store = MEMORY",
 	}, "PRAGMA query_only", "1")
 	readers.SetMaxOpenConns(max(2, runtime.NumCPU())) // more readers than cores only make each other slow
@@ -215,7 +215,7 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 		// which twice as many fit into twice the page with half the rest left over.
 		"PRAGMA page_size = 8192",
 		"PRAGMA journal_mode = WAL",
-		"PRAGMA cache_size = -32768",
+		"PRAGMA cache_size = -16384",
 		"PRAGMA wal_autocheckpoint = " + sqliteCheckpoint,
 	}, "PRAGMA synchronous", synchronous)
 	writer.SetMaxOpenConns(1)
