@@ -20,7 +20,7 @@ type evidenceCommand struct {
 	database
 	kindFlag
 	TZ    zoneFlag `name:"tz" placeholder:"ZONE" help:"The zone of dates in the query; UTC if not given."`
-	Query string   `arg:"" help:"The query, between quotes; '' for everything."`
+	Query string   `arg:"" help:"The query, between quotes; an empty one for everything."`
 	File  string   `arg:"" placeholder:"OUT.zip" help:"The new file; one that is there is not overwritten."`
 }
 
@@ -105,7 +105,10 @@ func checkBundle(p *process, f *os.File, keys []string) error {
 	if len(keys) == 0 {
 		trust = "a key that the bundle itself names: compare it with one that you have from elsewhere, or give that with --key"
 	}
-	_, err = fmt.Fprintf(p.stdout, "the bundle holds: %d %s, each as it stands in the ledger of %s, of %d entries at %s\nhanded out by %s at %s: %s\nsigned by %s, %s\n",
+	_, err = fmt.Fprintf(p.stdout, "the bundle holds: %d %s, each as it stands in the ledger of %s, of %d entries at %s\nas it says itself, handed out by %s at %s: %s\nsigned by %s, %s\n",
 		b.Events, b.Kind.Plural(), b.Checkpoint.Origin(), b.Checkpoint.Size, b.Checkpoint.At.Format(time.RFC3339), printable(b.By), b.At, printable(b.Sentence), strings.Join(b.Signed, " and "), trust)
+	if err == nil && len(b.Unproven) > 0 {
+		_, err = fmt.Fprintf(p.stdout, "not proven, since it changes after an event is recorded: %s\n", strings.Join(b.Unproven, ", "))
+	}
 	return err
 }

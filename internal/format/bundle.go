@@ -5,10 +5,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
-
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,20 @@ const (
 	bundleCheckpoint = "checkpoint.txt"
 	bundleKeys       = "public-keys.txt"
 )
+
+// bundleFiles are all there are.
+var bundleFiles = []string{bundleReadme, bundleQuery, bundleNDJSON, bundleCSV, bundleProofs, bundleCheckpoint, bundleKeys}
+
+// unproven are the fields of a kind that change after an event is recorded, and
+// are therefore not in its leaf.
+func unproven(kind audit.Kind) (names []string) {
+	for _, f := range kind.Fields() {
+		if f.Mutable {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
 
 // bundleProofChunk is how many proofs are made at a time.
 const bundleProofChunk = 256
@@ -72,12 +87,13 @@ func WriteBundle(ctx context.Context, w io.Writer, store *db.Store, sel *db.Sele
 		}
 		return err
 	}
+	first, second := sha256.New(), sha256.New()
 	for _, file := range []struct {
 		name  string
 		write func(io.Writer) (int64, error)
 	}{
-		{bundleNDJSON, func(w io.Writer) (int64, error) { return writeAll(ctx, w, sel, "ndjson") }},
-		{bundleCSV, func(w io.Writer) (int64, error) { return writeAll(ctx, w, sel, "csv") }},
+		{bundleNDJSON, func(w io.Writer) (int64, error) { return writeAll(ctx, w, sel, "ndjson", first) }},
+		{bundleCSV, func(w io.Writer) (int64, error) { return writeAll(ctx, w, sel, "csv", second) }},
 		{bundleProofs, func(w io.Writer) (int64, error) { return writeProofs(ctx, w, store, sel, c) }},
 	} {
 		entry, err := create(file.name)
@@ -93,6 +109,9 @@ func WriteBundle(ctx context.Context, w io.Writer, store *db.Store, sel *db.Sele
 		} else if n != b.Events {
 			return b, fmt.Errorf("write %s: it has %d events, and there were %d: some were deleted meanwhile: %w", file.name, n, b.Events, db.ErrConflict)
 		}
+	}
+	if !bytes.Equal(first.Sum(nil), second.Sum(nil)) {
+		return b, fmt.Errorf("write %s: something was decided meanwhile on an event of it; try again: %w", bundleCSV, db.ErrConflict)
 	}
 	if signed, _, err := evidence.OpenCheckpoint(c.Note, keys); err == nil {
 		b.Database = signed.Origin()
@@ -111,13 +130,22 @@ func WriteBundle(ctx context.Context, w io.Writer, store *db.Store, sel *db.Sele
 	return b, out.Close()
 }
 
-func writeAll(ctx context.Context, w io.Writer, sel *db.Selection, name string) (n int64, err error) {
+// writeAll writes the events in a format, and their unproven fields to decided:
+// what is decided between two files would make them disagree.
+func writeAll(ctx context.Context, w io.Writer, sel *db.Selection, name string, decided io.Writer) (n int64, err error) {
+	fields := unproven(sel.Filter().Kind)
 	writer, err := NewWriter(name, w, sel.Filter().Kind)
 	if err == nil {
 		err = writer.Begin()
 	}
 	if err == nil {
-		err = sel.Each(ctx, func(st *db.Stored) error { n++; return writer.Write(st) })
+		err = sel.Each(ctx, func(st *db.Stored) error {
+			n++
+			for _, name := range fields {
+				fmt.Fprintf(decided, "%q ", st.Get(name))
+			}
+			return writer.Write(st)
+		})
 	}
 	if err == nil {
 		err = writer.End()
@@ -161,6 +189,10 @@ func writeProofs(ctx context.Context, w io.Writer, store *db.Store, sel *db.Sele
 }
 
 func readme(b Bundle) string {
+	var later string
+	if fields := unproven(b.Kind); len(fields) > 0 {
+		later = "\nWhat was decided after an event was recorded is not part of its proof, and is\nvouched for by the database alone: " + strings.Join(fields, ", ") + ".\n"
+	}
 	return fmt.Sprintf(`Evidence from an audit log
 
 %s
@@ -179,13 +211,14 @@ To check all of it, without the database and without a network:
 
 where KEY is the public key as you got it earlier or from somebody you trust. It
 says that every event here is a leaf of the ledger as it was signed, that nothing
-in it was altered since, and that the files agree. It cannot say that these are
-all events that match the query: for that, ask for the database itself and run
-'auditadmin verify' with this checkpoint.
+in it was altered since, and that the two files of events agree. It cannot say
+that these are all events that match the query, nor who asked for them: for that,
+ask for the database itself and run 'auditadmin verify' with this checkpoint.
+%s
 
 The proofs are inclusion proofs of RFC 6962, the checkpoint is a signed note
 (C2SP tlog-checkpoint), so other tools can check them too.
-`, b.Sentence, b.Events, b.Kind.Plural(), b.By, b.At, bundleNDJSON, bundleCSV, bundleProofs, bundleCheckpoint, bundleKeys, bundleQuery)
+`, b.Sentence, b.Events, b.Kind.Plural(), b.By, b.At, bundleNDJSON, bundleCSV, bundleProofs, bundleCheckpoint, bundleKeys, bundleQuery, later)
 }
 
 // Checked is what CheckBundle found to hold.
@@ -193,6 +226,7 @@ type Checked struct {
 	Bundle
 	Checkpoint *evidence.Checkpoint
 	Signed     []string // the keys that signed it, of those it was checked with
+	Unproven   []string // the fields that no proof speaks of: they change after an event is recorded
 }
 
 // CheckBundle checks an evidence bundle with nothing but itself and the keys
@@ -233,6 +267,15 @@ func CheckBundle(r io.ReaderAt, size int64, keys []string) (*Checked, error) {
 	if err := json.Unmarshal([]byte(about), &c.Bundle); err != nil {
 		return nil, fmt.Errorf("read %s of the bundle: %w", bundleQuery, err)
 	}
+	if !slices.Contains(audit.Kinds(), c.Kind) {
+		return nil, fmt.Errorf("%w: %s names no kind of events: %q", evidence.ErrProof, bundleQuery, c.Kind)
+	}
+	for _, f := range archive.File {
+		if !slices.Contains(bundleFiles, f.Name) {
+			return nil, fmt.Errorf("%w: %q is in the bundle, and nothing vouches for it", evidence.ErrProof, f.Name)
+		}
+	}
+	c.Unproven = unproven(c.Kind)
 	if c.Checkpoint, c.Signed, err = evidence.OpenCheckpoint(note, keys); err != nil {
 		return nil, fmt.Errorf("%w: %w", evidence.ErrProof, err)
 	}
@@ -242,7 +285,7 @@ func CheckBundle(r io.ReaderAt, size int64, keys []string) (*Checked, error) {
 	return c, c.checkEvents(archive, note, keys)
 }
 
-// checkEvents goes through events and proofs side by side.
+// checkEvents goes through events, their table and their proofs side by side.
 func (c *Checked) checkEvents(archive *zip.Reader, note string, keys []string) error {
 	events, err := archive.Open(bundleNDJSON)
 	if err != nil {
@@ -254,6 +297,15 @@ func (c *Checked) checkEvents(archive *zip.Reader, note string, keys []string) e
 		return fmt.Errorf("read the bundle: %w", err)
 	}
 	defer proofs.Close()
+	cells, err := archive.Open(bundleCSV)
+	if err != nil {
+		return fmt.Errorf("read the bundle: %w", err)
+	}
+	defer cells.Close()
+	table := newTableCheck(cells, c.Kind)
+	if err := table.begin(); err != nil {
+		return err
+	}
 	a, b := bufio.NewReaderSize(events, 64<<10), bufio.NewReaderSize(proofs, 64<<10)
 	for n := int64(0); ; n++ {
 		event, errA := a.ReadBytes('\n')
@@ -262,35 +314,86 @@ func (c *Checked) checkEvents(archive *zip.Reader, note string, keys []string) e
 			if n != c.Events {
 				return fmt.Errorf("%w: the bundle has %d events and says that it has %d", evidence.ErrProof, n, c.Events)
 			}
-			return nil
+			return table.end()
 		}
 		if errA != nil || errB != nil {
 			return fmt.Errorf("%w: event number %d and its proof are not both there", evidence.ErrProof, n+1)
 		}
-		if err := checkEvent(event, proof, c.Kind, note, keys); err != nil {
+		st, err := checkEvent(event, proof, c.Kind, note, keys)
+		if err == nil {
+			err = table.row(st)
+		}
+		if err != nil {
 			return fmt.Errorf("event number %d: %w", n+1, err)
 		}
 	}
 }
 
-// checkEvent checks that an event is the one its proof shows, and the proof.
-func checkEvent(line, proof []byte, kind audit.Kind, note string, keys []string) error {
+// tableCheck compares a table of events with what it would be made from the
+// events, byte by byte: people read the table, and the proofs are of the events.
+type tableCheck struct {
+	table *bufio.Reader
+	want  bytes.Buffer
+	out   *csvWriter
+}
+
+func newTableCheck(r io.Reader, kind audit.Kind) *tableCheck {
+	t := &tableCheck{table: bufio.NewReaderSize(r, 64<<10)}
+	t.out = &csvWriter{out: bufio.NewWriterSize(&t.want, 64<<10), kind: kind}
+	return t
+}
+
+// next compares as many bytes of the table as were written since the last time.
+func (t *tableCheck) next(err error) error {
+	if err == nil {
+		err = t.out.out.Flush()
+	}
+	if err != nil {
+		return err
+	}
+	defer t.want.Reset()
+	got := make([]byte, t.want.Len())
+	if _, err := io.ReadFull(t.table, got); err != nil || !bytes.Equal(got, t.want.Bytes()) {
+		return fmt.Errorf("%w: %s does not say of it what %s says", evidence.ErrProof, bundleCSV, bundleNDJSON)
+	}
+	return nil
+}
+
+func (t *tableCheck) begin() error {
+	if err := t.next(t.out.Begin()); err != nil {
+		return fmt.Errorf("%w: the first row of %s is not the names of the fields", evidence.ErrProof, bundleCSV)
+	}
+	return nil
+}
+
+func (t *tableCheck) row(st *db.Stored) error { return t.next(t.out.Write(st)) }
+
+func (t *tableCheck) end() error {
+	if _, err := t.table.ReadByte(); err != io.EOF {
+		return fmt.Errorf("%w: %s has rows that %s has not", evidence.ErrProof, bundleCSV, bundleNDJSON)
+	}
+	return nil
+}
+
+// checkEvent checks that an event is the one its proof shows, and the proof. It
+// returns the event.
+func checkEvent(line, proof []byte, kind audit.Kind, note string, keys []string) (*db.Stored, error) {
 	p, err := evidence.ParseProof(proof)
 	if err != nil {
-		return fmt.Errorf("%w: %w", evidence.ErrProof, err)
+		return nil, fmt.Errorf("%w: %w", evidence.ErrProof, err)
 	}
 	p.Checkpoint = note
 	if _, _, err := p.Check(keys); err != nil {
-		return err
+		return nil, err
 	}
 	// The line that the event would have been written as, from the proof alone.
 	id, err := strconv.ParseInt(p.ID, 10, 64)
 	if err != nil || p.Kind != string(kind) {
-		return fmt.Errorf("%w: its proof is of %s %s", evidence.ErrProof, p.Kind, p.ID)
+		return nil, fmt.Errorf("%w: its proof is of %s %s", evidence.ErrProof, p.Kind, p.ID)
 	}
 	got, err := audit.DecodeEvent(bytes.TrimSuffix(line, []byte("\n")), audit.DecodeOptions{Import: true})
 	if err != nil {
-		return fmt.Errorf("%w: %w", evidence.ErrProof, err)
+		return nil, fmt.Errorf("%w: %w", evidence.ErrProof, err)
 	}
 	var head struct {
 		ID         string `json:"id"`
@@ -298,15 +401,20 @@ func checkEvent(line, proof []byte, kind audit.Kind, note string, keys []string)
 		RecordedAt string `json:"recorded_at"`
 	}
 	if err := json.Unmarshal(line, &head); err != nil || head.ID != p.ID || head.Seq != p.Seq || head.RecordedAt != p.RecordedAt || got.Source != p.Source || got.EventID != p.EventID {
-		return fmt.Errorf("%w: %s %d has another id, place, time of recording, source or event_id than its proof", evidence.ErrProof, kind.Singular(), id)
+		return nil, fmt.Errorf("%w: %s %d has another id, place, time of recording, source or event_id than its proof", evidence.ErrProof, kind.Singular(), id)
 	}
 	for _, f := range p.Fields {
 		want := f.Value
 		if at := kind.Index(f.Name); at < 0 || compact(kind.Fields()[at], got.Get(f.Name)) != compact(kind.Fields()[at], want) {
-			return fmt.Errorf("%w: %s of %s %d is not what its proof shows", evidence.ErrProof, f.Name, kind.Singular(), id)
+			return nil, fmt.Errorf("%w: %s of %s %d is not what its proof shows", evidence.ErrProof, f.Name, kind.Singular(), id)
 		}
+		got.Set(f.Name, want)
 	}
-	return nil
+	at, err := audit.ParseTime(head.RecordedAt)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", evidence.ErrProof, err)
+	}
+	return &db.Stored{Event: got, ID: id, Seq: head.Seq, RecordedAt: at}, nil
 }
 
 // compact takes out of JSON the line breaks that one line cannot have.

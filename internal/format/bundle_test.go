@@ -106,6 +106,11 @@ func TestForgedBundle(t *testing.T) {
 		"another event_id":   {bundleNDJSON, `"event_id":"e1"`, `"event_id":"e9"`},
 		"a proof's value":    {bundleProofs, "alice", "mallory"},
 		"a proof's path":     {bundleProofs, `"path":["`, `"path":["AAAA`},
+		"the table's value":  {bundleCSV, "alice", "mallory"},
+		"the table's names":  {bundleCSV, "username", "user"},
+		"a formula":          {bundleCSV, "because of 2", "=1+2"},
+		"a row too many":     {bundleCSV, "\r\n", "\r\n1838448000000000000,1\r\n"},
+		"another kind":       {bundleQuery, "audit_log", "audit_lag"},
 		"another count":      {bundleQuery, `"events": 5`, `"events": 4`},
 		"another checkpoint": {bundleCheckpoint, "\ntime 2026", "\ntime 2025"},
 	} {
@@ -114,10 +119,56 @@ func TestForgedBundle(t *testing.T) {
 			t.Errorf("%s: %v, want ErrProof", name, err)
 		}
 	}
-	for _, file := range []string{bundleNDJSON, bundleProofs} {
+	for _, file := range []string{bundleNDJSON, bundleCSV, bundleProofs} {
 		cut := rewrite(t, bundle, file, "", "")
 		if _, err := CheckBundle(bytes.NewReader(cut), int64(len(cut)), nil); !errors.Is(err, evidence.ErrProof) {
 			t.Errorf("without the first line of %s: %v, want ErrProof", file, err)
+		}
+	}
+}
+
+// TestBundleIsNothingElse puts a file into a bundle that nothing vouches for.
+func TestBundleIsNothingElse(t *testing.T) {
+	bundle := rewrite(t, bundleOf(t, 2), bundleReadme, "Evidence from", "Evidence, from")
+	if _, err := CheckBundle(bytes.NewReader(bundle), int64(len(bundle)), nil); err != nil {
+		t.Errorf("another README: %v", err)
+	}
+	archive, err := zip.NewReader(bytes.NewReader(bundle), int64(len(bundle)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, f := range archive.File {
+		if err := w.Copy(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Create("events.xlsx"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CheckBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), nil); !errors.Is(err, evidence.ErrProof) {
+		t.Errorf("with a file more: %v, want ErrProof", err)
+	}
+}
+
+// TestBundleNamesWhatIsNotProven looks for the fields that change after an event
+// is recorded in what a check says.
+func TestBundleNamesWhatIsNotProven(t *testing.T) {
+	for kind, want := range map[audit.Kind]string{
+		audit.KindAuditLog: "", audit.KindDataExport: "download_count",
+		audit.KindSystemEvent: "resolved resolved_at resolved_by resolution_note",
+	} {
+		if got := strings.Join(unproven(kind), " "); got != want {
+			t.Errorf("%s: %q, want %q", kind, got, want)
+		}
+		for _, name := range unproven(kind) {
+			if !strings.Contains(readme(Bundle{Kind: kind}), name) {
+				t.Errorf("the README of a bundle of %s does not name %s", kind.Plural(), name)
+			}
 		}
 	}
 }
