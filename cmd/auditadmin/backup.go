@@ -26,8 +26,9 @@ func (c *backupCommand) Run(p *process) error {
 		}
 		p.say("backed up to %s: %d entries, %d bytes, read again and verified in %v", c.File, b.Entries, b.Size, p.now().Sub(began).Round(10*time.Millisecond))
 		if !b.Verdict.Holds() {
-			return fmt.Errorf("the copy is exact, but the evidence does not hold in %d places, neither here nor there; look with 'auditadmin verify'",
-				int64(len(b.Verdict.Problems))+b.Verdict.More)
+			n := int64(len(b.Verdict.Problems)) + b.Verdict.More
+			return fmt.Errorf("the copy is exact, but the evidence does not hold in %d %s, neither here nor there; look with 'auditadmin verify'",
+				n, map[bool]string{true: "place", false: "places"}[n == 1])
 		}
 		return nil
 	})

@@ -2,9 +2,12 @@ package db
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mattn/go-sqlite3"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
@@ -86,4 +89,13 @@ func newest(t *testing.T, s *Store) (id int64) {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// TestDamageSaysWhatToDo reads the error of a file whose pages are damaged: it
+// reaches whoever asks for a verification, too, so that it cannot name that.
+func TestDamageSaysWhatToDo(t *testing.T) {
+	err := sqliteDialect{}.classify(sqlite3.Error{Code: sqlite3.ErrCorrupt})
+	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "auditadmin salvage") || strings.Contains(err.Error(), "auditadmin verify") {
+		t.Errorf("got %v", err)
+	}
 }

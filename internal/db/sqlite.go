@@ -340,7 +340,7 @@ func (sqliteDialect) classify(err error) error {
 	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrCantOpen:
 		return fmt.Errorf("%w; check the rights on the file and its folder (%w)", ErrReadOnly, err)
 	case sqlite3.ErrCorrupt:
-		return fmt.Errorf("%w; 'auditadmin verify' says where (%w)", ErrDamaged, err)
+		return fmt.Errorf("%w; go back to a backup, or keep with 'auditadmin salvage' what can be read (%w)", ErrDamaged, err)
 	case sqlite3.ErrNotADB:
 		return fmt.Errorf("%w (%w)", ErrForeign, err)
 	}
