@@ -161,44 +161,76 @@ func (v *verification) ledger(marks []mark) error {
 		block = block[:0]
 		return nil
 	}
+	grow := func(seq int64, leaf []byte) error {
+		block = append(block, evidence.Hash(leaf))
+		size := tree.Size() + int64(len(block))
+		if size%tileWidth == 0 || len(marks) > 0 && marks[0].Size == size || seq == v.head {
+			if err := flush(); err != nil {
+				return err
+			}
+			compare()
+		}
+		return nil
+	}
+	judge := func(e *entryRow) { // says what is wrong with a decision itself
+		p := Problem{Trouble: Altered, Table: "ledger", Seq: e.seq}
+		if !evidence.Entry(e.entry).Valid() {
+			p.Fields, p.Detail = []string{"entry"}, "there is no such entry"
+			v.problem(p)
+		} else if d := e.decision(); d.Leaf() != evidence.Hash(e.leaf) || len(e.subject) != 0 && len(e.subject) != tlog.HashSize {
+			p.Detail = "the entry '" + string(e.entry) + "' is not what its leaf says"
+			v.problem(p)
+		}
+	}
 	next := v.after + 1
-	for from := v.after; from < v.head; from += verifyRows {
-		err := v.entries(from, min(from+verifyRows, v.head), func(e *entryRow) error {
-			p := Problem{Trouble: Altered, Table: "ledger", Seq: e.seq}
-			if e.seq < next {
-				return nil // read a second time, since what follows it could not be read
+	one := func(e *entryRow) error {
+		if e.seq < next {
+			return nil // read a second time, since what follows it could not be read
+		}
+		if e.seq != next {
+			whole = false
+			v.problem(Problem{Trouble: Missing, Table: "ledger", Seq: next, Detail: fmt.Sprintf("entries %d to %d are not there", next, e.seq-1)})
+		}
+		next = e.seq + 1
+		if len(e.leaf) != tlog.HashSize || !e.sound {
+			whole = false
+			v.problem(Problem{Trouble: Altered, Table: "ledger", Seq: e.seq, Detail: "it has no leaf, or a value that it should not have"})
+			return nil
+		}
+		if e.created {
+			v.created[v.bucket(e.seq)]++
+		} else {
+			judge(e)
+		}
+		if !whole {
+			return nil
+		}
+		return grow(e.seq, e.leaf)
+	}
+	for from, to := v.after, v.after; from < v.head; from = to {
+		to = min(from-from%tileWidth+tileWidth, v.head)
+		leaves, created, err := v.leaves(from, to)
+		if err != nil {
+			return err
+		}
+		if leaves == nil || next != from+1 || !whole {
+			if err := v.entries(readEntries, from, to, one); err != nil {
+				return err
 			}
-			if e.seq != next {
-				whole = false
-				v.problem(Problem{Trouble: Missing, Table: "ledger", Seq: next, Detail: fmt.Sprintf("entries %d to %d are not there", next, e.seq-1)})
+			continue
+		}
+		for ; next <= to; next++ {
+			v.created[v.bucket(next)]++
+			if err := grow(next, leaves[(next-from-1)*tlog.HashSize:(next-from)*tlog.HashSize]); err != nil {
+				return err
 			}
-			next = e.seq + 1
-			if len(e.leaf) != tlog.HashSize || !e.sound {
-				whole = false
-				p.Detail = "it has no leaf, or a value that it should not have"
-				v.problem(p)
-				return nil
-			}
-			if e.created {
-				v.created[v.bucket(e.seq)]++
-			} else if !evidence.Entry(e.entry).Valid() {
-				p.Fields, p.Detail = []string{"entry"}, "there is no such entry"
-				v.problem(p)
-			} else if d := e.decision(); d.Leaf() != evidence.Hash(e.leaf) || len(e.subject) != 0 && len(e.subject) != tlog.HashSize {
-				p.Detail = "the entry '" + string(e.entry) + "' is not what its leaf says"
-				v.problem(p)
-			}
-			if !whole {
-				return nil
-			}
-			block = append(block, evidence.Hash(e.leaf))
-			size := tree.Size() + int64(len(block))
-			if size%tileWidth == 0 || len(marks) > 0 && marks[0].Size == size || e.seq == v.head {
-				if err := flush(); err != nil {
-					return err
-				}
-				compare()
-			}
+		}
+		if created == to-from {
+			continue
+		}
+		err = v.entries(readDecisions, from, to, func(e *entryRow) error {
+			v.created[v.bucket(e.seq)]--
+			judge(e)
 			return nil
 		})
 		if err != nil {
@@ -234,9 +266,7 @@ func (e *entryRow) decision() *evidence.Decision {
 // readEntries selects entries. Nobody decides that an event was recorded: then
 // actor, note and subject are NULL.
 const readEntries = `
-	SELECT seq, leaf, entry = 'created',
-		CASE entry WHEN 'created' THEN actor IS NULL AND note IS NULL AND subject IS NULL
-			ELSE max(entry, kind, recorded_at, ifnull(actor, ''), ifnull(note, '')) < x'' AND ifnull(subject, x'') >= x'' AND typeof(id) = 'integer' END AND leaf >= x'' AND typeof(entry) = 'text',
+	SELECT seq, leaf, entry = 'created' AS created, ` + soundEntry + `,
 		CASE entry WHEN 'created' THEN 0 ELSE CAST(id AS INTEGER) END,
 		CASE entry WHEN 'created' THEN NULL ELSE entry END,
 		CASE entry WHEN 'created' THEN NULL ELSE kind END,
@@ -244,12 +274,33 @@ const readEntries = `
 		actor, note, subject
 	FROM ledger WHERE seq > ? AND seq <= ? ORDER BY seq`
 
-// entries reads entries of the ledger after from up to to. Where the file is
+// readDecisions selects those that are no recording of an event.
+const readDecisions = "SELECT * FROM (" + readEntries + ") WHERE NOT created"
+
+// soundEntry is whether an entry has the values that belong to it, of their types.
+const soundEntry = `CASE entry WHEN 'created' THEN actor IS NULL AND note IS NULL AND subject IS NULL
+		ELSE max(entry, kind, recorded_at, ifnull(actor, ''), ifnull(note, '')) < x'' AND ifnull(subject, x'') >= x'' AND typeof(id) = 'integer' END AND leaf >= x'' AND entry < x''`
+
+// leaves returns the leaves of the entries after from up to to, of which created
+// record an event, and nil if one of them is missing or not as it should be.
+func (v *verification) leaves(from, to int64) (leaves []byte, created int64, err error) {
+	var n, sound int64
+	// The rows inside come in the order of their key, and are joined in it.
+	err = v.store.back.QueryRowxContext(v.ctx, "SELECT count(*), ifnull(sum(sound), 0), ifnull(sum(created), 0), CAST(ifnull(group_concat(leaf, ''), '') AS BLOB)"+
+		" FROM (SELECT leaf, "+soundEntry+" AS sound, entry = 'created' AS created FROM ledger WHERE seq > ? AND seq <= ? AND octet_length(leaf) = 32 ORDER BY seq)", from, to).
+		Scan(&n, &sound, &created, &leaves)
+	if errors.Is(v.store.dialect.classify(err), ErrDamaged) || err == nil && (n != to-from || sound != n) {
+		return nil, 0, nil
+	}
+	return leaves, created, err
+}
+
+// entries reads entries of the ledger after from up to to with a query. Where the file is
 // damaged it goes on in ever smaller parts; fn may then see an entry twice.
-func (v *verification) entries(from, to int64, fn func(*entryRow) error) error {
+func (v *verification) entries(query string, from, to int64, fn func(*entryRow) error) error {
 	var e entryRow
 	dest := []any{&e.seq, &e.leaf, &e.created, &e.sound, &e.id, &e.entry, &e.kind, &e.recordedAt, &e.actor, &e.note, &e.subject}
-	err := eachRow(v.ctx, v.store.back, readEntries, []any{from, to}, func(row scanner) error {
+	err := eachRow(v.ctx, v.store.back, query, []any{from, to}, func(row scanner) error {
 		if err := row.Scan(dest...); err != nil {
 			return err
 		}
@@ -260,7 +311,7 @@ func (v *verification) entries(from, to int64, fn func(*entryRow) error) error {
 	}
 	if to-from > 1 {
 		half := from + (to-from)/2
-		return errors.Join(v.entries(from, half, fn), v.entries(half, to, fn))
+		return errors.Join(v.entries(query, from, half, fn), v.entries(query, half, to, fn))
 	}
 	v.problem(Problem{Trouble: Damaged, Table: "ledger", Seq: to, Detail: "it cannot be read: " + err.Error()})
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -24,6 +25,7 @@ type rowReader struct {
 	byID    string   // from the table, by a range of ids
 	bySeq   string   // from the ledger, by a range of seqs
 	one     string   // by one id, each column by itself, with its type
+	batch   string   // from the table, many rows in one: see checkBatch
 }
 
 // rowHead is recorded_at, source and event_id.
@@ -63,15 +65,23 @@ var rowReaders = func() map[audit.Kind]*rowReader {
 		}
 		r.columns = len(joined)
 		// Every blob is greater than every text, and x'' is the least blob.
-		sound := "max(" + strings.Join(texts, ", ") + ") < x''" + strings.Join(numbers, "") + " AND ifnull(e.seed, x'') >= x'' AND typeof(e.seq) = 'integer'"
+		sound := "max(" + strings.Join(texts, ", ") + ") < x''" + strings.Join(numbers, "") + " AND (e.seed IS NULL OR e.seed >= x'' AND octet_length(e.seed) = " +
+			strconv.Itoa(evidence.SeedSize+len(t.form.Fields())) + ") AND typeof(e.seq) = 'integer'"
 		placed := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.seq = e.seq AND l.recorded_at = e.recorded_at" +
-			" AND l.actor IS NULL AND l.note IS NULL AND l.subject IS NULL AND length(l.leaf) = 32 AND l.leaf >= x''" +
-			" AND max(l.entry, l.kind, l.recorded_at) < x''"
+			" AND octet_length(l.leaf) = 32 AND l.leaf >= x''"
 		state := "NULL"
 		if len(r.states) > 0 {
 			state = "(SELECT d.subject FROM ledger d WHERE d.kind = '" + string(kind) + "' AND d.id = e.id" +
 				" AND d.entry IN ('resolved', 'reopened', 'downloaded') AND d.entry <> 'created' ORDER BY d.seq DESC LIMIT 1)"
 		}
+		// Inside stands what is computed once and used twice; SQLite would repeat it
+		// but for the LIMIT.
+		r.batch = "SELECT count(*), max(id), CAST(group_concat(CASE WHEN fine AND octet_length(body) <= " + strconv.Itoa(longRow) +
+			" THEN concat(id, char(0), seq, char(0), octet_length(body), char(0), ifnull(octet_length(state), 0), char(0), body, state)" +
+			" ELSE concat(id, char(0), char(0)) END, '') AS BLOB) FROM (" +
+			"SELECT e.id, e.seq, (" + placed + ") AND (" + sound + ") AND e.seed IS NOT NULL AS fine, " + state + " AS state, " +
+			"concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS body" +
+			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ")"
 		columns := "SELECT e.id, CAST(e.seq AS INTEGER), 2 * ((" + placed + ") IS TRUE) + ((" + sound + ") IS TRUE), " +
 			"CAST(concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS BLOB), " +
 			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END, " + state
@@ -129,7 +139,7 @@ func (v *verification) rows(give func(func() error) error) error {
 			if len(next) > 0 {
 				hi = next[0] - 1
 			}
-			if err := give(func() error { return v.checkRows(kind, rowReaders[kind].byID, lo, hi) }); err != nil {
+			if err := give(func() error { return v.checkBatches(kind, lo, hi) }); err != nil {
 				return err
 			}
 			if len(next) == 0 {
@@ -192,7 +202,6 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 		n           int
 		events, red int64
 		dest        = []any{&id, &seq, &checks, &body, &kept, &state}
-		states      = make([]string, len(r.states))
 	)
 	rows, err := v.store.back.QueryxContext(v.ctx, query, from, to)
 	if err != nil {
@@ -251,20 +260,10 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 			suspects = append(suspects, p)
 			continue
 		}
-		if len(r.states) > 0 {
-			some := false
-			for i, b := range parts[rowHead+fields:] {
-				states[i] = string(b)
-				if r.states[i] == "resolved" {
-					states[i] = map[bool]string{true: "true", false: ""}[states[i] == "1"]
-				}
-				some = some || states[i] != ""
-			}
-			if want := stateSubject(kind, states...); state == nil && some || state != nil && !bytes.Equal(want[:], state) {
-				p.Fields, p.Detail = r.states, "its state is not the one that the ledger decided last"
-				suspects = append(suspects, p)
-				continue
-			}
+		if !r.decided(parts[rowHead+fields:], state) {
+			p.Fields, p.Detail = r.states, "its state is not the one that the ledger decided last"
+			suspects = append(suspects, p)
+			continue
 		}
 		events++
 	}
@@ -286,6 +285,24 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 	v.mu.Unlock()
 	v.progress(n)
 	return nil
+}
+
+// decided reports whether a row's state is the one that the ledger decided last,
+// whose hash is subject, and whether it has none where none was decided.
+func (r *rowReader) decided(values [][]byte, subject []byte) bool {
+	some, states := false, make([]string, len(r.states))
+	for i, b := range values {
+		states[i] = string(b)
+		if r.states[i] == "resolved" {
+			states[i] = map[bool]string{true: "true", false: ""}[states[i] == "1"]
+		}
+		some = some || states[i] != ""
+	}
+	if len(subject) == 0 {
+		return !some
+	}
+	want := stateSubject(r.table.kind, states...)
+	return bytes.Equal(want[:], subject)
 }
 
 // split takes a body apart. It reports whether it has all of its parts; rest is

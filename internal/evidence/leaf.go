@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 
@@ -22,6 +23,28 @@ const SeedSize = 16
 // where the event is and goes with it.
 type Seed [SeedSize]byte
 
+// SaltSize is the length of a salt in bytes.
+const SaltSize = 16
+
+// Salt is what one field of one event is hashed with, so that nobody finds its
+// content by trying guesses. It is base64 in text.
+type Salt [SaltSize]byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Salt) MarshalText() ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, s[:]), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Salt) UnmarshalText(text []byte) error {
+	b, err := base64.StdEncoding.DecodeString(string(text))
+	if err != nil || len(b) != SaltSize {
+		return fmt.Errorf("a salt is %d bytes in base64", SaltSize)
+	}
+	copy(s[:], b)
+	return nil
+}
+
 // What is hashed for one purpose never reads like what is hashed for another:
 // each begins with its own byte. tlog uses 0 and 1 for leaves and nodes.
 const (
@@ -29,6 +52,7 @@ const (
 	commitmentPrefix = 3
 	fieldsPrefix     = 4
 	subjectPrefix    = 5
+	formPrefix       = 6
 )
 
 // version begins every record. It changes when a record is made in another way.
@@ -38,22 +62,25 @@ const version = "auditadmin ledger 1\n"
 // fields that its leaves commit to, in their order. It is read only and safe
 // for concurrent use.
 type Form struct {
-	kind   string
-	names  []string
-	widest int // the longest name
+	kind  string
+	names []string
+	hash  Hash // of the names, each with its length before it
 }
 
 // NewForm returns the form of a kind. It panics if there are more than
 // MaxFields fields or a name is longer than 255 bytes.
 func NewForm(kind string, fields ...string) *Form {
-	f := &Form{kind: kind, names: fields}
+	if len(fields) > MaxFields {
+		panic(fmt.Sprintf("evidence: the form of %s has %d fields", kind, len(fields)))
+	}
+	b := []byte{formPrefix}
 	for _, name := range fields {
-		f.widest = max(f.widest, len(name))
+		if len(name) > 255 {
+			panic(fmt.Sprintf("evidence: the form of %s has a field whose name has %d bytes", kind, len(name)))
+		}
+		b = append(append(b, byte(len(name))), name...)
 	}
-	if len(fields) > MaxFields || f.widest > 255 {
-		panic(fmt.Sprintf("evidence: the form of %s has %d fields of up to %d bytes", kind, len(fields), f.widest))
-	}
-	return f
+	return &Form{kind: kind, names: fields, hash: sha256.Sum256(b)}
 }
 
 // Kind returns the kind of the form.
@@ -65,26 +92,35 @@ func (f *Form) Fields() []string { return f.names }
 // text is a value as the one or the other side of the database has it.
 type text interface{ ~string | ~[]byte }
 
-// Salt returns the salt of one field: SHA-256 of the seed and the field's name.
-func Salt(seed Seed, name string) Hash {
-	var scratch [64]byte
-	b := append(scratch[:0], saltPrefix)
-	b = append(b, seed[:]...)
-	b = append(b, name...)
-	return sha256.Sum256(b)
+// twoSalts returns the salts of the fields number 2n and 2n+1 of an event: the
+// halves of SHA-256 of its seed and n. One of them tells nothing about the other.
+func twoSalts(seed *Seed, n int) Hash {
+	var b [1 + SeedSize + 1]byte
+	b[0] = saltPrefix
+	copy(b[1:], seed[:])
+	b[1+SeedSize] = byte(n)
+	return sha256.Sum256(b[:])
+}
+
+// saltOf returns the salt of field number i.
+func saltOf(seed *Seed, i int) Salt {
+	two := twoSalts(seed, i/2)
+	return Salt(two[i%2*SaltSize:])
 }
 
 // Commitment returns what a leaf commits to for one field: SHA-256 of its salt
 // and value, and for an empty value the zero hash, whatever the salt.
-func Commitment[T text](salt *Hash, value T) Hash {
+func Commitment[T text](salt *Salt, value T) Hash {
 	if len(value) == 0 {
 		return Hash{}
 	}
 	var scratch [512]byte
-	b := append(scratch[:0], commitmentPrefix)
-	b = append(b, salt[:]...)
-	b = append(b, value...)
-	return sha256.Sum256(b)
+	return commitment(scratch[:0], salt[:], value)
+}
+
+// commitment is Commitment for a value that is not empty, with room to work in.
+func commitment[T text](room, salt []byte, value T) Hash {
+	return sha256.Sum256(append(append(append(room, commitmentPrefix), salt...), value...))
 }
 
 // Committed is what an event commits to, before it has a place in the ledger.
@@ -107,25 +143,37 @@ func Commit[T text](f *Form, seed Seed, source, eventID string, values []T) Comm
 	}
 	s := Committed{form: f, source: source, eventID: eventID, seed: seed}
 	var commitments [MaxFields]Hash
-	for i, name := range f.names {
-		if len(values[i]) > 0 {
-			salt := Salt(seed, name)
-			commitments[i] = Commitment(&salt, values[i])
+	var scratch [1024]byte
+	for i := 0; i < len(values); i += 2 {
+		pair := values[i:min(i+2, len(values))]
+		if len(pair[0]) == 0 && len(pair[len(pair)-1]) == 0 {
+			continue
+		}
+		salts := twoSalts(&seed, i/2)
+		for j, value := range pair {
+			if len(value) > 0 {
+				commitments[i+j] = commitment(scratch[:0], salts[j*SaltSize:(j+1)*SaltSize], value)
+			}
 		}
 	}
 	s.commit(&commitments)
 	return s
 }
 
-// commit hashes the commitments of all fields into one, each with its name.
+// commit hashes the commitments of all fields into one: after the form, which
+// fields have content, by bit, and the commitments of those.
 func (s *Committed) commit(commitments *[MaxFields]Hash) {
-	var scratch [MaxFields * 64]byte
-	b := append(scratch[:0], fieldsPrefix)
-	for i, name := range s.form.names {
-		s.hints[i] = commitments[i][0]
-		b = append(b, byte(len(name)))
-		b = append(b, name...)
-		b = append(b, commitments[i][:]...)
+	const head = 1 + len(Hash{})
+	var scratch [head + MaxFields/8 + MaxFields*len(Hash{})]byte
+	scratch[0] = fieldsPrefix
+	copy(scratch[1:], s.form.hash[:])
+	b := scratch[:head+MaxFields/8]
+	for i := range s.form.names {
+		if c := &commitments[i]; *c != (Hash{}) {
+			s.hints[i] = c[0]
+			scratch[head+i/8] |= 1 << (i % 8)
+			b = append(b, c[:]...)
+		}
 	}
 	s.fields = sha256.Sum256(b)
 }

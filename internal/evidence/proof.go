@@ -36,7 +36,7 @@ type Proof struct {
 type ProofField struct {
 	Name       string `json:"name"`
 	Value      string `json:"value,omitempty"`
-	Salt       *Hash  `json:"salt,omitempty"`
+	Salt       *Salt  `json:"salt,omitempty"`
 	Commitment *Hash  `json:"commitment,omitempty"`
 }
 
@@ -54,7 +54,7 @@ func ProofFields(f *Form, seed Seed, kept Kept, values []string) []ProofField {
 		fields[i].Name = name
 		switch letter, _, hash := kept.field(i); letter {
 		case 's':
-			fields[i].Value, fields[i].Salt = values[i], hash
+			fields[i].Value, fields[i].Salt = values[i], (*Salt)(hash[:SaltSize])
 		case 'c':
 			fields[i].Commitment = hash
 		}

@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +62,32 @@ func proven(t testing.TB, n, at int64, kept func(Kept) Kept) (*Proof, *Keys) {
 		t.Fatal(err)
 	}
 	return p, keys
+}
+
+// TestFieldsAreHashedAsWritten holds the form of what a leaf commits to, which
+// docs/security.md describes, by computing it in another way.
+func TestFieldsAreHashedAsWritten(t *testing.T) {
+	p, _ := proven(t, 9, 4, nil)
+	form, present := []byte{6}, make([]byte, 3)
+	var commitments []byte
+	for i, f := range p.Fields {
+		form = append(append(form, byte(len(f.Name))), f.Name...)
+		if f.Value != "" {
+			seed := Seed{1, 2, 3}
+			salts := sha256.Sum256(append(append([]byte{2}, seed[:]...), byte(i/2)))
+			if got, want := f.Salt[:], salts[i%2*16:i%2*16+16]; !bytes.Equal(got, want) {
+				t.Errorf("field %s: got salt %x, want %x", f.Name, got, want)
+			}
+			c := sha256.Sum256(append(append([]byte{3}, f.Salt[:]...), f.Value...))
+			commitments = append(commitments, c[:]...)
+			present[i/8] |= 1 << (i % 8)
+		}
+	}
+	formHash := sha256.Sum256(form)
+	fields := sha256.Sum256(append(append(append([]byte{4}, formHash[:]...), present...), commitments...))
+	if want := append([]byte{32}, fields[:]...); !bytes.HasSuffix(p.Record, want) {
+		t.Errorf("got a record that ends in %x, want %x", p.Record[len(p.Record)-33:], want)
+	}
 }
 
 // The independent check: what a proof file holds, checked by the library that
@@ -140,7 +167,7 @@ func TestProofOfAnythingElseFails(t *testing.T) {
 		"an emptied one":  func(p *Proof) { p.Fields[2] = ProofField{Name: p.Fields[2].Name} },
 		"a renamed one":   func(p *Proof) { p.Fields[1].Name, p.Fields[2].Name = p.Fields[2].Name, p.Fields[1].Name },
 		"no salt":         func(p *Proof) { p.Fields[2].Salt = nil },
-		"value and hash":  func(p *Proof) { p.Fields[2].Commitment = p.Fields[2].Salt },
+		"value and hash":  func(p *Proof) { p.Fields[2].Commitment = &Hash{1} },
 		"the kind":        func(p *Proof) { p.Kind = "login_attempt" },
 		"the id":          func(p *Proof) { p.ID = "6" },
 		"no id":           func(p *Proof) { p.ID = "" },
@@ -172,10 +199,10 @@ func TestProofOfAnythingElseFails(t *testing.T) {
 func TestRedactedValuesCannotBeGuessed(t *testing.T) {
 	seed := Seed{9}
 	kept := Take(Keep(auditForm, seed, auditValues), 2, auditValues[2])
-	for i, name := range auditForm.Fields() {
-		salt := Salt(seed, name)
-		if i == 2 && bytes.Contains(kept, salt[:]) {
-			t.Error("the salt of a redacted field is still there")
+	for i, value := range auditValues {
+		salt := saltOf(&seed, i)
+		if want := i != 2 && value != ""; bytes.Contains(kept, salt[:]) != want {
+			t.Errorf("the salt of field %d is there: got %t, want %t", i, !want, want)
 		}
 	}
 	if bytes.Contains(kept, seed[:]) {

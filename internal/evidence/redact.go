@@ -5,7 +5,7 @@ import "fmt"
 // Kept is what a redacted event's leaf is checked with in place of its seed. It
 // has for each field a letter, the first byte of the commitment, and 32 bytes:
 //
-//	's' the field's salt: its content is there and can be proven
+//	's' the field's salt, then zeros: its content is there and can be proven
 //	'c' the field's commitment: its content was taken away
 //	'-' nothing: the field was empty from the beginning
 type Kept []byte
@@ -16,14 +16,15 @@ const keptSize = 2 + 32
 // taken away yet.
 func Keep[T text](f *Form, seed Seed, values []T) Kept {
 	kept := make(Kept, 0, keptSize*len(f.names))
-	for i, name := range f.names {
-		var salt, c Hash
+	for i := range f.names {
+		var hash, c Hash
 		letter := byte('-')
 		if len(values[i]) > 0 {
-			letter, salt = 's', Salt(seed, name)
-			c = Commitment(&salt, values[i])
+			salt := saltOf(&seed, i)
+			letter, c = 's', Commitment(&salt, values[i])
+			copy(hash[:], salt[:])
 		}
-		kept = append(append(kept, letter, c[0]), salt[:]...)
+		kept = append(append(kept, letter, c[0]), hash[:]...)
 	}
 	return kept
 }
@@ -54,8 +55,8 @@ func (k Kept) Redacted(i int) bool { return k[keptSize*i] == 'c' }
 // its commitment stays.
 func Take[T text](k Kept, i int, value T) Kept {
 	after := append(Kept(nil), k...)
-	if letter, _, salt := after.field(i); letter == 's' {
-		c := Commitment(salt, value)
+	if letter, _, hash := after.field(i); letter == 's' {
+		c := Commitment((*Salt)(hash[:SaltSize]), value)
 		after[keptSize*i] = 'c'
 		copy(after[keptSize*i+2:], c[:])
 	}
@@ -77,7 +78,7 @@ func CommitKept[T text](f *Form, kept Kept, source, eventID string, values []T) 
 		case letter == 'c' && len(values[i]) == 0:
 			commitments[i] = *hash
 		case len(values[i]) > 0:
-			commitments[i] = Commitment(hash, values[i])
+			commitments[i] = Commitment((*Salt)(hash[:SaltSize]), values[i])
 		}
 	}
 	s.commit(&commitments)
