@@ -172,6 +172,7 @@ func readHolds(ctx context.Context, q sqlx.QueryerContext, which string, args ..
 type held struct {
 	kind  audit.Kind
 	stamp string
+	none  bool // no hold covers the kind, whatever its events say
 	head  int64
 	by    map[int64]*Hold // by the id of an event
 }
@@ -189,15 +190,18 @@ func (s *Store) heldOf(ctx context.Context, kind audit.Kind, chosen ...query.Ter
 	if h.stamp, err = holdStamp(ctx, s.ro); err != nil {
 		return nil, s.dialect.classify(err)
 	}
+	all, err := readHolds(ctx, s.ro, "WHERE released_at IS NULL ORDER BY id")
+	if err != nil {
+		return nil, s.dialect.classify(err)
+	}
+	if h.none = !slices.ContainsFunc(all, func(hold Hold) bool { return hold.Covers(kind) }); h.none {
+		return h, nil
+	}
 	v, err := s.view(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
 	h.head = v.head
-	all, err := readHolds(ctx, s.ro, "WHERE released_at IS NULL ORDER BY id")
-	if err != nil {
-		return nil, s.dialect.classify(err)
-	}
 	for i := range all {
 		hold := &all[i]
 		if !hold.Covers(kind) {
@@ -232,8 +236,8 @@ func (s *Store) heldOf(ctx context.Context, kind audit.Kind, chosen ...query.Ter
 // hold was placed or released since, and no event of the kind has changed.
 func (h *held) stillTrue(tx *writeTx) (bool, error) {
 	stamp, err := holdStamp(tx.ctx, tx)
-	if err != nil || stamp != h.stamp {
-		return false, err
+	if err != nil || stamp != h.stamp || h.none {
+		return stamp == h.stamp, err
 	}
 	var decided int
 	err = tx.GetContext(tx.ctx, &decided, "SELECT count(*) FROM ledger WHERE seq > ? AND kind = ? AND entry <> 'created'", h.head, h.kind)

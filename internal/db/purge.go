@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/evidence"
@@ -72,7 +75,7 @@ func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, e
 			break
 		}
 		took := time.Duration(0)
-		if !job.DryRun && len(sl.events) > 0 {
+		if !job.DryRun && len(sl.runs) > 0 {
 			if job.Archive != nil {
 				if err = job.Archive(sl.events); err != nil {
 					err = fmt.Errorf("archive: %w", err)
@@ -93,7 +96,7 @@ func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, e
 		}
 		after = sl.last
 		if took > 0 {
-			rows = min(max(int(float64(len(sl.events))*float64(purgePause)/float64(took)), 100), 2*rows, purgeMost)
+			rows = min(max(int(float64(sl.rows)*float64(purgePause)/float64(took)), 100), 2*rows, purgeMost)
 		} else {
 			rows = min(2*rows, purgeMost)
 		}
@@ -116,36 +119,57 @@ func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, e
 }
 
 func (p *Purged) add(sl *purgeSlice, took time.Duration) {
-	p.Events += int64(len(sl.events))
 	p.Held += sl.held
 	p.Traces += sl.traces
 	p.Pause = max(p.Pause, took)
-	for _, st := range sl.events {
-		if p.First.IsZero() || st.Time().Before(p.First) {
-			p.First = st.Time()
+	for _, run := range sl.runs {
+		p.Events += run.events
+		first, _ := audit.ParseTime(run.first)
+		last, _ := audit.ParseTime(run.last)
+		if p.First.IsZero() || first.Before(p.First) {
+			p.First = first
 		}
-		if st.Time().After(p.Last) {
-			p.Last = st.Time()
+		if last.After(p.Last) {
+			p.Last = last
 		}
 	}
 }
 
-// purgeSlice is one slice of a purge: its events, in runs between which something
-// stays.
+// purgeSlice is one slice of a purge, with all that can be known before anybody
+// has to wait for it.
 type purgeSlice struct {
-	events []*Stored
-	runs   [][]*Stored
-	leaves map[int64]evidence.Hash // by id: the evidence.Gone of its entry
+	runs   []*purgeRun
+	stale  []staleRun // the places of its events in the ledger
+	events []*Stored  // for the archive; nil without one
 	holds  *held
+	rows   int   // looked at
 	last   int64 // the highest id looked at
 	held   int64
 	traces int64
 }
 
+// purgeRun is a run of events between which nothing stays.
+type purgeRun struct {
+	from, to    int64 // ids
+	events      int64
+	first, last string // timestamps
+	tree        evidence.Frontier
+	names       [][nameSize]byte
+}
+
+// purgeRow is what has to be known of one event.
+type purgeRow struct {
+	id, seq   int64
+	timestamp string
+	named     bool
+	name      [nameSize]byte
+	own       bool // the program's own and lately recorded: it may be a trace
+	stored    *Stored
+	run       *purgeRun
+}
+
 // nextPurge reads the next slice after an id, or nil where there is none.
 func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after int64, limit int) (*purgeSlice, error) {
-	t := tables[job.Kind]
-	sl := &purgeSlice{last: after, leaves: map[int64]evidence.Hash{}}
 	tx, end, err := begin(ctx, s.back)
 	if err != nil {
 		return nil, err
@@ -155,103 +179,188 @@ func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after int64, limit 
 	if err != nil {
 		return nil, err
 	}
-	var all []*Stored
+	all, err := s.purgeRows(ctx, tx, job, after, (job.Before.UnixMicro()+spread)<<idBits, limit)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	sl := &purgeSlice{rows: len(all)}
+	// After the rows, so that all of them are known to whoever looks for holds.
+	first, last := all[0].id>>idBits-spread, all[len(all)-1].id>>idBits+1
+	if sl.holds, err = s.heldOf(ctx, job.Kind, timeTerm(job.Kind, "after", first), timeTerm(job.Kind, "before", last)); err != nil {
+		return nil, err
+	}
 	before := audit.FormatTime(job.Before)
+	var run *purgeRun
+	var gone []*purgeRow
+	for i := range all {
+		row := &all[i]
+		sl.last = row.id
+		trace := false
+		if row.own {
+			if trace, err = s.rowIsTrace(ctx, tx, job.Kind, row.id); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case row.timestamp >= before: // its id ran ahead of it, or it ran ahead of its id
+			run = nil
+		case sl.holds.by[row.id] != nil:
+			sl.held++
+			run = nil
+		case trace:
+			sl.traces++
+			run = nil
+		default:
+			if run == nil {
+				run = &purgeRun{from: row.id, first: row.timestamp, last: row.timestamp}
+				sl.runs = append(sl.runs, run)
+			}
+			run.add(row)
+			gone = append(gone, row)
+			if row.stored != nil {
+				sl.events = append(sl.events, row.stored)
+			}
+		}
+	}
+	for _, run := range sl.runs {
+		slices.SortFunc(run.names, func(a, b [nameSize]byte) int { return bytes.Compare(a[:], b[:]) })
+	}
+	if !job.DryRun {
+		sl.stale, err = s.purgeLeaves(ctx, tx, job.Kind, gone)
+	}
+	return sl, err
+}
+
+func (r *purgeRun) add(row *purgeRow) {
+	row.run = r
+	r.to = row.id
+	r.events++
+	r.first, r.last = min(r.first, row.timestamp), max(r.last, row.timestamp)
+	if row.named {
+		r.names = append(r.names, row.name)
+	}
+}
+
+// purgeRows reads the next events after an id and before another one: whole where
+// they are archived, else only their places and names.
+func (s *Store) purgeRows(ctx context.Context, tx *sqlx.Tx, job PurgeJob, after, before int64, limit int) ([]purgeRow, error) {
+	t := tables[job.Kind]
+	since := audit.FormatTime(s.now().Add(-TraceKept))
+	all := make([]purgeRow, 0, limit)
 	size := 0
-	err = eachRow(ctx, tx, "SELECT "+t.columns+", l.recorded_at, l.leaf FROM "+string(job.Kind)+" e JOIN ledger l ON l.seq = e.seq"+
-		" WHERE e.id > ? AND e.id < ? ORDER BY e.id LIMIT ?", []any{after, (job.Before.UnixMicro() + spread) << idBits, limit},
-		func(r scanner) error {
-			var recordedAt string
-			var leaf []byte
-			st, err := t.scan(scanRest{r, []any{&recordedAt, &leaf}})
+	columns := "e.id, e.seq, e.timestamp, e.recorded_at, e.source, e.event_id"
+	read := func(r scanner) error {
+		var row purgeRow
+		var timestamp nullText // which a damaged row may lack
+		var recordedAt, source, eventID sql.RawBytes
+		if err := r.Scan(&row.id, &row.seq, &timestamp, &recordedAt, &source, &eventID); err != nil {
+			return err
+		}
+		row.timestamp = string(timestamp)
+		row.own = string(source) == Self && string(recordedAt) >= since
+		if row.named = len(eventID) > 0; row.named {
+			row.name = purgedName(row.timestamp, eventID)
+		}
+		all = append(all, row)
+		return nil
+	}
+	if job.Archive != nil {
+		columns = t.columns
+		read = func(r scanner) error {
+			st, err := t.scan(r)
 			if err != nil {
 				return err
 			}
-			hash, ok := parseRoot(leaf)
-			if !ok {
-				return fmt.Errorf("entry %d of the ledger has no leaf: run 'auditadmin verify'", st.Seq)
+			row := purgeRow{id: st.ID, seq: st.Seq, timestamp: st.Get("timestamp"), named: st.EventID != "", stored: st,
+				own: st.Source == Self && audit.FormatTime(st.RecordedAt) >= since}
+			if row.named {
+				row.name = purgedName(row.timestamp, st.EventID)
 			}
-			sl.leaves[st.ID] = evidence.Gone(string(job.Kind), st.ID, st.Seq, recordedAt, &hash)
-			all = append(all, st)
+			all = append(all, row)
 			if size += st.size(); size > 4*readBytes {
 				return errEnough
 			}
 			return nil
+		}
+	}
+	err := eachRow(ctx, tx, "SELECT "+columns+" FROM "+string(job.Kind)+" e WHERE e.id > ? AND e.id < ? ORDER BY e.id LIMIT ?", []any{after, before, limit}, read)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return all, err
+}
+
+// purgeLeaves adds to the tree of each row's run what stays of its leaf, in the
+// order of the ledger, and returns the rows' places there in runs.
+func (s *Store) purgeLeaves(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, rows []*purgeRow) (stale []staleRun, err error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(rows, func(a, b *purgeRow) int { return cmp.Compare(a.seq, b.seq) })
+	first, last := rows[0].seq, rows[len(rows)-1].seq
+	chosen, args := "l.seq BETWEEN ? AND ?", []any{kind, first, last}
+	dense := last-first < int64(8*len(rows)+1000)
+	if !dense { // what was recorded at very different times
+		seqs := make([]int64, len(rows))
+		for i, row := range rows {
+			seqs[i] = row.seq
+		}
+		condition, argument := s.dialect.among("l.seq", seqs)
+		chosen, args = condition, []any{kind, argument}
+	}
+	n := 0
+	open := false // the last run may go on
+	err = eachRow(ctx, tx, "SELECT l.seq, l.recorded_at, l.leaf FROM ledger l WHERE l.kind = ? AND l.entry = 'created' AND "+chosen+" ORDER BY l.seq", args,
+		func(r scanner) error {
+			var seq int64
+			var recordedAt string
+			var leaf sql.RawBytes
+			if err := r.Scan(&seq, &recordedAt, &leaf); err != nil {
+				return err
+			}
+			if n == len(rows) || seq < rows[n].seq {
+				open = false // another event of the kind, which stays or is gone already
+				return nil
+			}
+			row := rows[n]
+			hash, ok := parseRoot(leaf)
+			if !ok || seq != row.seq {
+				return errNoLeaf(row.seq)
+			}
+			row.run.tree.Add(evidence.Gone(string(kind), row.id, seq, recordedAt, &hash))
+			if n++; open && (dense || seq == stale[len(stale)-1].Last+1) {
+				stale[len(stale)-1].Last = seq
+			} else {
+				stale = append(stale, staleRun{seq, seq, true})
+			}
+			open = true
+			return nil
 		})
-	if err != nil && !errors.Is(err, errEnough) || len(all) == 0 {
-		return nil, err
+	if err == nil && n < len(rows) {
+		err = errNoLeaf(rows[n].seq)
 	}
-	// After the rows, so that all of them are known to whoever looks for holds.
-	first, last := all[0].ID>>idBits-spread, all[len(all)-1].ID>>idBits+1
-	if sl.holds, err = s.heldOf(ctx, job.Kind, timeTerm(job.Kind, "after", first), timeTerm(job.Kind, "before", last)); err != nil {
-		return nil, err
-	}
-	traces, err := s.freshTraces(ctx, tx, all)
-	if err != nil {
-		return nil, err
-	}
-	var run []*Stored
-	cut := func() {
-		if len(run) > 0 {
-			sl.runs = append(sl.runs, run)
-			run = nil
-		}
-	}
-	for _, st := range all {
-		sl.last = st.ID
-		switch {
-		case st.Get("timestamp") >= before: // its id ran ahead of it, or it ran ahead of its id
-			cut()
-		case sl.holds.by[st.ID] != nil:
-			sl.held++
-			cut()
-		case traces[st.ID]:
-			sl.traces++
-			cut()
-		default:
-			run = append(run, st)
-			sl.events = append(sl.events, st)
-		}
-	}
-	cut()
-	return sl, nil
+	return stale, err
+}
+
+func errNoLeaf(seq int64) error {
+	return fmt.Errorf("entry %d of the ledger has no leaf: run 'auditadmin verify'", seq)
 }
 
 // errEnough ends a reading early.
 var errEnough = errors.New("enough")
-
-// scanRest scans a row of which the last columns go elsewhere.
-type scanRest struct {
-	scanner
-	rest []any
-}
-
-func (r scanRest) Scan(dest ...any) error {
-	return r.scanner.Scan(append(slices.Clip(dest), r.rest...)...)
-}
 
 // timeTerm bounds a filter by a time, in microseconds since 1970.
 func timeTerm(kind audit.Kind, key string, micros int64) query.Term {
 	return query.ValueTerm(kind, key, false, false, audit.FormatTime(time.UnixMicro(max(micros, 0))))
 }
 
-// freshTraces returns which of the events say what was deleted lately.
-func (s *Store) freshTraces(ctx context.Context, q queryer, all []*Stored) (map[int64]bool, error) {
-	since := s.now().Add(-TraceKept)
-	traces := map[int64]bool{}
-	for _, st := range all {
-		if st.Source != Self || st.RecordedAt.Before(since) {
-			continue
-		}
-		trace, err := isTrace(ctx, q, st)
-		if err != nil {
-			return nil, err
-		}
-		if trace {
-			traces[st.ID] = true
-		}
+// rowIsTrace reports whether an event says what was deleted.
+func (s *Store) rowIsTrace(ctx context.Context, q queryer, kind audit.Kind, id int64) (bool, error) {
+	st, err := tables[kind].scan(q.QueryRowxContext(ctx, tables[kind].byID, id))
+	if err != nil {
+		return false, err
 	}
-	return traces, nil
+	return isTrace(ctx, q, st)
 }
 
 // purgeSlice takes the events of a slice away, all of them or on an error none,
@@ -264,8 +373,13 @@ func (s *Store) purgeSlice(ctx context.Context, actor Actor, job PurgeJob, sl *p
 		if same, err := sl.holds.stillTrue(tx); err != nil || !same {
 			return errors.Join(errHoldsChanged, err)
 		}
+		for _, run := range sl.stale {
+			if err := tx.goneText(job.Kind, run.First, run.Last); err != nil {
+				return err
+			}
+		}
 		for _, run := range sl.runs {
-			if err := tx.purgeRun(actor, job, sl, run); err != nil {
+			if err := tx.purgeRun(actor, job, run); err != nil {
 				return err
 			}
 		}
@@ -274,51 +388,28 @@ func (s *Store) purgeSlice(ctx context.Context, actor Actor, job PurgeJob, sl *p
 	return time.Since(start), err
 }
 
-// purgeRun takes a run of events away between which nothing stays.
-func (tx *writeTx) purgeRun(actor Actor, job PurgeJob, sl *purgeSlice, run []*Stored) error {
-	from, to := run[0].ID, run[len(run)-1].ID
-	bySeq := slices.Clone(run)
-	slices.SortFunc(bySeq, func(a, b *Stored) int { return cmp.Compare(a.Seq, b.Seq) })
-	var tree evidence.Frontier
-	var names [][nameSize]byte
-	first, last := run[0].Get("timestamp"), run[0].Get("timestamp")
-	for i, st := range bySeq {
-		tree.Add(sl.leaves[st.ID])
-		if st.EventID != "" {
-			names = append(names, purgedName(st.Get("timestamp"), st.EventID))
-		}
-		first, last = min(first, st.Get("timestamp")), max(last, st.Get("timestamp"))
-		if i == 0 || st.Seq != bySeq[i-1].Seq+1 {
-			j := i
-			for j+1 < len(bySeq) && bySeq[j+1].Seq == bySeq[j].Seq+1 {
-				j++
-			}
-			if err := tx.goneText(job.Kind, st.Seq, bySeq[j].Seq); err != nil {
-				return err
-			}
-		}
+// purgeRun takes a run of events away.
+func (tx *writeTx) purgeRun(actor Actor, job PurgeJob, run *purgeRun) error {
+	names := make([]byte, 0, nameSize*len(run.names))
+	for i := range run.names {
+		names = append(names, run.names[i][:]...)
 	}
-	slices.SortFunc(names, func(a, b [nameSize]byte) int { return bytes.Compare(a[:], b[:]) })
-	packed := make([]byte, 0, nameSize*len(names))
-	for i := range names {
-		packed = append(packed, names[i][:]...)
-	}
-	root, at := tree.Root(), audit.FormatTime(tx.now)
-	subject := purgeSubject(job.Kind, from, to, int64(len(run)), first, last, root[:], packed, at, actor.Name, job.Reason, job.ArchiveName)
-	if err := tx.decide(evidence.Purged, job.Kind, to, actor.Name, job.Reason, subject); err != nil {
+	root, at := run.tree.Root(), audit.FormatTime(tx.now)
+	subject := purgeSubject(job.Kind, run.from, run.to, run.events, run.first, run.last, root[:], names, at, actor.Name, job.Reason, job.ArchiveName)
+	if err := tx.decide(evidence.Purged, job.Kind, run.to, actor.Name, job.Reason, subject); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(tx.ctx, "INSERT INTO purge (seq, kind, from_id, to_id, events, first, last, root, names, purged_at, purged_by, reason, archive)"+
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		tx.seq, job.Kind, from, to, len(run), first, last, root[:], packed, at, actor.Name, job.Reason, job.ArchiveName)
+		tx.seq, job.Kind, run.from, run.to, run.events, run.first, run.last, root[:], names, at, actor.Name, job.Reason, job.ArchiveName)
 	if err != nil {
 		return err
 	}
-	result, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(job.Kind)+" WHERE id BETWEEN ? AND ?", from, to)
+	result, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(job.Kind)+" WHERE id BETWEEN ? AND ?", run.from, run.to)
 	if err != nil {
 		return err
 	}
-	if n, err := result.RowsAffected(); err != nil || n != int64(len(run)) {
+	if n, err := result.RowsAffected(); err != nil || n != run.events {
 		return errors.Join(errHoldsChanged, err) // an event came late, or went
 	}
 	return nil

@@ -3,6 +3,7 @@ package db
 import (
 	"bytes"
 	"crypto/sha256"
+	"database/sql"
 	"sort"
 )
 
@@ -10,7 +11,7 @@ import (
 const nameSize = 8
 
 // purgedName is what stays of the event_id of a purged event.
-func purgedName(timestamp, eventID string) (name [nameSize]byte) {
+func purgedName[T string | []byte | sql.RawBytes](timestamp string, eventID T) (name [nameSize]byte) {
 	b := make([]byte, 0, 128)
 	b = append(append(append(b, timestamp...), 0), eventID...)
 	sum := sha256.Sum256(b)
