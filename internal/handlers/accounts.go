@@ -20,7 +20,7 @@ import (
 var roleDoes = map[db.Role]string{
 	db.RoleViewer:    "reads everything, changes nothing",
 	db.RoleResponder: "reads, and resolves system events",
-	db.RoleSuperuser: "also deletes events, and manages accounts and tokens",
+	db.RoleSuperuser: "also deletes and redacts events, places legal holds, and manages accounts and tokens",
 }
 
 // scopeDoes is the same for the scopes of tokens.

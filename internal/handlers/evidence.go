@@ -28,7 +28,7 @@ func (v *visit) evidenceOf(st *db.Stored) *templates.Evidence {
 			{Name: "Place", Value: templates.Value{Spans: []templates.Span{plain("entry #" + number(st.Seq) + " of " + number(place.Size))}}},
 			{Name: "Leaf", Value: mono(place.Leaf)},
 		},
-		Proof: &templates.Link{Text: "Download its proof", Href: eventPath(st.Kind, st.ID) + "/proof", Hint: "checked by anybody, without this database: auditadmin prove check FILE"},
+		Proof: &templates.Link{Text: "Download its proof", Href: eventPath(st.Kind, st.ID) + "/proof", Hint: "anybody can check it without this database: auditadmin prove check FILE"},
 	}
 	seen := v.server.Store.VerifiedUpTo(v.Context())
 	switch {

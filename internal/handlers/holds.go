@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -88,7 +89,7 @@ func (s *Server) showHolds(v *visit) (templ.Component, error) {
 }
 
 func holdForm(kind, q string) templates.HoldForm {
-	f := templates.HoldForm{Action: "/holds", Query: q, Kinds: []templates.Choice{{Value: "", Label: "events of all kinds"}}}
+	f := templates.HoldForm{Action: "/holds", Query: q, Kinds: []templates.Choice{{Value: "", Label: "events of every kind"}}}
 	for _, k := range audit.Kinds() {
 		f.Kinds = append(f.Kinds, templates.Choice{Value: string(k), Label: k.Plural(), Current: string(k) == kind})
 	}
@@ -104,11 +105,11 @@ func (s *Server) holdsPage(v *visit) (page templates.HoldsPage, err error) {
 	if err != nil {
 		return page, err
 	}
-	page.Retention = templates.RetentionForm{Action: "/retention", Archive: r.Archive}
+	page.Retention = templates.RetentionForm{Action: "/retention", Archive: r.Archive, Archived: cmp.Or(r.Archive, "nowhere: what is purged is not kept elsewhere")}
 	for _, kind := range audit.Kinds() {
-		days := templates.RetentionDays{Field: string(kind) + "_days", Label: kind.Plural()}
+		days := templates.RetentionDays{Field: string(kind) + "_days", Title: viewOf(kind).title(), Kept: "for ever"}
 		if n := r.Days[kind]; n > 0 {
-			days.Days = strconv.Itoa(n)
+			days.Days, days.Kept = strconv.Itoa(n), plural(int64(n), "day")
 		}
 		page.Retention.Kinds = append(page.Retention.Kinds, days)
 	}
@@ -121,10 +122,13 @@ func (s *Server) holdsPage(v *visit) (page templates.HoldsPage, err error) {
 }
 
 func (v *visit) hold(h *db.Hold) templates.Hold {
-	m := templates.Hold{Number: "Hold " + strconv.FormatInt(h.ID, 10), Covers: "all kinds of events", Query: h.Query, Reason: h.Reason,
+	m := templates.Hold{Number: "Hold " + strconv.FormatInt(h.ID, 10), Covers: "events of every kind", Query: h.Query, Reason: h.Reason,
 		Since: v.clock(h.HeldAt, dayAndTime), By: templates.Link{Text: h.HeldBy, Href: userPath(v, h.HeldBy)}}
 	if h.Kind != "" {
 		m.Covers = h.Kind.Plural()
+	}
+	if h.Query == "" {
+		m.Covers = "all " + m.Covers
 	}
 	for _, kind := range audit.Kinds() {
 		if h.Kind == "" || h.Kind == kind {
@@ -151,12 +155,13 @@ func (s *Server) placeHold(w http.ResponseWriter, v *visit) error {
 	if kind != "" && !audit.Kind(kind).Valid() {
 		return refuse(http.StatusBadRequest, "%q is no kind of event", cut(kind, nameLimit))
 	}
+	wrong := "reason"
 	if problem == "" {
 		_, err := s.Store.Hold(v.Context(), v.actor(), audit.Kind(kind), q, reason)
 		var syntax *query.SyntaxError
 		switch {
 		case errors.As(err, &syntax):
-			problem = "Nothing was done: " + syntax.Error() + "."
+			problem, wrong = "Nothing was done: "+fullStop(syntax.Error()), "query"
 		case err != nil:
 			return err
 		default:
@@ -170,7 +175,7 @@ func (s *Server) placeHold(w http.ResponseWriter, v *visit) error {
 		return err
 	}
 	page.Place = holdForm(kind, cut(q, noteLimit))
-	page.Place.Reason, page.Place.Error = cut(reason, noteLimit), problem
+	page.Place.Reason, page.Place.Error, page.Place.Wrong = cut(reason, noteLimit), problem, wrong
 	return render(w, v, http.StatusUnprocessableEntity, templates.Holds(page))
 }
 
@@ -211,7 +216,8 @@ func (s *Server) setRetention(w http.ResponseWriter, v *visit) error {
 		return err
 	}
 	r := db.Retention{Days: map[audit.Kind]int{}, Archive: strings.TrimSpace(v.PostFormValue("archive"))}
-	problem := ""
+	var problems []string
+	wrong := map[string]bool{}
 	for _, kind := range audit.Kinds() {
 		text := strings.TrimSpace(v.PostFormValue(string(kind) + "_days"))
 		if text == "" {
@@ -219,14 +225,16 @@ func (s *Server) setRetention(w http.ResponseWriter, v *visit) error {
 		}
 		days, err := strconv.Atoi(text)
 		if err != nil || days < 1 || days > db.MostRetentionDays {
-			problem = "Nothing was changed: the days to keep " + kind.Plural() + " are a number from 1 to " + number(db.MostRetentionDays) + ", or empty."
+			wrong[string(kind)+"_days"] = true
+			problems = append(problems, "the days to keep "+kind.Plural()+" are a number from 1 to "+number(db.MostRetentionDays)+", or empty")
 		}
 		r.Days[kind] = days
 	}
 	if info, err := os.Stat(r.Archive); r.Archive != "" && (!filepath.IsAbs(r.Archive) || err != nil || !info.IsDir()) {
-		problem = "Nothing was changed: the archive is no folder on the server; give the whole path of one that is there."
+		wrong["archive"] = true
+		problems = append(problems, "the archive is no folder on the server: give the whole path of one that is there")
 	}
-	if problem == "" {
+	if len(problems) == 0 {
 		if err := s.Store.SetRetention(v.Context(), v.actor(), r); err != nil {
 			return err
 		}
@@ -238,9 +246,10 @@ func (s *Server) setRetention(w http.ResponseWriter, v *visit) error {
 	if err != nil {
 		return err
 	}
-	page.Retention.Archive, page.Retention.Error = cut(r.Archive, noteLimit), problem
+	page.Retention.Archive, page.Retention.ArchiveWrong, page.Retention.Error = cut(r.Archive, noteLimit), wrong["archive"], "Nothing was changed: "+strings.Join(problems, "; ")+"."
 	for i := range page.Retention.Kinds {
-		page.Retention.Kinds[i].Days = cut(v.PostFormValue(page.Retention.Kinds[i].Field), nameLimit)
+		field := &page.Retention.Kinds[i]
+		field.Days, field.Wrong = cut(v.PostFormValue(field.Field), nameLimit), wrong[field.Field]
 	}
 	return render(w, v, http.StatusUnprocessableEntity, templates.Holds(page))
 }

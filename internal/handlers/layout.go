@@ -85,6 +85,12 @@ func (v *visit) accountMenu() *templates.AccountMenu {
 	if v.may(http.MethodGet, "/accounts") {
 		m.AccountsHref = "/accounts"
 	}
+	if v.may(http.MethodGet, "/holds") {
+		m.HoldsHref = "/holds"
+	}
+	if v.may(http.MethodGet, "/health") {
+		m.HealthHref = "/health"
+	}
 	for _, theme := range []struct{ value, label string }{{"system", "As the system"}, {"light", "Light"}, {"dark", "Dark"}} {
 		m.Themes = append(m.Themes, templates.Link{
 			Text: theme.label, Href: v.pageHref("theme", theme.value),

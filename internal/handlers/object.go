@@ -174,7 +174,7 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 }
 
 func (o *story) step(st *db.Stored, current int64, gap string) templates.StoryStep {
-	v := verbOf(st.Get("action"))
+	v := verbOf(st.Get("action"), st.Get("content_type"))
 	step := templates.StoryStep{ID: cursorText(st.ID), Icon: v.icon, Tone: v.tone, Time: o.eventTime(st, timeOfDay),
 		Who: templates.Link{Text: somebody(st.Event)}, Reason: cut(st.Get("reason"), valueLimit), Current: st.ID == current, Gap: gap}
 	if name := who(st.Event); name != "" {

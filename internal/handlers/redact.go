@@ -82,8 +82,8 @@ func (v *visit) redactPage(st *db.Stored, field, text, problem string) templates
 		Headline: "Redact " + field + "?",
 		Lead:     []templates.Span{plain("This content is taken out of the event, the search and the files of the database, and nobody can bring it back. The other fields stay and can still be proven.")},
 		Facts: []templates.Detail{
-			{Name: "Lost for good", Value: lost},
 			{Name: "Field", Value: templates.Value{Spans: []templates.Span{{Text: field, Class: templates.Code}}}},
+			{Name: "Lost for good", Value: lost},
 			{Name: "In its place", Value: templates.Value{Spans: []templates.Span{plain("redacted by " + v.who.Name() + " on " + v.now.In(v.zone).Format("2 January 2006") + ", and your reason")}}},
 			{Name: "Not reached", Value: templates.Value{Spans: []templates.Span{plain("backups, exports and archives made before")}}},
 		},
@@ -131,17 +131,20 @@ func (v *visit) showRedacted(page *templates.EventPage, st *db.Stored) error {
 		return err
 	}
 	for _, r := range all {
-		spans := []templates.Span{quiet("redacted by "), {Text: r.By, Href: userPath(v, r.By)}, quiet(" on " + v.day(r.At) + ": " + r.Reason)}
+		spans := []templates.Span{quiet("redacted by "), {Text: r.By, Href: userPath(v, r.By)}, quiet(" on " + v.day(r.At) + ": “" + r.Reason + "”")}
 		place, isFact := redactedPlaces[r.Field]
 		if !isFact {
 			page.Details = append([]templates.Details{{Title: sentenceCase(strings.ReplaceAll(r.Field, "_", " ")), Note: "redacted",
 				Rows: []templates.Detail{{Name: r.Field, Value: templates.Value{Spans: spans}}}}}, page.Details...)
 			continue
 		}
-		line := templates.FactLine{Spans: append([]templates.Span{{Text: r.Field, Class: templates.Code}, plain(" ")}, spans...)}
+		line := templates.FactLine{Spans: append([]templates.Span{{Text: r.Field, Class: templates.Code}, plain(" ")}, spans...), Long: true}
 		found := false
 		for i := range page.Facts {
 			if page.Facts[i].Label == place {
+				if who(st.Event) == "" && place == "Who" && !page.Facts[i].Lines[0].Long {
+					page.Facts[i].Lines = nil // it was recorded
+				}
 				page.Facts[i].Lines, found = append(page.Facts[i].Lines, line), true
 			}
 		}

@@ -34,9 +34,22 @@ var verbs = map[string]verb{
 	"REOPEN":            {"reopened", "", templates.IconAgain, templates.Neutral},
 }
 
-// verbOf returns how to say an action.
-func verbOf(action string) verb {
+// ownVerbs are the verbs of what only this server does. An application may mean
+// something else by the same word.
+var ownVerbs = map[string]verb{
+	"PURGE":   {"purged", "", templates.IconDelete, templates.Was},
+	"REDACT":  {"redacted a field of", "redacted a field", templates.IconDelete, templates.Was},
+	"BACKUP":  {"backed up", "", templates.IconExport, templates.Neutral},
+	"HOLD":    {"placed a", "placed", templates.IconBlocked, templates.Neutral},
+	"RELEASE": {"released a", "released", templates.IconAgain, templates.Neutral},
+}
+
+// verbOf returns how to say an action on a type of object.
+func verbOf(action, contentType string) verb {
 	if v, known := verbs[action]; known {
+		return v
+	}
+	if v, known := ownVerbs[action]; known && strings.HasPrefix(contentType, db.Self+".") {
 		return v
 	}
 	return verb{did: strings.ToLower(strings.ReplaceAll(action, "_", " ")) + ":", icon: templates.IconOther}
@@ -70,7 +83,7 @@ var shapes = map[string]struct {
 func badge(e *audit.Event) *templates.Badge {
 	switch e.Kind {
 	case audit.KindAuditLog:
-		v := verbOf(e.Get("action"))
+		v := verbOf(e.Get("action"), e.Get("content_type"))
 		return &templates.Badge{Text: e.Get("action"), Tone: v.tone, Icon: v.icon}
 	case audit.KindLoginAttempt:
 		return badgeNamed(e.Get("status"))
@@ -199,7 +212,7 @@ func sentence(e *audit.Event) string {
 }
 
 func (t teller) action(e *audit.Event, named bool) []templates.Span {
-	v := verbOf(e.Get("action"))
+	v := verbOf(e.Get("action"), e.Get("content_type"))
 	object := objectName(e)
 	changed := changesOf(e.Get("changes"))
 	switch {

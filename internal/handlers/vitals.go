@@ -57,6 +57,7 @@ func (s *Server) showHealth(v *visit) (templ.Component, error) {
 		Kinds:   v.kindRows(all),
 		Slow:    v.slowRows(all),
 		Facts:   v.healthFacts(all),
+		Files:   filesOf(all),
 		Quiet:   "Nothing here needs anybody.",
 	}
 	page.Headline = "All is well"
@@ -166,6 +167,8 @@ func perSecond(n int64, in time.Duration) string {
 	switch {
 	case n == 0:
 		return "nothing new"
+	case rate < 0.1:
+		return "less than 0.1 a second"
 	case rate >= 100:
 		return number(int64(rate)) + " a second"
 	}
@@ -230,17 +233,22 @@ func (v *visit) healthFacts(all *vitals) []templates.Fact {
 			proven.Lines[0] = key("does not hold")
 		}
 	}
-	files := templates.Fact{Label: "Files"}
-	for _, f := range all.Files {
-		files.Lines = append(files.Lines, templates.FactLine{Spans: []templates.Span{{Text: f.Name, Class: templates.Code}, plain(" " + size(f.Size))}})
-	}
 	memory := templates.Fact{Label: "Process", Lines: []templates.FactLine{
 		key("up " + span(v.now.Sub(all.since))), line("%s", plural(all.memory.Goroutines, "goroutine"))}}
 	if all.memory.Mapped > 0 {
 		memory.Lines = append(memory.Lines, line("%s of mapped files", size(all.memory.Mapped)))
 	}
 	memory.Lines = append(memory.Lines, line("%s", v.server.version))
-	return []templates.Fact{recorded, proven, backup, files, memory}
+	return []templates.Fact{recorded, proven, backup, memory}
+}
+
+// filesOf are the files of the database, each with its size.
+func filesOf(all *vitals) templates.Side {
+	table := templates.Side{Title: "Files", None: "There is none."}
+	for _, f := range all.Files {
+		table.Rows = append(table.Rows, templates.SideRow{Name: templates.Link{Text: f.Name}, Value: size(f.Size)})
+	}
+	return table
 }
 
 // healthData is the twin of the page.

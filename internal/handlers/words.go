@@ -35,6 +35,14 @@ func plural(n int64, noun string) string {
 	return number(n) + " " + noun
 }
 
+// fullStop ends a sentence that does not end yet.
+func fullStop(sentence string) string {
+	if strings.HasSuffix(sentence, "?") {
+		return sentence
+	}
+	return sentence + "."
+}
+
 // size writes a number of bytes for people: "1.2 MB". The units are powers of
 // 1000, as in the query language.
 func size(n int64) string {

@@ -47,6 +47,7 @@ type FactLine struct {
 	Key   bool   // the line one looks for: larger
 	Mono  bool   // an identifier
 	Fold  string // the text folds under this summary: "user agent"
+	Long  bool   // sentences of several lines
 }
 
 // Around are the events before and after that share something with this one.

@@ -11,6 +11,7 @@ type HealthPage struct {
 	Kinds    []HealthKind
 	Slow     []HealthSlow // the slowest pages of the last hour, slowest first
 	Facts    []Fact
+	Files    Side // with their sizes
 }
 
 // HealthKind is one kind of event as it is stored.

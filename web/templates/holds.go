@@ -13,13 +13,19 @@ type RetentionForm struct {
 	Action  string
 	Kinds   []RetentionDays
 	Archive string
-	Error   string
+	// Archived says where events go before they are purged: a folder, or nowhere.
+	Archived     string
+	ArchiveWrong bool
+	Error        string
 }
 
 // RetentionDays is the field of one kind.
 type RetentionDays struct {
-	Field, Label string
-	Days         string // "" for ever
+	Field string
+	Title string // "Audit logs"
+	Kept  string // as it is set now: "for ever", "3,650 days"
+	Days  string // in the form; "" for ever
+	Wrong bool
 }
 
 // HoldForm places a hold.
@@ -29,13 +35,14 @@ type HoldForm struct {
 	Query  string
 	Reason string
 	Error  string
+	Wrong  string // the field that Error is about: query, reason
 	Open   bool
 }
 
 // Hold is one legal hold.
 type Hold struct {
 	Number   string
-	Covers   string // "audit logs", "all kinds of events"
+	Covers   string // "all audit logs", "audit logs" where a query narrows them
 	Query    string // "" is everything
 	Links    []Link // to what it covers
 	Reason   string

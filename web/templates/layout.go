@@ -75,6 +75,8 @@ type AccountMenu struct {
 	OwnHref      string // what he did himself
 	SelfHref     string // his account
 	AccountsHref string // "" if he may not
+	HoldsHref    string // the same
+	HealthHref   string // the same
 	LogoutAction string // a POST form without fields
 	Themes       []Link // system, light, dark
 }

@@ -65,6 +65,22 @@ func excludeLabel(v FacetValue) string {
 	return visible("Exclude " + v.Label)
 }
 
+// enumerate is a list of links in a sentence: "this event, this object and
+// this user".
+func enumerate(links []Link) []Span {
+	var spans []Span
+	for i, l := range links {
+		switch {
+		case i > 0 && i == len(links)-1:
+			spans = append(spans, Span{Text: " and "})
+		case i > 0:
+			spans = append(spans, Span{Text: ", "})
+		}
+		spans = append(spans, Span{Text: l.Text, Href: l.Href})
+	}
+	return spans
+}
+
 // article is "a day", "an hour".
 func article(noun string) string {
 	if noun != "" && strings.ContainsRune("aeiou", rune(noun[0])) || noun == "hour" {
