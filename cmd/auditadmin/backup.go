@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 
+	"github.com/auditadmin/auditadmin/internal/authz"
 	"github.com/auditadmin/auditadmin/internal/db"
 )
 
@@ -25,6 +27,14 @@ func (c *backupCommand) Run(p *process) error {
 			return err
 		}
 		p.say("backed up to %s: %d entries, %d bytes, read again and verified in %v", c.File, b.Entries, b.Size, p.now().Sub(began).Round(10*time.Millisecond))
+		for _, file := range []struct{ path, use string }{
+			{db.KeyPath(store.Path()), "signs checkpoints"},
+			{authz.SealPath(store.Path()), "opens second factors"},
+		} {
+			if _, err := os.Stat(file.path); err == nil {
+				p.say("not in the copy: %s, which %s; keep a copy of it somewhere else than the backups", file.path, file.use)
+			}
+		}
 		if !b.Verdict.Holds() {
 			n := int64(len(b.Verdict.Problems)) + b.Verdict.More
 			return fmt.Errorf("the copy is exact, but the evidence does not hold in %d %s, neither here nor there; look with 'auditadmin verify'",

@@ -33,6 +33,10 @@ type sealer struct {
 // sealSuffix is what the key file is called after the name of the database.
 const sealSuffix = ".seal"
 
+// SealPath is where the key is kept that the second factors of a database are
+// sealed with. There is none before the first of them is set up.
+func SealPath(database string) string { return database + sealSuffix }
+
 // seal returns plain in a form that only open reads, and only with the same
 // purpose.
 func (s *sealer) seal(plain []byte, purpose string) (string, error) {

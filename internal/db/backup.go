@@ -54,6 +54,9 @@ func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func
 		return fail(s.dialect.classify(err))
 	}
 	b := &Backup{Path: path}
+	if err := s.markCopy(ctx, part); err != nil {
+		return fail(s.dialect.classify(err))
+	}
 	if err := s.inspect(ctx, part, b, func(done, all int64) { progress("verifying", done, all) }); err != nil {
 		return fail(err)
 	}
@@ -66,6 +69,20 @@ func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func
 		return fail(err)
 	}
 	return b, s.noteBackup(ctx, by, b)
+}
+
+// markCopy makes a copy say that it is one. Whoever serves it goes on under
+// another name then: see BeginEvidence.
+func (s *Store) markCopy(ctx context.Context, part string) error {
+	abs, err := filepath.Abs(part)
+	if err != nil {
+		return err
+	}
+	copied := sqliteConnect(abs, url.Values{}, nil, "PRAGMA foreign_keys", "0")
+	defer copied.Close()
+	_, err = copied.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES ('copy', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+		"the backup of "+audit.FormatTime(s.now()))
+	return err
 }
 
 // inspect opens a copy as any database is opened, and looks at all of it.

@@ -3,10 +3,12 @@ package db
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -91,5 +93,65 @@ func TestBackupLeavesNothing(t *testing.T) {
 	entries, err := os.ReadDir(folder)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("left behind are %v, %v, want only there.db", entries, err)
+	}
+}
+
+// TestBackupIsRestored puts an old copy in the place of the database: it goes on
+// under another name, and a checkpoint that was kept elsewhere shows exactly
+// which entries are not in it.
+func TestBackupIsRestored(t *testing.T) {
+	ctx, folder := t.Context(), t.TempDir()
+	s := openAt(t, filepath.Join(folder, "audit.db"))
+	if _, err := s.BeginEvidence(ctx); err != nil {
+		t.Fatal(err)
+	}
+	mixture(t, s, 50, 1)
+	if _, err := s.Checkpoint(ctx); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "copy.db")
+	b, err := s.Backup(ctx, Actor{Name: "ines"}, path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mixture(t, s, 30, 2)
+	later, err := s.Checkpoint(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fresh, err := s.BeginEvidence(ctx); err != nil || fresh != nil {
+		t.Errorf("got %+v, %v after a backup, want the database itself to go on as it was", fresh, err)
+	}
+	keys, err := os.ReadFile(KeyPath(s.Path()))
+	if err == nil {
+		err = os.WriteFile(KeyPath(path), keys, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := openAt(t, path)
+	fresh, err := copied.BeginEvidence(ctx)
+	if err != nil || fresh == nil || !strings.HasPrefix(fresh.Reason, "restored from the backup of "+audit.FormatTime(noon)) || fresh.Seq != b.Entries+1 {
+		t.Fatalf("got %+v, %v, want a new incarnation from entry %d", fresh, err, b.Entries+1)
+	}
+	mixture(t, copied, 60, 3) // more than the entries that are not there
+	public, err := copied.PublicKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := copied.Verify(ctx, VerifyOptions{PublicKeys: public})
+	if err != nil || !v.Holds() || len(v.Restored) != 1 {
+		t.Errorf("got %+v, %v, want a copy that holds and says that it is one", v, err)
+	}
+	v, err = copied.Verify(ctx, VerifyOptions{PublicKeys: public, Saved: []string{later.Note}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gap := fmt.Sprintf("entries %d to %d of then are not in it", b.Entries+1, later.Size)
+	if len(v.Problems) != 1 || v.Problems[0].Trouble != Rolled || v.Problems[0].Seq != b.Entries+1 || !strings.HasSuffix(v.Problems[0].Detail, gap) {
+		t.Errorf("got %q, want one problem that ends in %q", v.Problems, gap)
+	}
+	if again, err := copied.BeginEvidence(ctx); err != nil || again != nil {
+		t.Errorf("got %+v, %v the second time, want no new incarnation", again, err)
 	}
 }
