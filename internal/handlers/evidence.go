@@ -30,6 +30,11 @@ func (v *visit) evidenceOf(st *db.Stored) *templates.Evidence {
 		},
 		Proof: &templates.Link{Text: "Download its proof", Href: eventPath(st.Kind, st.ID) + "/proof", Hint: "anybody can check it without this database: auditadmin prove check FILE"},
 	}
+	if len(st.Damaged) > 0 {
+		e.Badge = templates.Badge{Text: "does not hold", Tone: templates.Alarm, Icon: templates.IconBad}
+		e.Text, e.Proof = "The row is not what the ledger committed to, so there is no proof of it; auditadmin verify names what differs.", nil
+		return e
+	}
 	seen := v.server.Store.VerifiedUpTo(v.Context())
 	switch {
 	case seen.Verdict == nil:
