@@ -113,7 +113,8 @@ func (b *browser) hear(event any) {
 		switch {
 		case e.Entry.Source == log.EntrySourceNetwork: // an answer of 4xx is an answer
 		case e.Entry.Level != log.EntryLevelWarning && e.Entry.Level != log.EntryLevelError:
-		case strings.Contains(e.Entry.Text, "Cross-Origin-Opener-Policy header has been ignored"): // as it is over plain http
+		case strings.Contains(e.Entry.Text, "Cross-Origin-Opener-Policy header has been ignored"), // as they are over plain http
+			strings.Contains(e.Entry.Text, "Clear-Site-Data header on 'http://"):
 		default:
 			b.complain("console: " + e.Entry.Text)
 		}
@@ -329,7 +330,7 @@ func mainPath(b *browser, s site) {
 	b.open("/audit-logs?q=action%3AVIEW")
 	b.click(firstRow)
 	event, _ = b.where()
-	b.do(chromedp.Click(chromedp.CSS("details.danger summary")),
+	b.do(chromedp.Click(chromedp.CSS(`details:has(form[action$="/delete"]) summary`)),
 		chromedp.SendKeys(chromedp.CSS(`form[action$="/delete"] [name=reason]`), "Entered twice by the importer"))
 	b.click(`form[action$="/delete"] button`)
 	b.open(event)

@@ -299,7 +299,7 @@ func TestEquivalents(t *testing.T) {
 	}
 	_, table, there := strings.Cut(string(text), "| Django Audit Library |")
 	table, _, _ = strings.Cut(table, "\n\n")
-	named := regexp.MustCompile("`([a-z/.]+)` (Test[A-Za-z]+)").FindAllStringSubmatch(table, -1)
+	named := regexp.MustCompile("`([a-z/.]+)` (Test[A-Za-z0-9_]+)").FindAllStringSubmatch(table, -1)
 	if !there || len(named) < 15 {
 		t.Fatalf("README.md has no table, or names %d tests", len(named))
 	}
