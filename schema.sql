@@ -170,7 +170,9 @@ CREATE TABLE tombstone (
 ) STRICT, WITHOUT ROWID;
 
 -- What a redacted event's leaf is checked with, in place of its seed: of each
--- field the salt, or where its content was taken away the commitment.
+-- field the salt, or where its content was taken away the commitment. It goes
+-- with its event: salts and leaf together would let guesses at a deleted event be
+-- checked.
 CREATE TABLE redaction (
     kind TEXT    NOT NULL,
     id   INTEGER NOT NULL,
@@ -189,7 +191,9 @@ CREATE TABLE tile (
     PRIMARY KEY (level, n)
 ) STRICT, WITHOUT ROWID;
 
--- Signed statements of how large the ledger was and what its tree came to.
+-- Signed statements of how large the ledger was and what its tree came to: all
+-- of a day, one an hour of a month, one a day for ever, and each that somebody
+-- else signed as well.
 CREATE TABLE checkpoint (
     size       INTEGER NOT NULL PRIMARY KEY,  -- entries
     root       BLOB    NOT NULL,
@@ -222,6 +226,8 @@ CREATE TABLE purge (
     root      BLOB    NOT NULL,              -- over their leaves, in the order of the ledger
     names     BLOB    NOT NULL,              -- sorted: 8 bytes of SHA-256 of timestamp, NUL and event_id
                                              -- of each that had one, so that twins stay duplicates
+    ids       BLOB    NOT NULL,              -- of all of them, each as the distance from the one before, from
+                                             -- from_id on: none is given to another event
     purged_at TEXT    NOT NULL,
     purged_by TEXT    NOT NULL,
     reason    TEXT    NOT NULL,
@@ -259,11 +265,17 @@ CREATE TRIGGER tombstone_once BEFORE INSERT ON tombstone
 WHEN EXISTS (SELECT 1 FROM tombstone WHERE kind = NEW.kind AND id = NEW.id)
 BEGIN SELECT RAISE(ABORT, 'a tombstone stays for ever'); END;
 CREATE TRIGGER redaction_keep BEFORE DELETE ON redaction
-BEGIN SELECT RAISE(ABORT, 'what a redacted event is checked with stays for ever'); END;
+WHEN CASE OLD.kind
+    WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = OLD.id)
+    WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = OLD.id)
+    WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = OLD.id)
+    WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = OLD.id)
+    ELSE 1 END
+BEGIN SELECT RAISE(ABORT, 'what a redacted event is checked with stays as long as the event'); END;
 CREATE TRIGGER redaction_fixed BEFORE UPDATE ON redaction
 WHEN NEW.kind <> OLD.kind OR NEW.id <> OLD.id OR NEW.seq <= OLD.seq OR NOT EXISTS
     (SELECT 1 FROM ledger WHERE seq = NEW.seq AND seq = (SELECT max(seq) FROM ledger) AND entry = 'redacted' AND kind = NEW.kind AND id = NEW.id)
-BEGIN SELECT RAISE(ABORT, 'what a redacted event is checked with stays for ever'); END;
+BEGIN SELECT RAISE(ABORT, 'what a redacted event is checked with stays as it is'); END;
 CREATE TRIGGER purge_keep BEFORE DELETE ON purge
 BEGIN SELECT RAISE(ABORT, 'the record of a purge stays for ever'); END;
 CREATE TRIGGER purge_fixed BEFORE UPDATE ON purge
@@ -293,6 +305,15 @@ CREATE TRIGGER system_event_keep BEFORE DELETE ON system_event
 WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE kind = 'system_event' AND id = OLD.id)
  AND NOT EXISTS (SELECT 1 FROM purge WHERE kind = 'system_event' AND to_id >= OLD.id AND from_id <= OLD.id AND seq > OLD.seq)
 BEGIN SELECT RAISE(ABORT, 'an event is deleted through auditadmin only, which leaves a trace'); END;
+
+CREATE TRIGGER audit_log_gone AFTER DELETE ON audit_log
+BEGIN DELETE FROM redaction WHERE kind = 'audit_log' AND id = OLD.id; END;
+CREATE TRIGGER login_attempt_gone AFTER DELETE ON login_attempt
+BEGIN DELETE FROM redaction WHERE kind = 'login_attempt' AND id = OLD.id; END;
+CREATE TRIGGER data_export_gone AFTER DELETE ON data_export
+BEGIN DELETE FROM redaction WHERE kind = 'data_export' AND id = OLD.id; END;
+CREATE TRIGGER system_event_gone AFTER DELETE ON system_event
+BEGIN DELETE FROM redaction WHERE kind = 'system_event' AND id = OLD.id; END;
 
 -- An event changes at the moment of its redaction alone, while the entry for that
 -- is the ledger's last one.

@@ -455,6 +455,13 @@ func (r *idRun) next(tx *writeTx) (int64, error) {
 		if _, ok := r.tail.taken[id]; ok {
 			continue
 		}
+		if id <= r.tail.purged {
+			if had, err := r.tail.hadID(tx, id); err != nil {
+				return 0, err
+			} else if had {
+				continue
+			}
+		}
 		return id, nil
 	}
 }

@@ -29,6 +29,9 @@ func (s *Store) Get(ctx context.Context, kind audit.Kind, id int64) (*Stored, er
 func (s *Store) missing(ctx context.Context, q queryer, kind audit.Kind, id int64) error {
 	t, err := scanTombstone(kind, q.QueryRowxContext(ctx,
 		"SELECT id, seq, timestamp, deleted_at, deleted_by, reason FROM tombstone WHERE kind = ? AND id = ?", kind, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		t, err = purgedEvent(ctx, q, kind, id)
+	}
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%s %d: %w", kind.Singular(), id, ErrNotFound)

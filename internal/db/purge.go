@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -155,6 +156,7 @@ type purgeRun struct {
 	first, last string // timestamps
 	tree        evidence.Frontier
 	names       [][nameSize]byte
+	ids         []byte // packed
 }
 
 // purgeRow is what has to be known of one event.
@@ -233,6 +235,10 @@ func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after int64, limit 
 
 func (r *purgeRun) add(row *purgeRow) {
 	row.run = r
+	if r.events == 0 {
+		r.to = r.from
+	}
+	r.ids = binary.AppendUvarint(r.ids, uint64(row.id-r.to))
 	r.to = row.id
 	r.events++
 	r.first, r.last = min(r.first, row.timestamp), max(r.last, row.timestamp)
@@ -399,9 +405,9 @@ func (tx *writeTx) purgeRun(actor Actor, job PurgeJob, run *purgeRun) error {
 	if err := tx.decide(evidence.Purged, job.Kind, run.to, actor.Name, job.Reason, subject); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(tx.ctx, "INSERT INTO purge (seq, kind, from_id, to_id, events, first, last, root, names, purged_at, purged_by, reason, archive)"+
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		tx.seq, job.Kind, run.from, run.to, run.events, run.first, run.last, root[:], names, at, actor.Name, job.Reason, job.ArchiveName)
+	_, err := tx.ExecContext(tx.ctx, "INSERT INTO purge (seq, kind, from_id, to_id, events, first, last, root, names, ids, purged_at, purged_by, reason, archive)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		tx.seq, job.Kind, run.from, run.to, run.events, run.first, run.last, root[:], names, run.ids, at, actor.Name, job.Reason, job.ArchiveName)
 	if err != nil {
 		return err
 	}

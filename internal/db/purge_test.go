@@ -232,3 +232,41 @@ func TestPurgeStops(t *testing.T) {
 		t.Errorf("got %d events before July, want none", left)
 	}
 }
+
+// TestPurgedIDsAreNobodys lets other events come in at the very times of purged
+// ones.
+func TestPurgedIDsAreNobodys(t *testing.T) {
+	s := openTest(t)
+	at := func(name string) (all []*audit.Event) {
+		for i := range 6 {
+			all = append(all, event(t, "timestamp", fmt.Sprintf("2024-03-01T12:00:0%dZ", i/2), "event_id", fmt.Sprint(name, i), "username", name))
+		}
+		return all
+	}
+	mustAppend(t, s, at("alice")...)
+	old := everything(t, s, audit.KindAuditLog)
+	if got, err := s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "old"}); err != nil || got.Events != 6 {
+		t.Fatalf("got %+v, %v, want 6 events purged", got, err)
+	}
+	mustAppend(t, s, at("bob")...)
+	ids := map[int64]bool{}
+	for _, st := range old {
+		ids[st.ID] = true
+		var deleted *DeletedError
+		if _, err := s.Get(t.Context(), audit.KindAuditLog, st.ID); !errors.As(err, &deleted) || deleted.DeletedBy != ines.Name || deleted.Reason != "old" {
+			t.Errorf("the purged event %d: got %v, want who purged it and why", st.ID, err)
+		}
+	}
+	for _, st := range everything(t, s, audit.KindAuditLog) {
+		if ids[st.ID] {
+			t.Errorf("%s has the id of a purged event", st.Get("username"))
+		}
+	}
+	if n := countAll(t, s, audit.KindAuditLog, "on:2024-03"); n != 6 {
+		t.Errorf("got %d events, want the 6 of bob", n)
+	}
+	if v, err := s.Verify(t.Context(), VerifyOptions{}); err != nil || !v.Holds() {
+		t.Errorf("got %+v, %v, want evidence that holds", v, err)
+	}
+	agreesWithRows(t, s, "after the purge")
+}

@@ -2,9 +2,17 @@ package db
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
+	"slices"
 	"sort"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
 )
 
 // nameSize is how many bytes of a hash stand for the event_id of a purged event.
@@ -21,9 +29,10 @@ func purgedName[T string | []byte | sql.RawBytes](timestamp string, eventID T) (
 // purgedRun is a run of purged events as the append looks at it.
 type purgedRun struct {
 	Seq   int64
-	From  int64  `db:"from_id"`
-	To    int64  `db:"to_id"`
-	names []byte // sorted; nil until somebody asks
+	From  int64   `db:"from_id"`
+	To    int64   `db:"to_id"`
+	names []byte  // sorted; nil until somebody asks
+	ids   []int64 // rising; nil until somebody asks
 }
 
 // has reports whether an event of that name was in the run.
@@ -43,11 +52,8 @@ func (p *purgedRun) has(tx *writeTx, name [nameSize]byte) (bool, error) {
 // wasPurged reports whether an event of that event_id stood at a run's timestamp
 // and was purged.
 func (t *kindTail) wasPurged(tx *writeTx, r *idRun, eventID string) (bool, error) {
-	if t.purges == nil {
-		t.purges = []purgedRun{}
-		if err := tx.SelectContext(tx.ctx, &t.purges, "SELECT seq, from_id, to_id FROM purge WHERE kind = ?", t.kind); err != nil {
-			return false, err
-		}
+	if err := t.readPurges(tx); err != nil {
+		return false, err
 	}
 	from, to := r.micros<<idBits, (r.micros+t.spread)<<idBits|(1<<idBits-1)
 	name := purgedName(r.timestamp, eventID)
@@ -59,4 +65,74 @@ func (t *kindTail) wasPurged(tx *writeTx, r *idRun, eventID string) (bool, error
 		}
 	}
 	return false, nil
+}
+
+func (t *kindTail) readPurges(tx *writeTx) error {
+	if t.purges != nil {
+		return nil
+	}
+	t.purges = []purgedRun{}
+	return tx.SelectContext(tx.ctx, &t.purges, "SELECT seq, from_id, to_id FROM purge WHERE kind = ?", t.kind)
+}
+
+// hadID reports whether an id was that of a purged event. It is never given to
+// another one: what the ledger says of it is said of that event.
+func (t *kindTail) hadID(tx *writeTx, id int64) (bool, error) {
+	if err := t.readPurges(tx); err != nil {
+		return false, err
+	}
+	for i := range t.purges {
+		p := &t.purges[i]
+		if p.From > id || p.To < id {
+			continue
+		}
+		if p.ids == nil {
+			var packed []byte
+			if err := tx.GetContext(tx.ctx, &packed, "SELECT ids FROM purge WHERE seq = ?", p.Seq); err != nil {
+				return false, err
+			}
+			p.ids = unpackIDs(p.From, packed)
+		}
+		if _, had := slices.BinarySearch(p.ids, id); had {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// unpackIDs returns the ids of a purge.
+func unpackIDs(from int64, packed []byte) []int64 {
+	ids := []int64{}
+	for len(packed) > 0 {
+		d, n := binary.Uvarint(packed)
+		if n <= 0 {
+			break
+		}
+		from += int64(d)
+		ids, packed = append(ids, from), packed[n:]
+	}
+	return ids
+}
+
+// purgedEvent returns what is known of an event that was purged, or
+// sql.ErrNoRows if none of that id was.
+func purgedEvent(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind, id int64) (Tombstone, error) {
+	t, found := Tombstone{Kind: kind, ID: id, Timestamp: time.UnixMicro(id >> idBits).UTC()}, false
+	err := eachRow(ctx, q, "SELECT from_id, ids, purged_at, purged_by, reason FROM purge WHERE kind = ? AND to_id >= ? AND from_id <= ?", []any{kind, id, id}, func(row scanner) error {
+		var from int64
+		var packed []byte
+		var at, by, reason string
+		if err := row.Scan(&from, &packed, &at, &by, &reason); err != nil {
+			return err
+		}
+		if _, had := slices.BinarySearch(unpackIDs(from, packed), id); had {
+			found, t.DeletedBy, t.Reason = true, by, reason
+			t.DeletedAt, _ = audit.ParseTime(at)
+		}
+		return nil
+	})
+	if err == nil && !found {
+		err = sql.ErrNoRows
+	}
+	return t, err
 }

@@ -207,7 +207,12 @@ func (v *verification) ledger(marks []mark) error {
 		}
 		return grow(e.seq, e.leaf)
 	}
+	began := time.Now()
 	for from, to := v.after, v.after; from < v.head; from = to {
+		if err := v.pause(began); err != nil {
+			return err
+		}
+		began = time.Now()
 		to = min(from-from%tileWidth+tileWidth, v.head)
 		leaves, created, err := v.leaves(from, to)
 		if err != nil {
@@ -348,10 +353,10 @@ func (v *verification) gone() error {
 				(SELECT max(seq) FROM purge p WHERE p.kind = l.kind AND p.to_id >= l.id AND p.from_id <= l.id AND p.seq > ?) IS NOT NULL
 			FROM ledger l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq
 			WHERE l.seq > ? AND l.seq <= ? AND l.entry = 'created' AND NOT CASE l.kind
-				WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = l.id)
-				WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = l.id)
-				WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = l.id)
-				WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = l.id)
+				WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = l.id AND seq = l.seq)
+				WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = l.id AND seq = l.seq)
+				WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = l.id AND seq = l.seq)
+				WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = l.id AND seq = l.seq)
 				ELSE 0 END
 			ORDER BY l.seq`, []any{v.head, from, min(from+bucketEntries, v.head)}, func(row scanner) error {
 			var seq, id int64
