@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/evidence"
@@ -63,37 +63,67 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) (Appended, er
 // lock: a few tens of milliseconds.
 const commitEvents = 2000
 
-// appendLoop gathers the callers that wait and commits for all of them.
+// gatherMost bounds how long a commit waits for callers, and gatherShare is what
+// part it may be of how long the one before took.
+const (
+	gatherMost  = 2 * time.Millisecond
+	gatherShare = 8
+)
+
+// appendLoop gathers the callers that wait and commits for all of them. Those
+// that were answered just now mostly come back at once with their next events: a
+// commit that waits a moment for them serves twice as many.
 func (s *Store) appendLoop() {
-	for {
-		var group []*appendRequest
-		select {
-		case req := <-s.appends:
-			group = append(group, req)
-		case <-s.closing.Done():
-			return
-		}
-		events := len(group[0].events)
-	gather:
+	var group []*appendRequest
+	events := 0
+	add := func(req *appendRequest) {
+		group = append(group, req)
+		events += len(req.events)
+	}
+	drain := func() {
 		for events < commitEvents {
 			select {
 			case req := <-s.appends:
-				group = append(group, req)
-				events += len(req.events)
+				add(req)
 			default:
-				break gather
+				return
 			}
 		}
-		err := s.writeLater(context.Background(), fmt.Sprintf("append %d events", events), func(tx *writeTx) error {
-			for _, req := range group {
-				var err error
-				if req.result, err = tx.appendCommitted(req.events, req.committed); err != nil {
-					return err
+	}
+	expected, patience := 1, time.Duration(0)
+	for {
+		if len(group) == 0 {
+			select {
+			case req := <-s.appends:
+				add(req)
+			case <-s.closing.Done():
+				return
+			}
+		}
+		drain()
+		if len(group) < expected && events < commitEvents {
+			enough := time.NewTimer(patience)
+		gather:
+			for len(group) < expected && events < commitEvents {
+				select {
+				case req := <-s.appends:
+					add(req)
+				case <-enough.C:
+					break gather
 				}
 			}
-			return nil
+			enough.Stop()
+		}
+		start := time.Now()
+		err := s.writeLater(context.Background(), fmt.Sprintf("append %d events", events), func(tx *writeTx) error {
+			return tx.appendGroup(group)
 		})
-		for _, req := range group {
+		patience = min(time.Since(start)/gatherShare, gatherMost)
+		answered := group
+		group, events = nil, 0
+		drain()
+		expected = len(answered) + len(group)
+		for _, req := range answered {
 			if err != nil {
 				req.result = Appended{}
 			}
@@ -102,91 +132,123 @@ func (s *Store) appendLoop() {
 	}
 }
 
-// append is appendCommitted for events that the program makes within a transaction.
+// append is appendGroup for events that the program makes within a transaction.
 func (tx *writeTx) append(events []*audit.Event) (Appended, error) {
 	committed, err := commitAll(events)
 	if err != nil {
 		return Appended{}, err
 	}
-	return tx.appendCommitted(events, committed)
+	req := &appendRequest{events: events, committed: committed}
+	err = tx.appendGroup([]*appendRequest{req})
+	return req.result, err
 }
 
-// appendCommitted gives each event its id and stores it with its entry in the ledger,
+// appendGroup gives each event its id and stores it with its entry in the ledger,
 // leaving out those that are stored already.
-func (tx *writeTx) appendCommitted(events []*audit.Event, committed []evidence.Committed) (Appended, error) {
-	var result Appended
-	if err := tx.foresee(events); err != nil {
-		return result, err
+func (tx *writeTx) appendGroup(group []*appendRequest) error {
+	if err := tx.foresee(group); err != nil {
+		return err
 	}
-	recordedAt := audit.FormatTime(tx.now)
-	pending := map[audit.Kind]*rowBuffer{}
-	var downloads []*audit.Event
-	var states []stateNews
-	for i, e := range events {
-		run, _ := tx.kinds[e.Kind].run(e)
-		if e.EventID != "" {
-			twin, err := run.twin(tx, e)
-			if err != nil {
-				return result, err
-			}
-			if twin != noTwin {
-				result.Duplicates++
-				if twin == otherTwin {
-					result.Conflicts++
-				}
-				continue
+	in := &insertion{tx: tx, recordedAt: audit.FormatTime(tx.now), rows: map[audit.Kind]*rowBuffer{},
+		ledger: rowBuffer{statements: &ledgerInserts, width: ledgerWidth}}
+	for _, req := range group {
+		req.result = Appended{} // of a try before
+		for i, e := range req.events {
+			if err := in.add(e, &req.committed[i], &req.result); err != nil {
+				return err
 			}
 		}
-		id, err := run.next(tx)
+	}
+	return in.finish()
+}
+
+// insertion is what one append is about to store.
+type insertion struct {
+	tx         *writeTx
+	recordedAt string
+	rows       map[audit.Kind]*rowBuffer
+	ledger     rowBuffer
+	downloads  []*audit.Event
+	states     []stateNews
+}
+
+func (in *insertion) add(e *audit.Event, committed *evidence.Committed, result *Appended) error {
+	tx := in.tx
+	run, _ := tx.kinds[e.Kind].run(e)
+	if e.EventID != "" {
+		twin, err := run.twin(tx, e)
 		if err != nil {
-			return result, err
+			return err
 		}
-		tx.seq++
-		run.added(id, e)
-		if isDownload(e) {
-			downloads = append(downloads, e)
+		if twin != noTwin {
+			result.Duplicates++
+			if twin == otherTwin {
+				result.Conflicts++
+			}
+			return nil
 		}
-		if state, some := stateOf(e.Kind, e.Values()); some {
-			states = append(states, stateNews{id, e, state})
-		}
-		buffer := pending[e.Kind]
-		if buffer == nil {
-			buffer = &rowBuffer{table: tables[e.Kind]}
-			pending[e.Kind] = buffer
-		}
-		if tx.store.invented {
-			recordedAt = audit.FormatTime(e.Time().Add(InventedDelay))
-		}
-		if err := buffer.add(tx, id, tx.seq, recordedAt, e, &committed[i]); err != nil {
-			return result, err
-		}
-		result.Accepted++
 	}
+	id, err := run.next(tx)
+	if err != nil {
+		return err
+	}
+	tx.seq++
+	run.added(id, e)
+	if isDownload(e) {
+		in.downloads = append(in.downloads, e)
+	}
+	if state, some := stateOf(e.Kind, e.Values()); some {
+		in.states = append(in.states, stateNews{id, e, state})
+	}
+	t := tables[e.Kind]
+	rows := in.rows[e.Kind]
+	if rows == nil {
+		rows = &rowBuffer{statements: &t.inserts, width: t.width}
+		in.rows[e.Kind] = rows
+	}
+	if tx.store.invented {
+		in.recordedAt = audit.FormatTime(e.Time().Add(InventedDelay))
+	}
+	leaf := committed.Leaf(id, tx.seq, in.recordedAt)
+	rows.args = t.arguments(rows.args, id, tx.seq, in.recordedAt, e, committed.AppendSeed(nil))
+	in.ledger.args = append(in.ledger.args, tx.seq, string(e.Kind), id, in.recordedAt, leaf[:])
+	result.Accepted++
+	if err := rows.write(tx, false); err != nil {
+		return err
+	}
+	return in.ledger.write(tx, false)
+}
+
+func (in *insertion) finish() error {
+	tx := in.tx
 	for _, kind := range audit.Kinds() {
-		if buffer := pending[kind]; buffer != nil {
-			if err := buffer.flush(tx); err != nil {
-				return result, err
+		if rows := in.rows[kind]; rows != nil {
+			if err := rows.write(tx, true); err != nil {
+				return err
 			}
 		}
 	}
-	for _, n := range states {
+	if err := in.ledger.write(tx, true); err != nil {
+		return err
+	}
+	for _, n := range in.states {
 		if err := tx.tellState(n); err != nil {
-			return result, err
+			return err
 		}
 	}
-	for _, e := range downloads {
+	for _, e := range in.downloads {
 		if err := tx.downloaded(e); err != nil {
-			return result, err
+			return err
 		}
 	}
 	for _, kind := range audit.Kinds() {
 		if tail := tx.kinds[kind]; tail != nil {
 			if err := tail.saveSpread(tx); err != nil {
-				return result, err
+				return err
 			}
 		}
 	}
-	return result, nil
+	return nil
 }
 
 // stateNews is an event that came with a state: a system event that was resolved
@@ -210,49 +272,34 @@ func (tx *writeTx) tellState(n stateNews) error {
 	return tx.decide(entry, n.event.Kind, n.id, actor, note, stateSubject(n.event.Kind, n.state...))
 }
 
-// rowBuffer gathers rows so that one statement inserts many.
+// ledgerWidth is how many parameters the entry of an event has.
+const ledgerWidth = 5
+
+var ledgerInserts = insertsOf("INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES ", "(?, 'created', ?, ?, ?, ?)")
+
+// rowBuffer gathers the arguments of rows so that one statement inserts many.
 type rowBuffer struct {
-	table        *table
-	rows, ledger []any
-	n            int
+	statements *inserts
+	width      int // arguments of one row
+	args       []any
 }
 
-const (
-	insertLedger     = "INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES (?, 'created', ?, ?, ?, ?)"
-	insertLedgerMore = ", (?, 'created', ?, ?, ?, ?)"
-	ledgerWidth      = 5 // parameters of one row
-)
-
-var insertLedgerMany = insertLedger + strings.Repeat(insertLedgerMore, insertRows-1)
-
-func (b *rowBuffer) add(tx *writeTx, id, seq int64, recordedAt string, e *audit.Event, committed *evidence.Committed) error {
-	leaf := committed.Leaf(id, seq, recordedAt)
-	b.rows = b.table.arguments(b.rows, id, seq, recordedAt, e, committed.AppendSeed(nil))
-	b.ledger = append(b.ledger, seq, string(e.Kind), id, recordedAt, leaf[:])
-	if b.n++; b.n < insertRows {
-		return nil
-	}
-	if _, err := tx.ExecContext(tx.ctx, b.table.insertMany, b.rows...); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(tx.ctx, insertLedgerMany, b.ledger...); err != nil {
-		return err
-	}
-	b.n, b.rows, b.ledger = 0, b.rows[:0], b.ledger[:0]
-	return nil
-}
-
-func (b *rowBuffer) flush(tx *writeTx) error {
-	for i := range b.n {
-		width := len(b.rows) / b.n
-		if _, err := tx.ExecContext(tx.ctx, b.table.insertOne, b.rows[i*width:(i+1)*width]...); err != nil {
-			return err
+// write inserts as many rows as the largest statement takes, if there are so
+// many, or all.
+func (b *rowBuffer) write(tx *writeTx, all bool) error {
+	args := b.args
+	for i, rows := range insertRows {
+		for len(args) >= rows*b.width {
+			if _, err := tx.ExecContext(tx.ctx, b.statements[i], args[:rows*b.width]...); err != nil {
+				return err
+			}
+			args = args[rows*b.width:]
 		}
-		if _, err := tx.ExecContext(tx.ctx, insertLedger, b.ledger[i*ledgerWidth:(i+1)*ledgerWidth]...); err != nil {
-			return err
+		if !all {
+			break
 		}
 	}
-	b.n, b.rows, b.ledger = 0, nil, nil
+	b.args = append(b.args[:0], args...)
 	return nil
 }
 
@@ -325,17 +372,19 @@ func (t *kindTail) run(e *audit.Event) (r *idRun, load bool) {
 
 // foresee reads what the timestamps of events hold already: for all of them at
 // once, since a question costs more than its answer.
-func (tx *writeTx) foresee(events []*audit.Event) error {
+func (tx *writeTx) foresee(group []*appendRequest) error {
 	late := map[*kindTail][]*idRun{}
-	for _, e := range events {
-		tail, err := tx.tail(e.Kind)
-		if err != nil {
-			return err
-		}
-		if r, load := tail.run(e); load {
-			r.taken, r.stored, r.buried = map[int64]struct{}{}, map[string]int64{}, map[[32]byte]struct{}{}
-			r.loaded = r.micros<<idBits - 1
-			late[tail] = append(late[tail], r)
+	for _, req := range group {
+		for _, e := range req.events {
+			tail, err := tx.tail(e.Kind)
+			if err != nil {
+				return err
+			}
+			if r, load := tail.run(e); load {
+				r.taken, r.stored, r.buried = map[int64]struct{}{}, map[string]int64{}, map[[32]byte]struct{}{}
+				r.loaded = r.micros<<idBits - 1
+				late[tail] = append(late[tail], r)
+			}
 		}
 	}
 	for tail, runs := range late {

@@ -272,15 +272,15 @@ func bareInserts(b *testing.B, events []*audit.Event, batch int, schema []string
 			id++
 			t := tables[e.Kind]
 			args := t.arguments(rows[e.Kind], id, id, e.Get("timestamp"), e, nil)
-			if width := len(t.fields) + 6; len(args) == insertRows*width {
-				tx.MustExec(t.insertMany, args...)
+			if len(args) == insertRows[0]*t.width {
+				tx.MustExec(t.inserts[0], args...)
 				args = args[:0]
 			}
 			rows[e.Kind] = args
 		}
 		for kind, args := range rows {
-			for row := range slices.Chunk(args, len(tables[kind].fields)+6) {
-				tx.MustExec(tables[kind].insertOne, row...)
+			for row := range slices.Chunk(args, tables[kind].width) {
+				tx.MustExec(tables[kind].inserts[len(insertRows)-1], row...)
 			}
 		}
 		if err := tx.Commit(); err != nil {

@@ -16,8 +16,9 @@ import (
 	"github.com/auditadmin/auditadmin/internal/trigram"
 )
 
-// indexPause is how long the indexer lets events gather.
-const indexPause = 50 * time.Millisecond
+// indexPause is how long the indexer lets events gather: each lot is a commit,
+// and small ones are merged into large ones by more of them.
+const indexPause = 250 * time.Millisecond
 
 // wakeIndexer tells the indexer that there is something new. It never blocks.
 func (s *Store) wakeIndexer() {

@@ -149,18 +149,18 @@ func putParts(tx *writeTx, number int64, parts []trigram.Part) error {
 
 // dropLot takes a lot that is not in use away, in slices.
 func (s *Store) dropLot(ctx context.Context, number int64) error {
+	const slice = partSlice / 4096
 	for done := false; !done; {
 		err := s.write(ctx, "take a part of the text index away", func(tx *writeTx) error {
 			result, err := tx.ExecContext(tx.ctx, "DELETE FROM search_part WHERE id IN (SELECT id FROM search_part WHERE id >= ? AND id < ? LIMIT ?)",
-				partID(number, 0), partID(number+1, 0), partSlice/4096)
+				partID(number, 0), partID(number+1, 0), slice)
 			if err != nil {
 				return err
 			}
 			n, err := result.RowsAffected()
-			if err != nil || n > 0 {
+			if done = n < slice; err != nil || !done {
 				return err
 			}
-			done = true
 			_, err = tx.ExecContext(tx.ctx, "DELETE FROM search_lot WHERE lot = ? AND ready = 0", number)
 			return err
 		})

@@ -22,19 +22,29 @@ const Self = "auditadmin"
 // table is how the rows of one kind are written and read. All of its SQL is
 // made once, from the kind's table of fields.
 type table struct {
-	kind       audit.Kind
-	fields     []audit.Field
-	form       *evidence.Form // of the fields that its events state for good
-	stated     []int          // the places of those fields; nil where they are all
-	columns    string         // of a whole row, in the order that scan reads
-	byID       string
-	insertMany string // insertRows rows at once
-	insertOne  string
+	kind    audit.Kind
+	fields  []audit.Field
+	form    *evidence.Form // of the fields that its events state for good
+	stated  []int          // the places of those fields; nil where they are all
+	columns string         // of a whole row, in the order that scan reads
+	byID    string
+	inserts inserts
+	width   int // arguments of one row for them
 }
 
 // insertRows is how many rows one statement inserts: the driver's cost is per
-// call, and falls off at about this many.
-const insertRows = 20
+// call, and falls off at about twenty. What is left is inserted by the next ones.
+var insertRows = [...]int{20, 5, 1}
+
+// inserts are statements that insert so many rows as insertRows says.
+type inserts [len(insertRows)]string
+
+func insertsOf(statement, row string) (all inserts) {
+	for i, n := range insertRows {
+		all[i] = statement + row + strings.Repeat(", "+row, n-1)
+	}
+	return all
+}
 
 // tables holds the four tables; read only after it was made.
 var tables = func() map[audit.Kind]*table {
@@ -56,8 +66,8 @@ var tables = func() map[audit.Kind]*table {
 		names = append(names, "seed")
 		t.byID = "SELECT " + t.columns + " FROM " + string(kind) + " e WHERE e.id = ?"
 		row := "(?" + strings.Repeat(", ?", len(names)-1) + ")"
-		t.insertOne = "INSERT INTO " + string(kind) + " (" + strings.Join(names, ", ") + ") VALUES " + row
-		t.insertMany = t.insertOne + strings.Repeat(", "+row, insertRows-1)
+		t.inserts = insertsOf("INSERT INTO "+string(kind)+" ("+strings.Join(names, ", ")+") VALUES ", row)
+		t.width = len(names)
 		all[kind] = t
 	}
 	return all
