@@ -36,6 +36,15 @@ type dialect interface {
 	// and reports whether all of it is gone.
 	scrub(ctx context.Context, writer *sqlx.DB) (bool, error)
 
+	// side opens one more connection that writes, for writeBack, of a database that
+	// is open for writing.
+	side(ctx context.Context, path string, o Options) (*sqlx.DB, error)
+
+	// writeBack writes the log back into the database where much of it is not there
+	// yet, beside whoever reads and writes: of what the writer would stop for, next to
+	// nothing is left then.
+	writeBack(ctx context.Context, side *sqlx.DB) error
+
 	// growth returns by how many bytes what is stored at path grows when scrub
 	// writes the log back, and pauseLog keeps the engine from doing so by itself,
 	// or lets it again.

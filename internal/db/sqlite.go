@@ -34,6 +34,9 @@ const (
 // checkpoints rewrite a hot page once instead of twenty times.
 const sqliteCheckpoint = "4000"
 
+// sqliteWriteBack is of how many pages the log is written back beside the writer.
+const sqliteWriteBack = 1000
+
 // sqliteDialect is SQLite through mattn/go-sqlite3, built with FTS5.
 type sqliteDialect struct{}
 
@@ -205,11 +208,7 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 	} else {
 		f.Close()
 	}
-	settings, synchronous := sqliteWriter, "2"
-	if o.Invented {
-		settings, synchronous = maps.Clone(sqliteWriter), "0"
-		settings.Set("_synchronous", "OFF")
-	}
+	settings, synchronous := sqliteWriterSettings(o)
 	writer := sqliteConnect(path, settings, []string{
 		// Of a fresh file alone, and before its log: an event is about 600 bytes, of
 		// which twice as many fit into twice the page with half the rest left over.
@@ -234,6 +233,17 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 		return nil, fmt.Errorf("open %s: %w", path, sqliteDialect{}.classify(err))
 	}
 	return writer, nil
+}
+
+// sqliteWriterSettings returns the settings of a connection that writes, and what
+// PRAGMA synchronous has to say then.
+func sqliteWriterSettings(o Options) (settings url.Values, synchronous string) {
+	settings, synchronous = maps.Clone(sqliteWriter), "2"
+	if o.Invented {
+		settings.Set("_synchronous", "OFF")
+		synchronous = "0"
+	}
+	return settings, synchronous
 }
 
 // sqliteCreate makes the schema in a database that has none. Two programs may
@@ -365,6 +375,31 @@ func (sqliteDialect) scrub(ctx context.Context, writer *sqlx.DB) (bool, error) {
 	var busy, pages, moved int
 	err := writer.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
 	return busy == 0, err
+}
+
+func (sqliteDialect) side(ctx context.Context, path string, o Options) (*sqlx.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", path, err)
+	}
+	settings, synchronous := sqliteWriterSettings(o)
+	settings.Set("mode", "rw") // of a file that was moved away meanwhile it must not make another one
+	side := sqliteConnect(abs, settings, []string{"PRAGMA wal_autocheckpoint = 0"}, "PRAGMA synchronous", synchronous)
+	side.SetMaxOpenConns(1)
+	if err := side.PingContext(ctx); err != nil {
+		side.Close()
+		return nil, err
+	}
+	return side, nil
+}
+
+func (sqliteDialect) writeBack(ctx context.Context, side *sqlx.DB) error {
+	var busy, pages, moved int
+	err := side.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(NOOP)").Scan(&busy, &pages, &moved)
+	if err != nil || pages-moved < sqliteWriteBack {
+		return err
+	}
+	return side.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &pages, &moved)
 }
 
 func (sqliteDialect) growth(ctx context.Context, writer *sqlx.DB, path string) (int64, error) {

@@ -53,6 +53,7 @@ type Store struct {
 	guard    *guard
 	damage   damage
 	back     *sqlx.DB // another one, for what works beside the pages
+	side     *sqlx.DB // writes the log back; nil when read-only
 	desk     *sqlx.DB // nil but where the database is served and cannot be written
 	columns  *columns
 	sealed   *sealed
@@ -64,6 +65,7 @@ type Store struct {
 	checks  chan struct{} // holds one for each search that reads many rows just now
 	appends chan *appendRequest
 	stale   chan struct{} // wakes the indexer; holds at most one wake-up
+	grown   chan struct{} // wakes who writes the log back
 	purging atomic.Int32  // how many purges run just now
 	closing context.Context
 	close   context.CancelFunc
@@ -79,7 +81,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{path: path, dialect: sqliteDialect{}, now: o.Now, invented: o.Invented,
-		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
+		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), grown: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
 		columns: newColumns(), sealed: newSealed(path), texts: newTextCache()}
 	s.closing, s.close = context.WithCancel(context.Background())
 	var err error
@@ -111,7 +113,12 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open %s for reading: %w", path, s.dialect.classify(err))
 	}
 	if s.rw != nil {
+		if s.side, err = s.dialect.side(ctx, path, o); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("open %s for writing its log back: %w", path, s.dialect.classify(err))
+		}
 		s.workers.Go(s.appendLoop)
+		s.workers.Go(s.writeBackLoop)
 		if s.guard.path != "" {
 			s.workers.Go(s.guardLoop)
 		}
@@ -129,6 +136,9 @@ func (s *Store) Close() error {
 	err := errors.Join(s.closeSealed(), s.ro.Close())
 	if s.back != nil {
 		err = errors.Join(err, s.back.Close())
+	}
+	if s.side != nil {
+		err = errors.Join(err, s.side.Close())
 	}
 	if s.rw != nil {
 		err = errors.Join(err, s.rw.Close(), s.guard.removeBallast())

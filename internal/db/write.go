@@ -149,7 +149,35 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 	if tx.seq != head {
 		s.wakeIndexer()
 	}
+	select {
+	case s.grown <- struct{}{}:
+	default:
+	}
 	return nil
+}
+
+// writeBackPause is how often the log is looked at.
+const writeBackPause = 20 * time.Millisecond
+
+// writeBackLoop writes the log back beside the writer, who would have to stop for
+// that, and everybody behind him. What keeps it from that is the writer's to
+// find out.
+func (s *Store) writeBackLoop() {
+	for {
+		select {
+		case <-s.grown:
+		case <-s.closing.Done():
+			return
+		}
+		if s.Hindrance() == nil {
+			_ = s.dialect.writeBack(s.closing, s.side)
+		}
+		select {
+		case <-time.After(writeBackPause):
+		case <-s.closing.Done():
+			return
+		}
+	}
 }
 
 // begin begins a transaction and returns what ends it, without effect if it was
