@@ -208,7 +208,8 @@ func (v *verification) ledger(marks []mark) error {
 		return grow(e.seq, e.leaf)
 	}
 	began := time.Now()
-	for from, to := v.after, v.after; from < v.head; from = to {
+	var to int64
+	for from := v.after; from < v.head; from = to {
 		if err := v.pause(began); err != nil {
 			return err
 		}

@@ -6,9 +6,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-var loginForm = NewForm("login_attempt", "timestamp", "username", "status", "ip_address", "user_agent", "failure_reason",
-	"country", "city", "session_key", "request_id", "metadata")
-
 var auditForm = NewForm("audit_log", "timestamp", "user_id", "username", "action", "content_type", "object_id", "object_repr",
 	"changes", "reason", "ip_address", "user_agent", "session_key", "request_id", "module", "metadata")
 

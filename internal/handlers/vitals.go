@@ -31,7 +31,6 @@ type vitals struct {
 	troubles int64
 	verified db.Verified
 	since    time.Time // when the server started
-	took     time.Duration
 }
 
 func (s *Server) vitals(v *visit) (*vitals, error) {
