@@ -252,6 +252,25 @@ func (s *Store) Consistency(ctx context.Context, old, size int64) ([]evidence.Ha
 	return proof, nil
 }
 
+// ThinCheckpoints takes checkpoints away that nobody needs any more: it leaves
+// all of the last day, of each hour of the last thirty days and of each day
+// before that the last one, and every one with a second signature, which is a
+// witness' or that of a key that was changed. Each life of the database keeps
+// its own.
+func (s *Store) ThinCheckpoints(ctx context.Context) error {
+	return s.write(ctx, "thin the checkpoints", func(tx *writeTx) error {
+		before := func(d time.Duration) string { return audit.FormatTime(tx.now.Add(-d)) }
+		const day = 24 * time.Hour
+		_, err := tx.ExecContext(tx.ctx, `
+			DELETE FROM checkpoint WHERE size IN (
+				SELECT size FROM (
+					SELECT size, note, max(size) OVER (PARTITION BY substr(note, 1, instr(note, char(10))), substr(created_at, 1, iif(created_at > ?, 13, 10))) AS last
+					FROM checkpoint WHERE created_at <= ?)
+				WHERE size < last AND note NOT LIKE '%' || char(10) || '— %' || char(10) || '— %')`, before(30*day), before(day))
+		return err
+	})
+}
+
 // PublicKeys returns the public keys that checkpoints of this database can be
 // checked with, the present one first, and none where it has no key file.
 func (s *Store) PublicKeys() ([]string, error) {

@@ -2,12 +2,14 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -381,5 +383,95 @@ func TestVerifiedUpTo(t *testing.T) {
 	mixture(t, s, 3, 79)
 	if fourth := step(); fourth.Verdict.Holds() {
 		t.Error("a problem is forgotten with the next news")
+	}
+}
+
+// A large database is verified from its end when its server starts, and from the
+// beginning soon after, while what comes is verified too.
+func TestEverythingIsVerifiedInTime(t *testing.T) {
+	s := openAt(t, vouched(t, 600, 5))
+	old := Problem{Trouble: Altered, Table: "audit_log", Seq: 3, Detail: "it was put right since"}
+	s.verified.Store(&Verified{UpTo: 590, Since: 500, At: noon, Verdict: &Verdict{UpTo: 590, Problems: []Problem{old}}})
+	ctx, stop := context.WithCancel(t.Context())
+	var keeper sync.WaitGroup
+	keeper.Go(func() { s.KeepEvidence(ctx, time.Hour, nil, func(err error) { t.Error(err) }) })
+	for deadline := time.Now().Add(20 * time.Second); s.VerifiedUpTo(ctx).Since != 1 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	seen := s.VerifiedUpTo(ctx)
+	stop()
+	keeper.Wait()
+	if seen.Since != 1 || seen.UpTo < 600 || !seen.Verdict.Holds() {
+		t.Errorf("got %+v, want everything verified and nothing wrong", seen)
+	}
+	later := Problem{Trouble: Altered, Table: "audit_log", Seq: seen.UpTo + 5, Detail: "it came after"}
+	s.verified.Store(&Verified{UpTo: seen.UpTo + 10, Since: 500, At: noon, Verdict: &Verdict{Problems: []Problem{old, later}}})
+	s.verifiedAll(&Verdict{From: 1, UpTo: seen.UpTo})
+	if got := s.VerifiedUpTo(ctx); got.Since != 1 || got.UpTo != seen.UpTo+10 || len(got.Verdict.Problems) != 1 || got.Verdict.Problems[0].Seq != later.Seq {
+		t.Errorf("got %+v, want all verified but for the problem that came after", got)
+	}
+}
+
+// TestCheckpointsAreThinned makes one every ten minutes for forty days.
+func TestCheckpointsAreThinned(t *testing.T) {
+	ctx, now := t.Context(), noon.AddDate(0, 0, -40)
+	s, err := Open(ctx, filepath.Join(t.TempDir(), "audit.db"), Options{Schema: auditadmin.Schema, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.BeginEvidence(ctx); err != nil {
+		t.Fatal(err)
+	}
+	witnessed := map[int64]bool{}
+	for n := 0; now.Before(noon); n++ {
+		mustAppend(t, s, event(t))
+		c, err := s.Checkpoint(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n%1000 == 7 {
+			if err := s.cosigned(ctx, c, "— witness.example/w AAAAAAAA\n"); err != nil {
+				t.Fatal(err)
+			}
+			witnessed[c.Size] = true
+		}
+		now = now.Add(10 * time.Minute)
+	}
+	now = noon
+	for range 2 { // the second time nothing is left to do
+		if err := s.ThinCheckpoints(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sizes []int64
+	var made []string
+	if err := errors.Join(s.ro.Select(&sizes, "SELECT size FROM checkpoint"), s.ro.Select(&made, "SELECT created_at FROM checkpoint WHERE note NOT LIKE '%witness%' ORDER BY size")); err != nil {
+		t.Fatal(err)
+	}
+	perDay := map[string]int{}
+	for _, at := range made {
+		perDay[at[:10]]++
+	}
+	for days, want := range map[int]int{39: 1, 32: 1, 20: 24, 3: 24} {
+		if got := perDay[noon.AddDate(0, 0, -days).Format(time.DateOnly)]; got < want-1 || got > want {
+			t.Errorf("%d days ago: got %d checkpoints, want %d", days, got, want)
+		}
+	}
+	if last := made[len(made)-144]; last < audit.FormatTime(noon.Add(-25*time.Hour)) {
+		t.Errorf("got %s, want all of the last day", last)
+	}
+	for _, size := range sizes {
+		delete(witnessed, size)
+	}
+	if len(witnessed) > 0 {
+		t.Errorf("got none of %v, want each that a witness signed", witnessed)
+	}
+	keys, err := s.PublicKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := s.Verify(ctx, VerifyOptions{PublicKeys: keys}); err != nil || !v.Holds() || v.Checkpoints != len(sizes) {
+		t.Errorf("got %+v, %v, want it to hold against %d checkpoints", v, err, len(sizes))
 	}
 }

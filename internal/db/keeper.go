@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -38,11 +39,21 @@ func (s *Store) VerifiedUpTo(context.Context) Verified {
 // at each look that finds some.
 const CheckpointEvery = 10 * time.Second
 
+// What KeepEvidence does more rarely: how often it thins the checkpoints and
+// verifies everything from the beginning, and what part of one processor that
+// takes at most.
+const (
+	thinEvery   = time.Hour
+	verifyEvery = 24 * time.Hour
+	verifyShare = 0.2
+)
+
 // closingSinks bounds how long the last checkpoint may take at the end.
 const closingSinks = 5 * time.Second
 
 // KeepEvidence makes checkpoints while there is news, hands them to the sinks,
-// and verifies what is new, until ctx ends; then it makes a last one. every is
+// verifies what is new and once a day everything, slowly, and thins the
+// checkpoints it kept, until ctx ends; then it makes a last one. every is
 // how often it looks; failed is called with each error, and a sink that failed
 // is tried again at the next look, with what is then the last checkpoint.
 func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []Sink, failed func(error)) {
@@ -50,7 +61,9 @@ func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []S
 	look := func(ctx context.Context) {
 		c, err := s.Checkpoint(ctx)
 		if err != nil {
-			failed(err)
+			if ctx.Err() == nil { // else the last look is still to come
+				failed(err)
+			}
 			return
 		}
 		for i, sink := range sinks {
@@ -70,14 +83,42 @@ func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []S
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	var thinned, began time.Time
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	whole := make(chan *Verdict, 1)
 	for {
 		// First what the last checkpoint left: the next one will cover it.
 		if err := s.verifyNews(ctx); err != nil && ctx.Err() == nil {
 			failed(err)
 		}
 		look(ctx)
+		now := s.now()
+		if now.Sub(thinned) >= thinEvery {
+			if thinned = now; ctx.Err() == nil {
+				if err := s.ThinCheckpoints(ctx); err != nil {
+					failed(err)
+				}
+			}
+		}
+		if began.IsZero() && s.VerifiedUpTo(ctx).Since == 1 {
+			began = now // it was all, just now
+		}
+		if now.Sub(began) >= verifyEvery && ctx.Err() == nil {
+			began = now
+			beside.Go(func() {
+				v, err := s.verifyAll(ctx)
+				if err != nil && ctx.Err() == nil {
+					failed(err)
+				} else if err == nil {
+					whole <- v
+				}
+			})
+		}
 		select {
 		case <-ticker.C:
+		case v := <-whole:
+			s.verifiedAll(v)
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingSinks)
 			defer cancel()
@@ -137,4 +178,31 @@ func (s *Store) verifyNews(ctx context.Context) error {
 	}
 	s.verified.Store(&next)
 	return nil
+}
+
+// verifyAll verifies everything from the beginning at a pace that nobody notices:
+// with one worker, which holds a connection of those beside the pages for some
+// milliseconds at a time.
+func (s *Store) verifyAll(ctx context.Context) (*Verdict, error) {
+	keys, err := s.PublicKeys()
+	if err != nil {
+		return nil, err
+	}
+	return s.Verify(ctx, VerifyOptions{PublicKeys: keys, Workers: 1, Share: verifyShare, Limit: 100})
+}
+
+// verifiedAll notes what a verification from the beginning found, and goes on to
+// know what was found since in what came after it.
+func (s *Store) verifiedAll(v *Verdict) {
+	before := s.verified.Load()
+	next := Verified{UpTo: v.UpTo, Since: v.From, At: v.At, Verdict: v}
+	if before != nil && before.UpTo > v.UpTo {
+		next.UpTo, next.At = before.UpTo, before.At
+		for _, p := range before.Verdict.Problems {
+			if p.Seq > v.UpTo {
+				v.Problems = append(v.Problems, p)
+			}
+		}
+	}
+	s.verified.Store(&next)
 }

@@ -161,3 +161,33 @@ func TestRedactionsGuard(t *testing.T) {
 		t.Errorf("verify: %v, problems %v", err, v.Problems)
 	}
 }
+
+// TestRedactionGoesWithItsEvent: of an event that is gone no salt stays either,
+// since with the leaf in the ledger it would let guesses be checked.
+func TestRedactionGoesWithItsEvent(t *testing.T) {
+	s := openTest(t)
+	ctx, ines := t.Context(), Actor{Name: "ines"}
+	mustAppend(t, s, event(t, "username", "alice", "reason", "because"), event(t, "username", "bob", "reason", "because"))
+	var ids []int64
+	if err := s.ro.Select(&ids, "SELECT id FROM audit_log ORDER BY id"); err != nil || len(ids) != 2 {
+		t.Fatal(ids, err)
+	}
+	for _, id := range ids {
+		if err := s.Redact(ctx, ines, audit.KindAuditLog, id, "reason", "request 12"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.rw.Exec("DELETE FROM redaction"); err == nil {
+		t.Error("what redacted events are checked with was deleted while they are there")
+	}
+	if _, err := s.Delete(ctx, ines, audit.KindAuditLog, ids[:1], "request 13"); err != nil {
+		t.Fatal(err)
+	}
+	var left []int64
+	if err := s.ro.Select(&left, "SELECT id FROM redaction"); err != nil || len(left) != 1 || left[0] != ids[1] {
+		t.Errorf("got the redactions of %v, %v, want that of %d alone", left, err, ids[1])
+	}
+	if v, err := s.Verify(ctx, VerifyOptions{}); err != nil || !v.Holds() || v.Redacted != 1 || v.Gone != 1 {
+		t.Errorf("got %+v, %v, want one event gone and one redacted", v, err)
+	}
+}

@@ -30,6 +30,9 @@ type VerifyOptions struct {
 	// Workers is how many parts are read at the same time; 0 means one for each
 	// processor.
 	Workers int
+	// Share is what part of its time each worker works; it sleeps for the rest. 0
+	// means all of it.
+	Share float64
 	// Limit is how many problems are named at most; 0 means 1000. All are counted.
 	Limit int
 	// Progress, if not nil, is called now and then with the number of events done
@@ -228,6 +231,21 @@ func (v *verification) run() error {
 
 // errStopped says that something else failed.
 var errStopped = errors.New("stopped")
+
+// pause sleeps for what the work since began leaves of the worker's time.
+func (v *verification) pause(began time.Time) error {
+	if v.options.Share <= 0 || v.options.Share >= 1 {
+		return nil
+	}
+	sleep := time.NewTimer(time.Duration(float64(time.Since(began)) * (1/v.options.Share - 1)))
+	defer sleep.Stop()
+	select {
+	case <-sleep.C:
+		return nil
+	case <-v.ctx.Done():
+		return v.ctx.Err()
+	}
+}
 
 // problem adds a problem, once.
 func (v *verification) problem(p Problem) {

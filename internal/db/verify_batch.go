@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/evidence"
@@ -21,11 +22,15 @@ const (
 func (v *verification) checkBatches(kind audit.Kind, from, to int64) error {
 	b := batch{v: v, reader: rowReaders[kind], parts: make([][]byte, rowReaders[kind].columns)}
 	for {
+		began := time.Now()
 		n, last, err := b.check(from, to)
 		if errors.Is(v.store.dialect.classify(err), ErrDamaged) {
 			return v.checkRows(kind, b.reader.byID, from, to)
 		}
 		if err != nil {
+			return err
+		}
+		if err := v.pause(began); err != nil {
 			return err
 		}
 		if n < batchRows || last == to {
