@@ -252,17 +252,17 @@ func (s *salvage) entries(first, last int64) error {
 		s.lost("ledger", first, last, fmt.Errorf("the entry cannot be read, and so the evidence of its event is gone (%w)", err))
 		return nil
 	}
-	kept, err := s.insert("ledger", rows, nil)
-	if err != nil {
-		return err
-	}
-	s.found.Entries += kept
 	events := map[audit.Kind][]row{}
 	for _, entry := range rows {
 		if err := s.event(entry, events); err != nil {
 			return err
 		}
 	}
+	kept, err := s.insert("ledger", rows, nil)
+	if err != nil {
+		return err
+	}
+	s.found.Entries += kept
 	for _, kind := range audit.Kinds() {
 		kept, err := s.insert(string(kind), events[kind], nil)
 		if err != nil {
@@ -295,6 +295,9 @@ func (s *salvage) event(entry row, events map[audit.Kind][]row) error {
 	if err != nil {
 		s.lost(name, id, id, err)
 		return nil
+	}
+	for _, r := range rows { // the leaf is over the time in the event: that of the entry was not read as it was
+		entry.values["recorded_at"] = r.values["recorded_at"]
 	}
 	events[kind] = append(events[kind], rows...)
 	return nil
