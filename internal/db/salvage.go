@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mattn/go-sqlite3"
@@ -297,7 +298,7 @@ func (s *salvage) event(entry row, events map[audit.Kind][]row) error {
 		return nil
 	}
 	for _, r := range rows { // the leaf is over the time in the event: that of the entry was not read as it was
-		entry.values["recorded_at"] = r.values["recorded_at"]
+		entry.cells[slices.Index(entry.columns, "recorded_at")] = r.values["recorded_at"]
 	}
 	events[kind] = append(events[kind], rows...)
 	return nil
