@@ -1,0 +1,254 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/trigram"
+)
+
+// lotBatches is how many lots are asked at once, newest first: a word that is
+// frequent is found in the first few.
+var lotBatches = []int{2, 16, 1 << 30}
+
+// candidates returns the ledger's seq of at most limit events of a kind that
+// were recorded after one seq and up to another, newest first, whose searchable
+// text holds every one of the trigrams. Some of them may not hold the text they
+// were cut from.
+func (s *Store) candidates(ctx context.Context, kind audit.Kind, words []string, after, upTo int64, limit int) ([]int64, error) {
+	q, end, err := begin(ctx, s.ro) // one snapshot: lots are merged meanwhile
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	all, err := lots(ctx, q, kind, after)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(l lot) bool { return l.First > upTo })
+	slices.Reverse(all)
+	keys := make([]trigram.Key, len(words))
+	for i, w := range words {
+		keys[i] = trigram.KeyOf(w)
+	}
+	if keys, err = rarestFirst(ctx, q, all, keys); err != nil {
+		return nil, err
+	}
+	var found []int64
+	for _, n := range lotBatches {
+		some := all[:min(n, len(all))]
+		all = all[len(some):]
+		rows, err := findRows(ctx, q, some, keys)
+		if err != nil {
+			return nil, err
+		}
+		for i, l := range some {
+			if len(rows[i]) == 0 {
+				continue
+			}
+			seqs, err := s.lots.get(ctx, q, l)
+			if err != nil {
+				return nil, err
+			}
+			of := seqs.of(rows[i])
+			for _, seq := range slices.Backward(of) {
+				if seq > after && seq <= upTo {
+					if found = append(found, seq); len(found) == limit {
+						return found, nil
+					}
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
+// rarestFirst puts the keys first that few rows have, as far as the newest large
+// lot can tell: with them most lots are done with.
+func rarestFirst(ctx context.Context, q sqlx.QueryerContext, all []lot, keys []trigram.Key) ([]trigram.Key, error) {
+	at := slices.IndexFunc(all, func(l lot) bool { return l.Rows >= lotRows })
+	if at < 0 || len(all) < 4 || len(keys) < 2 {
+		return keys, nil
+	}
+	often := map[trigram.Key]int{}
+	for _, k := range keys {
+		rows, err := findRows(ctx, q, all[at:at+1], []trigram.Key{k})
+		if err != nil {
+			return nil, err
+		}
+		often[k] = len(rows[0])
+	}
+	keys = slices.Clone(keys)
+	slices.SortStableFunc(keys, func(a, b trigram.Key) int { return often[a] - often[b] })
+	return keys, nil
+}
+
+// fewRows are looked at sooner than another part of the index.
+const fewRows = 12
+
+// findRows returns the rows of each lot that have all of the keys, or few that
+// have some of them.
+func findRows(ctx context.Context, q sqlx.QueryerContext, some []lot, keys []trigram.Key) ([][]uint16, error) {
+	rows := make([][]uint16, len(some))
+	at := map[int64]int{}
+	for i, l := range some {
+		at[l.Number] = i
+	}
+	open := slices.Clone(some)
+	for i, k := range keys {
+		if len(open) == 0 {
+			break
+		}
+		// The part in which the key is, if it is anywhere, is the last one that
+		// does not begin behind it.
+		list := make([]byte, 0, 24*len(open))
+		for j, l := range open {
+			list = fmt.Appendf(list, "%c%d", "[,"[min(j, 1)], partID(l.Number, k))
+		}
+		list = append(list, ']')
+		next, seen := open[:0:0], map[int]bool{}
+		err := eachRow(ctx, q, "SELECT p.id, p.data FROM json_each(?) j JOIN search_part p ON p.id = (SELECT max(id) FROM search_part WHERE id <= j.value)",
+			[]any{string(list)}, func(r scanner) error {
+				var id int64
+				var data sql.RawBytes
+				if err := r.Scan(&id, &data); err != nil {
+					return err
+				}
+				lotAt, ok := at[id>>trigram.KeyBits]
+				if !ok {
+					return nil // of a lot before: this one has none
+				}
+				part := trigram.Part{First: trigram.Key(id & (1<<trigram.KeyBits - 1)), Data: data}
+				found := part.Find(k)
+				if i > 0 {
+					found = intersect(rows[lotAt], found)
+				}
+				rows[lotAt], seen[lotAt] = found, true
+				if len(found) > fewRows || len(some) == 1 && len(found) > 0 {
+					next = append(next, some[lotAt])
+				}
+				return nil
+			})
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range open {
+			if lotAt := at[l.Number]; !seen[lotAt] {
+				rows[lotAt] = nil
+			}
+		}
+		open = next
+	}
+	return rows, nil
+}
+
+// intersect returns what two rising lists have in common, in the place of a.
+func intersect(a, b []uint16) []uint16 {
+	kept, j := a[:0], 0
+	for _, row := range a {
+		for j < len(b) && b[j] < row {
+			j++
+		}
+		if j < len(b) && b[j] == row {
+			kept = append(kept, row)
+		}
+	}
+	return kept
+}
+
+// lotSeqs are the places of a lot's rows in the ledger, packed, with a way in at
+// every seqStep rows.
+type lotSeqs struct {
+	packed []byte
+	starts []seqStart
+}
+
+// seqStart is the place of a row, and where the distance to the next one stands.
+type seqStart struct {
+	seq int64
+	at  int
+}
+
+const seqStep = 128
+
+func newLotSeqs(packed []byte) *lotSeqs {
+	l := &lotSeqs{packed: packed}
+	seq := int64(0)
+	for at, row := 0, 0; at < len(packed); row++ {
+		d, n := binary.Uvarint(packed[at:])
+		if n <= 0 {
+			break
+		}
+		seq, at = seq+int64(d), at+n
+		if row%seqStep == 0 {
+			l.starts = append(l.starts, seqStart{seq, at})
+		}
+	}
+	return l
+}
+
+// of returns the places of rows, which rise.
+func (l *lotSeqs) of(rows []uint16) []int64 {
+	seqs := make([]int64, 0, len(rows))
+	block, row, at, seq := -1, 0, 0, int64(0)
+	for _, want := range rows {
+		if b := int(want) / seqStep; b != block {
+			if b >= len(l.starts) {
+				break
+			}
+			block, row = b, b*seqStep
+			seq, at = l.starts[b].seq, l.starts[b].at
+		}
+		for ; row < int(want) && at < len(l.packed); row++ {
+			d, n := uint64(l.packed[at]), 1
+			if d >= 0x80 {
+				if d, n = binary.Uvarint(l.packed[at:]); n <= 0 {
+					return seqs
+				}
+			}
+			seq, at = seq+int64(d), at+n
+		}
+		if row == int(want) {
+			seqs = append(seqs, seq)
+		}
+	}
+	return seqs
+}
+
+// lotCache keeps the places of the lots that were asked about: about one byte an
+// event.
+type lotCache struct {
+	mu   sync.Mutex
+	lots map[lot]*lotSeqs
+}
+
+// lotCacheSize is of how many lots. Ten million events are some 250.
+const lotCacheSize = 1024
+
+func (c *lotCache) get(ctx context.Context, q sqlx.QueryerContext, l lot) (*lotSeqs, error) {
+	c.mu.Lock()
+	seqs := c.lots[l]
+	c.mu.Unlock()
+	if seqs != nil {
+		return seqs, nil
+	}
+	var packed []byte
+	if err := sqlx.GetContext(ctx, q, &packed, "SELECT seqs FROM search_lot WHERE lot = ?", l.Number); err != nil {
+		return nil, err
+	}
+	seqs = newLotSeqs(packed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lots == nil || len(c.lots) >= lotCacheSize {
+		c.lots = map[lot]*lotSeqs{}
+	}
+	c.lots[l] = seqs
+	return seqs, nil
+}
