@@ -12,17 +12,21 @@ import (
 // program, however that ends.
 type folderLock struct{ file *os.File }
 
-// lockFolder returns nil where another program has the right.
-func lockFolder(folder string) *folderLock {
+// lockFolder makes the folder where there is none, and returns nil where another
+// program has the right.
+func lockFolder(folder string) (*folderLock, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return nil
+		return nil, nil
 	}
-	return &folderLock{f}
+	return &folderLock{f}, nil
 }
 
 func (l *folderLock) release() { l.file.Close() }

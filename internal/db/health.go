@@ -28,6 +28,7 @@ type Health struct {
 	Damaged              int          // events met so far with something impossible in them, 10,000 at most
 	Hindrance            *Hindrance   // what keeps it from recording, nil where nothing does
 	Backup               BackupNote   // the last one that was made from this database
+	Unsealed             error        // what keeps columns from being written to files, nil where nothing does
 }
 
 // KindHealth is the state of one kind of event.
@@ -56,6 +57,9 @@ type BackupNote struct {
 // large the database is.
 func (s *Store) Health(ctx context.Context) (*Health, error) {
 	h := &Health{Hindrance: s.Hindrance(), Damaged: s.damage.count()}
+	if trouble := s.sealed.trouble.Load(); trouble != nil {
+		h.Unsealed = *trouble
+	}
 	var err error
 	if h.Head, h.RecordedAt, err = s.head(ctx); err != nil {
 		return nil, fmt.Errorf("look at the health: %w", s.dialect.classify(err))

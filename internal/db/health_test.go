@@ -2,6 +2,8 @@ package db
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -31,5 +33,21 @@ func TestFirstSince(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("since second %d: got %d, %v, want %d", second, got, err, want)
 		}
+	}
+}
+
+// TestHealthSaysThatColumnsCannotBeWritten puts a file where their folder belongs.
+func TestHealthSaysThatColumnsCannotBeWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.db")
+	if err := os.WriteFile(path+"-columns", []byte("no folder"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := openAt(t, path)
+	mustAppend(t, s, event(t))
+	if n := countAll(t, s, audit.KindAuditLog, "action:UPDATE"); n != 1 {
+		t.Errorf("got %d events, want 1", n)
+	}
+	if h, err := s.Health(t.Context()); err != nil || h.Unsealed == nil {
+		t.Errorf("got %+v, %v, want it to say why nothing is sealed", h, err)
 	}
 }

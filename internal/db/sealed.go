@@ -35,12 +35,24 @@ type sealed struct {
 	wake   chan struct{}
 	at     atomic.Int64 // when something was sealed last, in microseconds
 
+	trouble atomic.Pointer[error] // why nothing is written just now, where something should be
+
 	saved             int64 // the head when the file of what is known was written last; of whoever holds work
 	least, leastAtEnd int   // events that are worth a file, while open and when it is closed
 }
 
 func newSealed(path string) *sealed {
 	return &sealed{folder: path + "-columns", wake: make(chan struct{}, 1), least: builderRows, leastAtEnd: 256}
+}
+
+// report keeps why the last try to write files failed, or that it did not.
+func (f *sealed) report(err error) {
+	switch {
+	case err == nil:
+		f.trouble.Store(nil)
+	case !errors.Is(err, context.Canceled):
+		f.trouble.Store(&err)
+	}
 }
 
 // The keys of a file's stamp.
@@ -70,9 +82,8 @@ func (f *sealed) open(ctx context.Context, s *Store) error {
 	sum := sha256.Sum256(key)
 	f.owner = hex.EncodeToString(sum[:8])
 	if s.rw != nil && f.lock == nil {
-		if err := os.MkdirAll(f.folder, 0o700); err == nil {
-			f.lock = lockFolder(f.folder)
-		}
+		f.lock, err = lockFolder(f.folder)
+		f.report(err)
 	}
 	s.columns.mu.Lock()
 	defer s.columns.mu.Unlock()

@@ -50,7 +50,9 @@ func (s *Store) sealLoop() {
 				}
 			}
 		}
-		s.seal(s.closing, false)
+		if err := s.seal(s.closing, false); s.sealed.lock != nil {
+			s.sealed.report(err)
+		}
 	}
 }
 

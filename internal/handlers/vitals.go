@@ -104,6 +104,10 @@ func (v *visit) worries(all *vitals) []templates.Attention {
 	for _, k := range all.Kinds {
 		behind = max(behind, k.Unsearch)
 	}
+	if all.Unsealed != nil {
+		list = append(list, worry(templates.Neutral, "The columns cannot be written to their folder",
+			"Answers are right meanwhile, memory and the next start grow. "+all.Unsealed.Error(), ""))
+	}
 	if behind > searchLag {
 		list = append(list, worry(templates.Neutral, "The text index is "+plural(behind, "entry")+" behind",
 			"Pages are right meanwhile, and searches slower. It catches up when less is recorded.", ""))
