@@ -62,7 +62,7 @@ func TestT19_FormSurvivesTheQuestion(t *testing.T) {
 	s.data("viewer", "/audit-logs.json?q=type:shop.order", &logs)
 	reason := "ticket 17: \"erase\" <b>it</b> & 'more' ßöé\u202e"
 	sent := url.Values{"reason": {reason}, "id": {logs.Items[0]["id"].(string), logs.Items[1]["id"].(string)}, "next": {"/audit-logs?q=type:shop.order"}}
-	s.now = s.now.Add(6 * time.Minute)
+	s.pass(6 * time.Minute)
 	asked := s.post("superuser", "/audit-logs/delete", sent)
 	if asked.Code != http.StatusForbidden || !strings.Contains(asked.Body.String(), "delete audit logs") {
 		t.Fatalf("got %d, want asked again: %s", asked.Code, asked.Body)
@@ -99,7 +99,7 @@ func TestT19_FormSurvivesTheQuestion(t *testing.T) {
 	expect(t, "within five minutes", s.post("superuser", "/audit-logs/delete", url.Values{"reason": {"again"}, "id": {logs.Items[2]["id"].(string)}}).Code, http.StatusSeeOther)
 
 	// A new password is typed once more and not sent back.
-	s.now = s.now.Add(6 * time.Minute)
+	s.pass(6 * time.Minute)
 	const canary = "a sentence with a canary in it"
 	asked = s.post("superuser", "/accounts", url.Values{"name": {"ines"}, "role": {"viewer"}, "password": {canary}})
 	if asked.Code != http.StatusForbidden || strings.Contains(asked.Body.String(), canary) {
@@ -122,7 +122,7 @@ func TestT19_FormSurvivesTheQuestion(t *testing.T) {
 func TestT19_EveryRouteThatAsks(t *testing.T) {
 	s := newSite(t)
 	ids := s.shop()
-	s.now = s.now.Add(6 * time.Minute)
+	s.pass(6 * time.Minute)
 	head, asked := s.head(), 0
 	for _, rule := range authz.Rules() {
 		if !rule.Fresh {

@@ -31,7 +31,7 @@ func (s *site) app(secret string) string {
 		s.Fatal(err)
 	}
 	mac := hmac.New(sha1.New, key)
-	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(s.now.Unix()/30)))
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(s.now().Unix()/30)))
 	sum := mac.Sum(nil)
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&0x7fffffff%1000000)
 }
@@ -70,7 +70,7 @@ func (s *site) enrol(as string) (secret string, recovery []string) {
 	if len(recovery) != 10 {
 		s.Fatalf("got %d recovery codes, want 10", len(recovery))
 	}
-	s.now = s.now.Add(time.Minute)
+	s.pass(time.Minute)
 	return key[1], recovery
 }
 
@@ -124,11 +124,11 @@ func TestT8_SecondFactorThroughPages(t *testing.T) {
 	if w := s.second("vera", s.app(secret), "/"); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "used already") {
 		t.Errorf("the same code once more: got %d", w.Code)
 	}
-	s.now = s.now.Add(time.Minute)
+	s.pass(time.Minute)
 	if w := s.second("vera", strings.ToUpper(recovery[4]), "/"); w.Code != http.StatusSeeOther {
 		t.Errorf("a recovery code: got %d", w.Code)
 	}
-	s.now = s.now.Add(time.Minute)
+	s.pass(time.Minute)
 	if w := s.second("vera", recovery[4], "/"); w.Code != http.StatusUnauthorized {
 		t.Errorf("the same recovery code: got %d", w.Code)
 	}
@@ -143,7 +143,7 @@ func TestT8_SecondFactorThroughPages(t *testing.T) {
 	if fresh.Code != http.StatusOK || strings.Contains(fresh.Body.String(), recovery[0]) {
 		t.Errorf("new recovery codes: got %d, and the old ones among them", fresh.Code)
 	}
-	s.now = s.now.Add(time.Minute)
+	s.pass(time.Minute)
 	if w := s.second("vera", recovery[0], "/"); w.Code != http.StatusUnauthorized {
 		t.Errorf("a recovery code from before: got %d", w.Code)
 	}
@@ -277,7 +277,7 @@ func TestT5_SecretsAreNotLogged(t *testing.T) {
 	note(s.second("sam", code, "/"))
 	note(s.second("sam", "000000", "/"))
 	note(s.post("", "/login", url.Values{"username": {"sam"}, "password": {"a-wrong-canary-password"}}))
-	s.now = s.now.Add(10 * time.Minute)
+	s.pass(10 * time.Minute)
 	note(s.post("superuser", "/tokens", url.Values{authz.ConfirmField: {"a-wrong-canary-answer"}}))
 	note(s.follow("superuser", "/tokens", url.Values{authz.ConfirmField: {password}, "name": {"x"}, "scope": {"read"}, "expires": {"30d"}}))
 	note(s.get("superuser", "/nowhere"))

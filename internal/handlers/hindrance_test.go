@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
@@ -23,12 +22,12 @@ func (s *site) reopenedForReading() *site {
 	if err := s.store.Close(); err != nil {
 		s.Fatal(err)
 	}
-	store, err := db.Open(s.Context(), s.store.Path(), db.Options{Schema: auditadmin.Schema, Now: func() time.Time { return s.now }, ReadOnly: true, Served: true})
+	store, err := db.Open(s.Context(), s.store.Path(), db.Options{Schema: auditadmin.Schema, Now: s.now, ReadOnly: true, Served: true})
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { store.Close() })
-	r := &site{TB: s.TB, store: store, now: s.now, cookie: map[string]*http.Cookie{}, tokens: s.tokens}
+	r := &site{TB: s.TB, store: store, clock: s.clock, cookie: map[string]*http.Cookie{}, tokens: s.tokens}
 	r.server, err = New(s.Context(), Config{Store: store, Version: "test", KDF: quickKDF, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		s.Fatal(err)

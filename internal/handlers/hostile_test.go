@@ -145,13 +145,13 @@ func everyPage(s *site, paths, texts []string, look func(where, page string)) {
 	}
 	look("/audit-logs", s.get("superuser", "/audit-logs").Body.String())
 	// What asks again who it is holds the form that it stands in the way of.
-	s.now = s.now.Add(10 * time.Minute)
+	s.pass(10 * time.Minute)
 	for _, text := range texts {
 		w := s.post("superuser", "/tokens?x="+url.QueryEscape(text), url.Values{"name": {text}, "scope": {text}, text: {text}, "password": {text}})
 		look("POST /tokens, asked again", w.Body.String())
 		look("POST /audit-logs/delete, asked again", s.post("superuser", "/audit-logs/delete", url.Values{"id": {text, text}, "reason": {text}, "next": {text}}).Body.String())
 	}
-	s.now = s.now.Add(-10 * time.Minute)
+	s.pass(-10 * time.Minute)
 }
 
 // visibleOnly drops what no name may have.
@@ -192,7 +192,7 @@ func hostileEvent(t *testing.T, s *site, kind audit.Kind, text, stamp string) *a
 			e.Set(f.Name, text)
 		}
 	}
-	if err := e.Normalize(s.now); err != nil {
+	if err := e.Normalize(s.now()); err != nil {
 		t.Fatalf("%s with %q: %v", kind, text, err)
 	}
 	return e

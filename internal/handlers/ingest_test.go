@@ -332,7 +332,7 @@ func TestIngestReplay(t *testing.T) {
 	if got := s.total(audit.KindSystemEvent, "code:CONFLICT event:WARNING is:unresolved"); got != 1 {
 		t.Errorf("three conflicts within a minute made %d events, want 1", got)
 	}
-	s.now = s.now.Add(2 * time.Minute)
+	s.pass(2 * time.Minute)
 	s.stored(s.send(other), 0, 2, 1)
 	var list listed
 	s.data("viewer", "/system-events.json?q=code:CONFLICT", &list)

@@ -42,10 +42,10 @@ func TestOneWinner(t *testing.T) {
 	var paths []string
 	for i := range events {
 		e := audit.NewEvent(audit.KindSystemEvent)
-		e.SetTime(s.now)
+		e.SetTime(s.now())
 		e.Set("event_type", "ERROR")
 		e.Set("title", "boom "+strconv.Itoa(i))
-		if err := e.Normalize(s.now); err != nil {
+		if err := e.Normalize(s.now()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.store.Append(t.Context(), []*audit.Event{e}); err != nil {

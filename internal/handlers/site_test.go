@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,13 +29,19 @@ var noon = time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
 // role that is signed in.
 type site struct {
 	testing.TB
+	*clock
 	server *Server
 	store  *db.Store
-	now    time.Time
 	cookie map[string]*http.Cookie // by role; a stranger has none
 	tokens map[string]string       // by scope
 	log    logged
 }
+
+// clock is the time of a site, which the work beside its database reads too.
+type clock struct{ past atomic.Int64 } // nanoseconds since noon
+
+func (c *clock) now() time.Time       { return noon.Add(time.Duration(c.past.Load())) }
+func (c *clock) pass(d time.Duration) { c.past.Add(int64(d)) }
 
 // logged is what the server logs.
 type logged struct {
@@ -64,9 +71,9 @@ func quickKDF(password, salt []byte, _, _ uint32, _ uint8, n uint32) []byte {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{TB: t, now: noon, cookie: map[string]*http.Cookie{}, tokens: map[string]string{}}
+	s := &site{TB: t, clock: &clock{}, cookie: map[string]*http.Cookie{}, tokens: map[string]string{}}
 	ctx := context.Background()
-	store, err := db.Open(ctx, filepath.Join(t.TempDir(), "audit.db"), db.Options{Schema: auditadmin.Schema, Now: func() time.Time { return s.now }})
+	store, err := db.Open(ctx, filepath.Join(t.TempDir(), "audit.db"), db.Options{Schema: auditadmin.Schema, Now: s.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +178,7 @@ func (s *site) load(kind audit.Kind, events []map[string]string) {
 		for name, value := range fields {
 			e.Set(name, value)
 		}
-		if err := e.Normalize(s.now); err != nil {
+		if err := e.Normalize(s.now()); err != nil {
 			s.Fatal(err)
 		}
 		all = append(all, e)
