@@ -38,6 +38,7 @@ type marked struct {
 
 // Select returns the events that a filter matches now.
 func (s *Store) Select(ctx context.Context, f *query.Filter) (*Selection, error) {
+	s.asked.now()
 	v, err := s.view(ctx, f.Kind)
 	if err != nil {
 		return nil, err
@@ -71,6 +72,7 @@ const noKey = "\x00"
 // matched is the rows that match, as far as that was found out.
 type matched struct {
 	sets     []segment.Set // by segment
+	counts   []int         // of each how many it marks
 	count    int64
 	exact    bool
 	lookedTo int64 // microseconds, where not exact
@@ -230,15 +232,18 @@ func (sel *Selection) match(ctx context.Context, without string) (*matched, erro
 	if m := sel.matches[without]; m != nil {
 		return m, nil
 	}
-	m := &matched{exact: true, sets: make([]segment.Set, len(sel.view.segments))}
+	m := &matched{exact: true, sets: make([]segment.Set, len(sel.view.segments)), counts: make([]int, len(sel.view.segments))}
 	if len(sel.walking()) > 0 {
 		if err := sel.narrow(ctx, m, without); err != nil {
 			return nil, err
 		}
 	} else {
-		sel.parallel(len(m.sets), fewSegments, func(i int) { m.sets[i] = sel.base(ctx, i, without, new(atomic.Int32)) })
-		for _, set := range m.sets {
-			m.count += int64(set.Count())
+		sel.parallel(len(m.sets), fewSegments, func(i int) {
+			m.sets[i] = sel.base(ctx, i, without, new(atomic.Int32))
+			m.counts[i] = m.sets[i].Count()
+		})
+		for _, n := range m.counts {
+			m.count += int64(n)
 		}
 	}
 	sel.matches[without] = m
@@ -283,7 +288,7 @@ func (sel *Selection) narrow(ctx context.Context, m *matched, without string) er
 		rows[p.segment] = append(rows[p.segment], p.row)
 	}
 	for i, p := range sel.view.segments {
-		m.sets[i] = segment.Of(p.Len(), rows[i]...)
+		m.sets[i], m.counts[i] = segment.Of(p.Len(), rows[i]...), len(rows[i])
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ type Store struct {
 	lots     lotCache
 
 	verified atomic.Pointer[Verified] // how far the evidence was verified
+	asked    attention                // of those who look at pages
 
 	checks  chan struct{} // holds one for each search that reads many rows just now
 	appends chan *appendRequest

@@ -40,19 +40,21 @@ var stateNames = map[string]string{"0": "unresolved", "1": "resolved"}
 // frequent ones, which releases the tally.
 func (sel *Selection) count(m *matched, f query.Field) *tally {
 	t := &tally{field: f}
-	sets := m.sets
+	sets, counts := m.sets, m.counts
 	for i, field := range f.Columns {
 		column := sel.kind.index[field]
-		c := sel.countColumn(column, sets, m.exact)
+		c := sel.countColumn(column, sets, counts, m.exact)
 		t.columns = append(t.columns, c)
 		if i == len(f.Columns)-1 {
 			break
 		}
 		c.named = true
 		unnamed := make([]segment.Set, len(sets))
+		counts = make([]int, len(sets))
 		for s, set := range sets {
 			if unnamed[s] = segment.None(set.Len()); !set.Empty() {
 				unnamed[s] = set.And(sel.view.segments[s].Column(column).Empty())
+				counts[s] = unnamed[s].Count()
 			}
 		}
 		sets = unnamed
@@ -62,6 +64,9 @@ func (sel *Selection) count(m *matched, f query.Field) *tally {
 
 // countScratch keeps arrays for counting.
 var countScratch = sync.Pool{New: func() any { return new([]uint32) }}
+
+// codeScratch keeps arrays for the codes of marked rows.
+var codeScratch = sync.Pool{New: func() any { return new([]uint16) }}
 
 // zeros returns n zeros.
 func zeros(n int) *[]uint32 {
@@ -75,9 +80,10 @@ func zeros(n int) *[]uint32 {
 	return s
 }
 
-// countColumn counts the words of the marked rows. Where most rows are marked it
-// counts the others and takes those from all, which are known.
-func (sel *Selection) countColumn(column int, sets []segment.Set, exact bool) *columnTally {
+// countColumn counts the words of the marked rows, of which each segment has so
+// many. Where most rows are marked it counts the others and takes those from all,
+// which are known.
+func (sel *Selection) countColumn(column int, sets []segment.Set, rows []int, exact bool) *columnTally {
 	n := sel.kind.names[column]
 	t := &columnTally{names: n, others: map[string]uint32{}}
 	var marked, living, filed int64
@@ -85,7 +91,7 @@ func (sel *Selection) countColumn(column int, sets []segment.Set, exact bool) *c
 		if p.file == "" {
 			continue
 		}
-		marked += int64(sets[i].Count())
+		marked += int64(rows[i])
 		living += int64(p.Count())
 		filed++
 	}
@@ -111,15 +117,15 @@ func (sel *Selection) countColumn(column int, sets []segment.Set, exact bool) *c
 		}
 	}
 	for i, p := range sel.view.segments {
-		if sets[i].Empty() && t.totals == nil || p.file != "" && t.totals != nil && rest {
+		if rows[i] == 0 && t.totals == nil || p.file != "" && t.totals != nil && rest {
 			continue
 		}
-		set, less := sets[i], t.totals != nil && p.file != ""
+		set, n, less := sets[i], rows[i], t.totals != nil && p.file != ""
 		if less {
-			set = p.Living().AndNot(set)
+			set, n = p.Living().AndNot(set), p.Count()-n
 		}
-		if !set.Empty() {
-			t.addPiece(p, column, set, less)
+		if n > 0 {
+			t.addPiece(p, column, set, n, less)
 		}
 	}
 	if t.totals != nil && !rest {
@@ -129,22 +135,27 @@ func (sel *Selection) countColumn(column int, sets []segment.Set, exact bool) *c
 	return t
 }
 
-// addPiece adds the words of the marked rows of a piece, or takes them away.
-func (t *columnTally) addPiece(p *piece, column int, set segment.Set, less bool) {
+// addPiece adds the words of the marked rows of a piece, of which there are so
+// many, or takes them away.
+func (t *columnTally) addPiece(p *piece, column int, set segment.Set, rows int, less bool) {
 	c := p.Column(column)
 	numbers := c.Globals()
 	if numbers == nil {
 		numbers = t.names.numbersOf(p.Segment)
 	}
-	if times := uint32(1); set.Count() < c.Words()/4 { // fewer rows than words: no table of those
+	if rows < c.Words()/4 { // fewer rows than words: no table of those
+		times := uint32(1)
 		if less {
 			times = -times
 		}
-		c.EachCode(set, func(code int) {
+		scratch := codeScratch.Get().(*[]uint16)
+		defer codeScratch.Put(scratch)
+		*scratch = c.Codes(set, (*scratch)[:0])
+		for _, code := range *scratch {
 			if number := numbers[code]; !t.add(number, times) {
-				t.more(c, code, number, times)
+				t.more(c, int(code), number, times)
 			}
-		})
+		}
 		return
 	}
 	scratch := zeros(c.Words())

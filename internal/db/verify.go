@@ -30,8 +30,8 @@ type VerifyOptions struct {
 	// Workers is how many parts are read at the same time; 0 means one for each
 	// processor.
 	Workers int
-	// Share is what part of its time each worker works; it sleeps for the rest. 0
-	// means all of it.
+	// Share is what part of its time each worker works; it sleeps for the rest, and
+	// works a tenth of that while somebody asks for pages. 0 means all of it.
 	Share float64
 	// Limit is how many problems are named at most; 0 means 1000. All are counted.
 	Limit int
@@ -232,12 +232,25 @@ func (v *verification) run() error {
 // errStopped says that something else failed.
 var errStopped = errors.New("stopped")
 
+// attention knows whether somebody asked for a page a moment ago.
+type attention struct{ last atomic.Int64 } // nanoseconds since 1970
+
+func (a *attention) now() { a.last.Store(time.Now().UnixNano()) }
+
+func (a *attention) recently() bool {
+	return time.Since(time.Unix(0, a.last.Load())) < 2*time.Second
+}
+
 // pause sleeps for what the work since began leaves of the worker's time.
 func (v *verification) pause(began time.Time) error {
 	if v.options.Share <= 0 || v.options.Share >= 1 {
 		return nil
 	}
-	sleep := time.NewTimer(time.Duration(float64(time.Since(began)) * (1/v.options.Share - 1)))
+	share := v.options.Share
+	if v.store.asked.recently() {
+		share /= 10
+	}
+	sleep := time.NewTimer(time.Duration(float64(time.Since(began)) * (1/share - 1)))
 	defer sleep.Stop()
 	select {
 	case <-sleep.C:

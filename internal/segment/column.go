@@ -119,14 +119,10 @@ func (c *Column) mark(spans []span) Set {
 				return set.Not()
 			}
 			return Set{n: c.n, bits: append([]uint64(nil), c.flags...)}
-		case c.bytes != nil && s.hi == s.lo+1:
-			return Set{n: c.n, bits: equalBytes(c.bytes, uint8(s.lo))}
 		case c.bytes != nil:
-			return Set{n: c.n, bits: between(c.bytes, uint8(s.lo), uint8(s.hi-1))}
-		case s.hi == s.lo+1:
-			return Set{n: c.n, bits: equalPairs(c.pairs, uint16(s.lo))}
+			return Set{n: c.n, bits: between(c.bytes, uint8(s.lo), uint8(s.hi-1), spanBytes)}
 		default:
-			return Set{n: c.n, bits: between(c.pairs, uint16(s.lo), uint16(s.hi-1))}
+			return Set{n: c.n, bits: between(c.pairs, uint16(s.lo), uint16(s.hi-1), spanPairs)}
 		}
 	}
 	wanted := make([]uint8, size)
@@ -153,78 +149,47 @@ func (c *Column) mark(spans []span) Set {
 	return Set{n: c.n, bits: b}
 }
 
-// between marks the codes from lo to hi, both included.
-func between[T uint8 | uint16](codes []T, lo, hi T) []uint64 {
+// between marks the codes from lo to hi, both included: as many of them as fast
+// can, and the rest one by one.
+func between[T uint8 | uint16](codes []T, lo, hi T, fast func(codes []T, lo, hi T, bits []uint64) int) []uint64 {
 	b := newBits(len(codes))
-	width := hi - lo
-	for i := range b {
-		part := codes[i*64 : min(i*64+64, len(codes))]
+	for row := fast(codes, lo, hi, b); row < len(codes); row += 64 {
 		var w uint64
-		for j, c := range part {
+		for j, c := range codes[row:min(row+64, len(codes))] {
 			var in uint64
-			if c-lo <= width {
+			if c-lo <= hi-lo {
 				in = 1
 			}
 			w |= in << j
 		}
-		b[i] = w
+		b[row/64] = w
 	}
 	return b
 }
 
-// equalBytes marks the bytes that are one code, eight at a time: a byte of the
-// difference is zero there, and the sum below sets the top bit of all others.
-func equalBytes(codes []uint8, code uint8) []uint64 {
-	const low, ones = 0x7f7f7f7f7f7f7f7f, 0x0101010101010101
-	b := newBits(len(codes))
-	whole := len(codes) / 64
-	words := view[uint64](codes[:whole*64])
-	pattern := uint64(code) * ones
-	for i := range whole {
-		var w uint64
-		for j, x := range words[i*8 : i*8+8] {
-			x ^= pattern
-			x = ^((x&low + low) | x | low) >> 7
-			w |= x * 0x0102040810204080 >> 56 << (j * 8)
-		}
-		b[i] = w
-	}
-	for row := whole * 64; row < len(codes); row++ {
-		if codes[row] == code {
-			b[row/64] |= 1 << (row % 64)
-		}
-	}
-	return b
-}
-
-// equalPairs does the same for codes of two bytes, four at a time.
-func equalPairs(codes []uint16, code uint16) []uint64 {
-	const low, ones = 0x7fff7fff7fff7fff, 0x0001000100010001
-	b := newBits(len(codes))
-	whole := len(codes) / 64
-	words := view[uint64](raw(codes[:whole*64]))
-	pattern := uint64(code) * ones
-	for i := range whole {
-		var w uint64
-		for j, x := range words[i*16 : i*16+16] {
-			x ^= pattern
-			x = ^((x&low + low) | x | low) >> 15
-			w |= x * 0x0001000200040008 >> 48 & 15 << (j * 4)
-		}
-		b[i] = w
-	}
-	for row := whole * 64; row < len(codes); row++ {
-		if codes[row] == code {
-			b[row/64] |= 1 << (row % 64)
-		}
-	}
-	return b
-}
-
-// EachCode calls fn with the code of every marked row.
-func (c *Column) EachCode(set Set, fn func(code int)) {
+// Codes appends the code of every marked row to codes.
+func (c *Column) Codes(set Set, codes []uint16) []uint16 {
 	defer runtime.KeepAlive(c.held)
-	set.Each(func(row int) { fn(c.code(row)) })
+	switch {
+	case set.all && c.pairs != nil:
+		return append(codes, c.pairs...)
+	case set.all:
+		for row := range c.n {
+			codes = append(codes, uint16(c.code(row)))
+		}
+		return codes
+	}
+	for i, w := range set.bits {
+		for ; w != 0; w &= w - 1 {
+			row := i*64 + bits.TrailingZeros64(w)
+			if c.pairs != nil {
+				codes = append(codes, c.pairs[row])
+			} else {
+				codes = append(codes, uint16(c.code(row)))
+			}
+		}
+	}
+	return codes
 }
 
 // Count adds to counts, by code, how many of the marked rows have each word.
