@@ -21,26 +21,29 @@ var lotBatches = []int{2, 16, 1 << 30}
 // candidates returns the ledger's seq of at most limit events of a kind that
 // were recorded after one seq and up to another, newest first, whose searchable
 // text holds every one of the trigrams. Some of them may not hold the text they
-// were cut from.
-func (s *Store) candidates(ctx context.Context, kind audit.Kind, words []string, after, upTo int64, limit int) ([]int64, error) {
+// were cut from. It returns the trigrams too, where order is set the rarest first.
+func (s *Store) candidates(ctx context.Context, kind audit.Kind, keys []trigram.Key, order bool, after, upTo int64, limit int) ([]int64, []trigram.Key, error) {
 	q, end, err := begin(ctx, s.ro) // one snapshot: lots are merged meanwhile
 	if err != nil {
-		return nil, err
+		return nil, keys, err
 	}
 	defer end()
-	all, err := lots(ctx, q, kind, after)
+	all, err := lotsWithin(ctx, q, kind, after, upTo)
 	if err != nil {
-		return nil, err
+		return nil, keys, err
 	}
-	all = slices.DeleteFunc(all, func(l lot) bool { return l.First > upTo })
 	slices.Reverse(all)
-	keys := make([]trigram.Key, len(words))
-	for i, w := range words {
-		keys[i] = trigram.KeyOf(w)
+	if order {
+		if keys, err = rarestFirst(ctx, q, all, keys); err != nil {
+			return nil, keys, err
+		}
 	}
-	if keys, err = rarestFirst(ctx, q, all, keys); err != nil {
-		return nil, err
-	}
+	found, err := s.candidatesIn(ctx, q, all, keys, after, upTo, limit)
+	return found, keys, err
+}
+
+// candidatesIn is candidates in lots, newest first.
+func (s *Store) candidatesIn(ctx context.Context, q sqlx.QueryerContext, all []lot, keys []trigram.Key, after, upTo int64, limit int) ([]int64, error) {
 	var found []int64
 	for _, n := range lotBatches {
 		some := all[:min(n, len(all))]
@@ -74,7 +77,7 @@ func (s *Store) candidates(ctx context.Context, kind audit.Kind, words []string,
 // lot can tell: with them most lots are done with.
 func rarestFirst(ctx context.Context, q sqlx.QueryerContext, all []lot, keys []trigram.Key) ([]trigram.Key, error) {
 	at := slices.IndexFunc(all, func(l lot) bool { return l.Rows >= lotRows })
-	if at < 0 || len(all) < 4 || len(keys) < 2 {
+	if at < 0 || len(keys) < 2 {
 		return keys, nil
 	}
 	often := map[trigram.Key]int{}

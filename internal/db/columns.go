@@ -45,6 +45,9 @@ type kindColumns struct {
 	during  []decision // what was decided about them meanwhile
 
 	resolved, resolvedBy int // columns of a system event, else -1
+
+	crossing sync.Mutex // held for crosses itself
+	crosses  map[[2]int]*cross
 }
 
 // view is the state of one kind up to a seq of the ledger.
@@ -70,7 +73,7 @@ type piece struct {
 func newColumns() *columns {
 	c := &columns{kinds: map[audit.Kind]*kindColumns{}, marks: newMarkCache()}
 	for _, kind := range audit.Kinds() {
-		k := &kindColumns{kind: kind, index: map[string]int{}, resolved: -1, resolvedBy: -1}
+		k := &kindColumns{kind: kind, index: map[string]int{}, resolved: -1, resolvedBy: -1, crosses: map[[2]int]*cross{}}
 		add := func(name, expr string, addresses bool) {
 			if _, ok := k.index[name]; !ok {
 				k.index[name] = len(k.exprs)

@@ -35,7 +35,15 @@ func (sel *Selection) known() (int64, bool) {
 		return int64(sel.view.count), true
 	}
 	c := sel.conditions[0]
-	if len(sel.conditions) > 1 || c.term.Not || c.term.Field.Class != query.ClassValue || len(c.term.Values) != 1 || !c.term.Values[0].Exact {
+	if len(sel.conditions) > 1 {
+		return 0, false
+	}
+	if f := sel.few(&c); f != nil {
+		if n, ok := f.count(sel.kind, sel.view); ok {
+			return n, true
+		}
+	}
+	if c.term.Not || c.term.Field.Class != query.ClassValue || len(c.term.Values) != 1 || !c.term.Values[0].Exact {
 		return 0, false
 	}
 	count := int64(0)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -232,8 +233,13 @@ func readLot(ctx context.Context, q sqlx.QueryerContext, l lot) (seqs []int64, w
 
 // lots returns the lots of a kind with events recorded after a seq, oldest first.
 func lots(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind, after int64) ([]lot, error) {
+	return lotsWithin(ctx, q, kind, after, math.MaxInt64)
+}
+
+// lotsWithin returns those that may have events after one seq and up to another.
+func lotsWithin(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind, after, upTo int64) ([]lot, error) {
 	var all []lot
-	err := sqlx.SelectContext(ctx, q, &all, "SELECT lot, first, last, rows FROM search_lot WHERE kind = ? AND ready = 1 AND last > ? ORDER BY first", kind, after)
+	err := sqlx.SelectContext(ctx, q, &all, "SELECT lot, first, last, rows FROM search_lot WHERE kind = ? AND ready = 1 AND last > ? AND first <= ? ORDER BY first", kind, after, upTo)
 	return all, err
 }
 

@@ -39,7 +39,7 @@ func checkLots(t *testing.T, s *Store, words ...string) {
 	}
 	for _, word := range words {
 		folded := query.Fold(word)
-		found, err := s.candidates(ctx, audit.KindAuditLog, trigrams(folded), 0, math.MaxInt64, 1<<20)
+		found, _, err := s.candidates(ctx, audit.KindAuditLog, trigramKeys(folded), true, 0, math.MaxInt64, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func checkLots(t *testing.T, s *Store, words ...string) {
 			}
 		}
 		if len(found) > 3 {
-			some, err := s.candidates(ctx, audit.KindAuditLog, trigrams(folded), found[3], math.MaxInt64, 2)
+			some, _, err := s.candidates(ctx, audit.KindAuditLog, trigramKeys(folded), true, found[3], math.MaxInt64, 2)
 			if err != nil || !slices.Equal(some, found[:2]) {
 				t.Errorf("%q: the newest two after %d are %v, %v; want %v", word, found[3], some, err, found[:2])
 			}

@@ -13,8 +13,9 @@ import (
 )
 
 // walkBudget is how many rows a page may look at for a frequent text before it
-// is shown with what was found.
-const walkBudget = 20_000
+// is shown with what was found, and shortBudget the same for a word of one or two
+// letters.
+const walkBudget = 2_400
 
 // pageBytes is about how much one page holds. A thousand events of a megabyte
 // would take the memory of everybody.
@@ -78,10 +79,16 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 	it := start()
 	it.bounded = walking != nil
 
+	budget := walkBudget
+	for _, c := range walking {
+		if c.needle.short {
+			budget = shortBudget
+		}
+	}
 	var found []rowPlace
 	var last rowPlace
 	looked, more := 0, true
-	for len(found) <= limit && more && (walking == nil || looked < walkBudget) {
+	for len(found) <= limit && more && (walking == nil || looked < budget) {
 		var batch []rowPlace
 		for len(batch) < max(2*limit, 256) {
 			place, ok := it.next()

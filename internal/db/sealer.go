@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
@@ -45,13 +46,29 @@ func (s *Store) sealLoop() {
 		if !checked {
 			checked = true
 			for _, kind := range audit.Kinds() {
-				for _, n := range s.columns.kinds[kind].names {
-					n.build()
-				}
+				s.columns.kinds[kind].prepare()
 			}
 		}
 		if err := s.seal(s.closing, false); s.sealed.lock != nil {
 			s.sealed.report(err)
+		}
+	}
+}
+
+// prepare makes what the first pages would have to wait for.
+func (k *kindColumns) prepare() {
+	v := k.view.Load()
+	for _, n := range k.names {
+		n.build()
+	}
+	for _, by := range counted(k.kind) {
+		if by.Class != query.ClassValue || len(by.Columns) != 1 {
+			continue
+		}
+		for _, of := range counted(k.kind) {
+			if x := k.crossed(k.index[by.Columns[0]], k.index[of.Columns[0]], v); x != nil {
+				x.release()
+			}
 		}
 	}
 }

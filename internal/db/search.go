@@ -14,6 +14,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/segment"
+	"github.com/auditadmin/auditadmin/internal/trigram"
 )
 
 // textHits is what is known of one needle.
@@ -23,6 +24,7 @@ type textHits struct {
 	seqs     []int64 // of the rows that hold it, rising
 	frequent bool
 	checked  map[int64]bool // of a frequent needle: what rows that were walked over said
+	keys     sync.Map       // by value of the needle: its []trigram.Key to ask for, the rarest first
 }
 
 // textCache keeps what was found for the needles asked for last. Rows never
@@ -105,9 +107,16 @@ func (s *Store) canHold(ctx context.Context, kind audit.Kind, p *piece, n *needl
 	}
 	set = segment.None(p.Len())
 	for _, value := range n.values {
-		seqs, err := s.candidates(ctx, kind, trigrams(value.Folded), p.lo, min(p.hi, indexed), math.MaxInt)
+		keys, order := s.texts.get(n.key).keysOf(value.Folded), false
+		if keys == nil {
+			keys, order = trigramKeys(value.Folded), true
+		}
+		seqs, keys, err := s.candidates(ctx, kind, keys, order, p.lo, min(p.hi, indexed), math.MaxInt)
 		if err != nil {
 			return all, false, fmt.Errorf("search text: %w", s.dialect.classify(err))
+		}
+		if order {
+			s.texts.get(n.key).keys.Store(value.Folded, keys[:min(len(keys), enoughKeys)])
 		}
 		slices.Reverse(seqs)
 		set = set.Or(p.BySeq(seqs))
@@ -116,6 +125,17 @@ func (s *Store) canHold(ctx context.Context, kind audit.Kind, p *piece, n *needl
 		set = set.Or(p.Recorded(indexed+1, math.MaxInt64))
 	}
 	return set, p.hi <= indexed, nil
+}
+
+// enoughKeys of a frequent text, the rarest of them, tell about as well which rows
+// can hold it as all would.
+const enoughKeys = 3
+
+// keysOf returns the trigrams to ask for, where they are known.
+func (h *textHits) keysOf(value string) []trigram.Key {
+	keys, _ := h.keys.Load(value)
+	some, _ := keys.([]trigram.Key)
+	return some
 }
 
 // errBehind says that the text index is too far behind to be of use just now.
@@ -134,13 +154,17 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 			rows = append(rows, p)
 		}
 	}
-	if v.rowsAfter(max(indexed, h.head), textBudget) > textBudget {
+	budget := textBudget
+	if v.count > farRows {
+		budget = textBudgetFar
+	}
+	if v.rowsAfter(max(indexed, h.head), budget) > budget {
 		return errBehind
 	}
 	if h.head < indexed {
 		seen := map[int64]bool{}
 		for _, value := range n.values {
-			seqs, err := s.allCandidates(ctx, kind, trigrams(value.Folded), h.head, indexed)
+			seqs, err := s.allCandidates(ctx, kind, trigramKeys(value.Folded), h.head, indexed, budget)
 			if err != nil {
 				return err
 			}
@@ -150,7 +174,7 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 					add(seq)
 				}
 			}
-			if len(seqs) > textBudget || len(seen) > textBudget {
+			if len(seqs) > budget || len(seen) > budget {
 				h.frequent = true
 				return nil
 			}
@@ -175,19 +199,20 @@ func (s *Store) extend(ctx context.Context, kind audit.Kind, v *view, n *needle,
 	return nil
 }
 
-// allCandidates returns more than textBudget candidates or all of them. Over a
+// allCandidates returns more candidates than the budget or all of them. Over a
 // long stretch of the ledger it asks for the two halves at once.
-func (s *Store) allCandidates(ctx context.Context, kind audit.Kind, words []string, after, upTo int64) ([]int64, error) {
+func (s *Store) allCandidates(ctx context.Context, kind audit.Kind, keys []trigram.Key, after, upTo int64, budget int) ([]int64, error) {
 	const long = 500_000
 	find := func(after, upTo int64) ([]int64, error) {
-		return s.candidates(ctx, kind, words, after, upTo, textBudget+1)
+		seqs, _, err := s.candidates(ctx, kind, keys, true, after, upTo, budget+1)
+		return seqs, err
 	}
 	if upTo-after < long {
 		return find(after, upTo)
 	}
 	// A frequent word shows in what is newest, without a look at the rest.
 	newest, err := find(upTo-long/4, upTo)
-	if err != nil || len(newest) > textBudget {
+	if err != nil || len(newest) > budget {
 		return newest, err
 	}
 	upTo -= long / 4

@@ -76,6 +76,7 @@ type matched struct {
 	count    int64
 	exact    bool
 	lookedTo int64 // microseconds, where not exact
+	few      *few  // the only condition, where it is on a column of few words
 }
 
 // walking returns the conditions that only the rows themselves can answer.
@@ -151,7 +152,7 @@ func (sel *Selection) base(ctx context.Context, i int, without string, asked *at
 		}
 	}
 	for at, c := range sel.conditions { // which costs most
-		if !set.Empty() && c.mark == nil && !c.term.Not {
+		if !set.Empty() && c.mark == nil && !c.term.Not && (sel.marked[at][i].known || set.Count() > rowsToRead) {
 			if !sel.marked[at][i].known {
 				asked.Add(1)
 			}
@@ -160,6 +161,10 @@ func (sel *Selection) base(ctx context.Context, i int, without string, asked *at
 	}
 	return set
 }
+
+// rowsToRead of a segment are looked at sooner than the text index is asked which
+// of them can hold a text.
+const rowsToRead = 64
 
 // rowSets are the rows of each segment that the columns leave, found when they
 // are asked for.
@@ -245,6 +250,15 @@ func (sel *Selection) match(ctx context.Context, without string) (*matched, erro
 		for _, n := range m.counts {
 			m.count += int64(n)
 		}
+		var active []int
+		for i, c := range sel.conditions {
+			if c.key != without {
+				active = append(active, i)
+			}
+		}
+		if len(active) == 1 {
+			m.few = sel.few(&sel.conditions[active[0]])
+		}
 	}
 	sel.matches[without] = m
 	return m, nil
@@ -300,7 +314,12 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 		return nil, sel.failed
 	}
 	for _, c := range walking {
-		cannot := func(p rowPlace) bool { return !sel.mark(ctx, c.at, p.segment).Has(p.row) }
+		cannot := func(p rowPlace) bool {
+			if !c.term.Not && !sel.marked[c.at][p.segment].known {
+				return false // its rows were too few to ask
+			}
+			return !sel.mark(ctx, c.at, p.segment).Has(p.row)
+		}
 		h := sel.store.texts.get(c.needle.key)
 		h.mu.Lock()
 		if len(h.checked) > 8*shortBudget {

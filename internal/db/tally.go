@@ -40,24 +40,22 @@ var stateNames = map[string]string{"0": "unresolved", "1": "resolved"}
 // frequent ones, which releases the tally.
 func (sel *Selection) count(m *matched, f query.Field) *tally {
 	t := &tally{field: f}
-	sets, counts := m.sets, m.counts
 	for i, field := range f.Columns {
 		column := sel.kind.index[field]
-		c := sel.countColumn(column, sets, counts, m.exact)
+		c := sel.countColumn(column, m)
 		t.columns = append(t.columns, c)
 		if i == len(f.Columns)-1 {
 			break
 		}
 		c.named = true
-		unnamed := make([]segment.Set, len(sets))
-		counts = make([]int, len(sets))
-		for s, set := range sets {
-			if unnamed[s] = segment.None(set.Len()); !set.Empty() {
-				unnamed[s] = set.And(sel.view.segments[s].Column(column).Empty())
-				counts[s] = unnamed[s].Count()
+		unnamed := &matched{exact: m.exact, sets: make([]segment.Set, len(m.sets)), counts: make([]int, len(m.sets))}
+		for s, set := range m.sets {
+			if unnamed.sets[s] = segment.None(set.Len()); !set.Empty() {
+				unnamed.sets[s] = set.And(sel.view.segments[s].Column(column).Empty())
+				unnamed.counts[s] = unnamed.sets[s].Count()
 			}
 		}
-		sets = unnamed
+		m = unnamed
 	}
 	return t
 }
@@ -80,23 +78,33 @@ func zeros(n int) *[]uint32 {
 	return s
 }
 
-// countColumn counts the words of the marked rows, of which each segment has so
-// many. Where most rows are marked it counts the others and takes those from all,
-// which are known.
-func (sel *Selection) countColumn(column int, sets []segment.Set, rows []int, exact bool) *columnTally {
+// countColumn counts the words of the marked rows. Where most rows are marked it
+// counts the others and takes those from all, which are known; under a single
+// filter on a column of few words it only adds what is not in files.
+func (sel *Selection) countColumn(column int, m *matched) *columnTally {
 	n := sel.kind.names[column]
 	t := &columnTally{names: n, others: map[string]uint32{}}
+	if m.few != nil {
+		if t.counts = sel.countFew(m.few, column); t.counts != nil {
+			for i, p := range sel.view.segments {
+				if p.file == "" && m.counts[i] > 0 {
+					t.addPiece(p, column, m.sets[i], m.counts[i], false)
+				}
+			}
+			return t
+		}
+	}
 	var marked, living, filed int64
 	for i, p := range sel.view.segments {
 		if p.file == "" {
 			continue
 		}
-		marked += int64(rows[i])
+		marked += int64(m.counts[i])
 		living += int64(p.Count())
 		filed++
 	}
 	size := n.len()
-	if exact && filed > 0 && marked*2 > living {
+	if m.exact && filed > 0 && marked*2 > living {
 		t.totals = n.totalsOf(sel.view)
 	}
 	if t.totals != nil {
@@ -117,15 +125,15 @@ func (sel *Selection) countColumn(column int, sets []segment.Set, rows []int, ex
 		}
 	}
 	for i, p := range sel.view.segments {
-		if rows[i] == 0 && t.totals == nil || p.file != "" && t.totals != nil && rest {
+		if m.counts[i] == 0 && t.totals == nil || p.file != "" && t.totals != nil && rest {
 			continue
 		}
-		set, n, less := sets[i], rows[i], t.totals != nil && p.file != ""
+		set, rows, less := m.sets[i], m.counts[i], t.totals != nil && p.file != ""
 		if less {
-			set, n = p.Living().AndNot(set), p.Count()-n
+			set, rows = p.Living().AndNot(set), p.Count()-rows
 		}
-		if n > 0 {
-			t.addPiece(p, column, set, n, less)
+		if rows > 0 {
+			t.addPiece(p, column, set, rows, less)
 		}
 	}
 	if t.totals != nil && !rest {

@@ -11,16 +11,20 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
+	"github.com/auditadmin/auditadmin/internal/trigram"
 )
 
 const (
-	// textBudget is up to how many rows one text is looked up exactly. A text
-	// that more rows may hold is called frequent: pages find it by walking, and
-	// counts say how far they looked.
-	textBudget = 5_000
+	// textBudget is up to how many rows one text is looked up exactly, and
+	// textBudgetFar the same where there are more than farRows events, which lie
+	// further apart on the disk. A text that more rows may hold is called frequent:
+	// pages find it by walking, and counts say how far they looked.
+	textBudget    = 5_000
+	textBudgetFar = 1_500
+	farRows       = 1_000_000
 	// frequentBudget is how many rows that can hold a frequent text are read to
 	// count it.
-	frequentBudget = 2_000
+	frequentBudget = 600
 	// shortBudget is the same for a word of one or two letters, which the
 	// trigrams cannot find: the contract's number.
 	shortBudget = 20_000
@@ -182,17 +186,15 @@ func appendJSONText(buf []byte, raw string) []byte {
 	return buf
 }
 
-// trigrams returns the distinct runs of three letters of a folded text.
-func trigrams(folded string) []string {
+// trigramKeys returns the keys of the distinct runs of three letters of a folded
+// text.
+func trigramKeys(folded string) []trigram.Key {
 	const enough = 64 // more would make the index slower and no more certain
 	runes := []rune(folded)
-	seen := map[string]bool{}
-	var all []string
+	var all []trigram.Key
 	for i := 0; i+3 <= len(runes) && len(all) < enough; i++ {
-		t := string(runes[i : i+3])
-		if !seen[t] {
-			seen[t] = true
-			all = append(all, t)
+		if k := trigram.KeyOf(string(runes[i : i+3])); !slices.Contains(all, k) {
+			all = append(all, k)
 		}
 	}
 	return all

@@ -27,12 +27,7 @@ type totals struct {
 // totalsOf returns the totals of a view, which the caller releases; nil where
 // another page has them for another view just now.
 func (n *names) totalsOf(v *view) *totals {
-	var want []*segment.Segment
-	for _, p := range v.segments {
-		if p.file != "" {
-			want = append(want, p.Segment)
-		}
-	}
+	want := v.filed()
 	t := &n.totals
 	t.mu.RLock()
 	if slices.Equal(t.segments, want) {

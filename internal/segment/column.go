@@ -125,7 +125,22 @@ func (c *Column) mark(spans []span) Set {
 			return Set{n: c.n, bits: between(c.pairs, uint16(s.lo), uint16(s.hi-1), spanPairs)}
 		}
 	}
-	wanted := make([]uint8, size)
+	if c.flags != nil || len(spans) > manySpans {
+		return c.markEach(spans)
+	}
+	set := c.mark(spans[:1])
+	for _, s := range spans[1:] {
+		set = set.Or(c.mark([]span{s}))
+	}
+	return set
+}
+
+// manySpans are found faster by one look at each code than by one look at all
+// codes for each span.
+const manySpans = 12
+
+func (c *Column) markEach(spans []span) Set {
+	wanted := make([]uint8, c.words.len())
 	for _, s := range spans {
 		for code := s.lo; code < s.hi; code++ {
 			wanted[code] = 1
@@ -207,6 +222,26 @@ func (c *Column) Count(set Set, counts []uint32) {
 		counts[0] += uint32(set.Count() - ones)
 	default:
 		counts[0] += uint32(set.Count())
+	}
+}
+
+// CountBeside adds to counts how many of the marked rows have each word beside
+// each word of another column: at the code there, times Words, plus the code here.
+func (c *Column) CountBeside(by *Column, set Set, counts []uint32) {
+	defer runtime.KeepAlive(c.held)
+	defer runtime.KeepAlive(by.held)
+	width := c.words.len()
+	switch {
+	case set.all && by.bytes != nil && c.pairs != nil:
+		for row, code := range c.pairs {
+			counts[int(by.bytes[row])*width+int(code)]++
+		}
+	case set.all && by.bytes != nil && c.bytes != nil:
+		for row, code := range c.bytes {
+			counts[int(by.bytes[row])*width+int(code)]++
+		}
+	default:
+		set.Each(func(row int) { counts[by.code(row)*width+c.code(row)]++ })
 	}
 }
 

@@ -138,7 +138,10 @@ func (w *words) match(v query.Value) []span {
 		}
 		return []span{{lo, hi}}
 	}
-	hi := w.search(lo, func(t string) bool { return compareFolded(t, v.Folded) > 0 })
+	hi := lo // words that differ in case alone are few
+	for hi < w.len() && compareFolded(w.at(hi), v.Folded) == 0 {
+		hi++
+	}
 	return []span{{lo, hi}}
 }
 
