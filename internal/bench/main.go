@@ -36,7 +36,8 @@ type options struct {
 	asks     int // of each class of pages
 	only     *regexp.Regexp
 	addr     string
-	profiles string // of which classes CPU profiles are written
+	profiles string         // of which classes CPU profiles are written
+	classes  *regexp.Regexp // that are asked for; nil for all
 }
 
 func main() {
@@ -51,6 +52,10 @@ func main() {
 	flag.StringVar(&only, "only", ".", "which steps, a regular expression: "+strings.Join(stepNames(), " "))
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:9130", "where the server listens meanwhile")
 	flag.StringVar(&o.profiles, "profile", "", "of which classes of pages CPU profiles are written into -dir, a regular expression")
+	flag.Func("classes", "which classes of pages, a regular expression", func(text string) (err error) {
+		o.classes, err = regexp.Compile(text)
+		return err
+	})
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

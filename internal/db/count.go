@@ -95,8 +95,9 @@ func counted(kind audit.Kind) []query.Field {
 }
 
 // FacetsAtHand does the same but for the fields that have very many values,
-// sessions and requests for instance, where very many events match: their counts
-// would take longer than all else on a page. They are marked as uncounted.
+// sessions and requests for instance, where very many events match, and in the
+// first seconds after a start: their counts would take longer than all else on a
+// page. They are marked as uncounted.
 func (sel *Selection) FacetsAtHand(ctx context.Context, top int) ([]Facet, error) {
 	return sel.facets(ctx, counted(sel.filter.Kind), top, true)
 }
@@ -150,8 +151,11 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int,
 	slices.SortStableFunc(order, func(a, b int) int { return words(b) - words(a) })
 	for _, i := range order {
 		f := fields[i]
-		if all[i].Uncounted = atHand && words(i) > manyWords && sets[i].count > manyRows && sets[i].count < int64(sel.view.count); all[i].Uncounted {
-			continue
+		if atHand && words(i) > manyWords {
+			many := sets[i].count > manyRows && sets[i].count < int64(sel.view.count)
+			if all[i].Uncounted = many || !sel.kind.names[sel.kind.index[f.Columns[0]]].ready(); all[i].Uncounted {
+				continue
+			}
 		}
 		free <- struct{}{}
 		wg.Go(func() {

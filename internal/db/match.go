@@ -21,6 +21,10 @@ type condition struct {
 	// Not. It is nil for a condition that only the row itself can answer.
 	mark func(i int, p *piece) segment.Set
 
+	// within is mark for some rows alone, where those are few; nil where that is
+	// not known.
+	within func(p *piece, rows segment.Set) segment.Set
+
 	// cached names what mark answers, where a segment in a file always answers the
 	// same; "" where it does not.
 	cached string
@@ -40,7 +44,7 @@ func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []qu
 		c := condition{term: t, key: t.Field.Key, at: i}
 		switch t.Field.Class {
 		case query.ClassValue, query.ClassAddress:
-			c.mark, c.cached = k.markCodes(t), termName(t)
+			c.mark, c.within, c.cached = k.markCodes(t), k.withinCodes(t), termName(t)
 			for _, field := range t.Field.Columns {
 				c.words = max(c.words, k.names[k.index[field]].len())
 			}
@@ -120,6 +124,27 @@ func (k *kindColumns) markCodes(t query.Term) func(int, *piece) segment.Set {
 				none = none.And(p.Column(column).Empty())
 			}
 			set = set.Or(none)
+		}
+		return set
+	}
+}
+
+// withinCodes is markCodes for few rows; nil where the term asks for what is
+// empty.
+func (k *kindColumns) withinCodes(t query.Term) func(*piece, segment.Set) segment.Set {
+	var columns []int
+	for _, v := range t.Values {
+		if v.Text == "" && !v.Prefix && !v.Net.IsValid() {
+			return nil
+		}
+	}
+	for _, field := range t.Field.Columns {
+		columns = append(columns, k.index[field])
+	}
+	return func(p *piece, rows segment.Set) segment.Set {
+		set := segment.None(p.Len())
+		for _, column := range columns {
+			set = set.Or(p.Column(column).MatchIn(t.Values, rows))
 		}
 		return set
 	}

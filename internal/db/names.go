@@ -237,12 +237,16 @@ func (n *names) knows(v *view, word string) bool {
 	return false
 }
 
+// ready reports whether the table is there.
+func (n *names) ready() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.built
+}
+
 // ensure builds the table if it is not there.
 func (n *names) ensure() {
-	n.mu.RLock()
-	built := n.built
-	n.mu.RUnlock()
-	if !built {
+	if !n.ready() {
 		n.build()
 	}
 }

@@ -27,6 +27,10 @@ func (s *Store) wakeSealer() {
 // sealPause is how often the sealer looks at what other programs recorded.
 const sealPause = 500 * time.Millisecond
 
+// preparePause is how long after the columns were opened the sealer begins to
+// make what pages can do without.
+const preparePause = 300 * time.Millisecond
+
 // sealLoop keeps the columns close behind the ledger and writes what is complete
 // to files. Its pace changes no answer.
 func (s *Store) sealLoop() {
@@ -45,6 +49,11 @@ func (s *Store) sealLoop() {
 		}
 		if !checked {
 			checked = true
+			select { // the first page comes first
+			case <-time.After(preparePause):
+			case <-s.closing.Done():
+				return
+			}
 			for _, kind := range audit.Kinds() {
 				s.columns.kinds[kind].prepare()
 			}
@@ -58,7 +67,9 @@ func (s *Store) sealLoop() {
 // prepare makes what the first pages would have to wait for.
 func (k *kindColumns) prepare() {
 	v := k.view.Load()
-	for _, n := range k.names {
+	few := slices.Clone(k.names)
+	slices.SortFunc(few, func(a, b *names) int { return a.len() - b.len() })
+	for _, n := range few {
 		n.build()
 	}
 	for _, by := range counted(k.kind) {

@@ -138,17 +138,23 @@ func (sel *Selection) canHold(ctx context.Context, n *needle, p *piece) (set seg
 // base returns the rows of a segment that the columns leave, without the terms
 // of one key.
 func (sel *Selection) base(ctx context.Context, i int, without string, asked *atomic.Int32) segment.Set {
-	set := sel.view.segments[i].Living()
+	p := sel.view.segments[i]
+	set, few := p.Living(), false
 	for _, at := range sel.order {
 		c := &sel.conditions[at]
 		switch {
 		case set.Empty():
 			return set
 		case c.mark == nil || c.key == without:
+		case c.within != nil && !sel.marked[at][i].known && few && !c.term.Not:
+			set = c.within(p, set)
+		case c.within != nil && !sel.marked[at][i].known && few:
+			set = set.AndNot(c.within(p, set))
 		case c.term.Not:
 			set = set.AndNot(sel.mark(ctx, at, i))
 		default:
 			set = set.And(sel.mark(ctx, at, i))
+			few = !set.Empty() && set.Count() <= fewRowsIn
 		}
 	}
 	for at, c := range sel.conditions { // which costs most
@@ -161,6 +167,9 @@ func (sel *Selection) base(ctx context.Context, i int, without string, asked *at
 	}
 	return set
 }
+
+// fewRowsIn a segment are asked one by one what further conditions say of them.
+const fewRowsIn = 1024
 
 // rowsToRead of a segment are looked at sooner than the text index is asked which
 // of them can hold a text.

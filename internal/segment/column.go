@@ -97,6 +97,26 @@ func (c *Column) Match(values []query.Value) Set {
 	return c.mark(spans)
 }
 
+// MatchIn is Match for the marked rows alone, where those are few.
+func (c *Column) MatchIn(values []query.Value, set Set) Set {
+	defer runtime.KeepAlive(c.held)
+	var spans []span
+	for _, v := range values {
+		spans = append(spans, c.words.match(v)...)
+	}
+	var rows []int
+	set.Each(func(row int) {
+		code := c.code(row)
+		for _, s := range spans {
+			if code >= s.lo && code < s.hi {
+				rows = append(rows, row)
+				return
+			}
+		}
+	})
+	return Of(c.n, rows...)
+}
+
 // Empty marks the rows without a text.
 func (c *Column) Empty() Set {
 	defer runtime.KeepAlive(c.held)
