@@ -32,6 +32,10 @@ type dialect interface {
 	// and its argument. One argument for all of them is cheaper than one each.
 	among(column string, ids []int64) (condition string, argument any)
 
+	// inOne is an expression for columns as one text with partBreak between them and
+	// NULL as nothing, for engines that hand over one value sooner than many.
+	inOne(columns []string) (expression string, ok bool)
+
 	// scrub takes what was deleted out of what the engine keeps beside its data,
 	// and reports whether all of it is gone.
 	scrub(ctx context.Context, writer *sqlx.DB) (bool, error)

@@ -26,7 +26,8 @@ type table struct {
 	fields  []audit.Field
 	form    *evidence.Form // of the fields that its events state for good
 	stated  []int          // the places of those fields; nil where they are all
-	columns string         // of a whole row, in the order that scan reads
+	names   []string       // of the columns of a whole row, in the order that scan reads
+	columns string         // the same as SQL
 	byID    string
 	inserts inserts
 	width   int // arguments of one row for them
@@ -62,7 +63,10 @@ var tables = func() map[audit.Kind]*table {
 		if t.form = evidence.NewForm(string(kind), stated...); len(stated) == len(t.fields) {
 			t.stated = nil
 		}
-		t.columns = "e." + strings.Join(names, ", e.")
+		for _, name := range names {
+			t.names = append(t.names, "e."+name)
+		}
+		t.columns = strings.Join(t.names, ", ")
 		names = append(names, "seed")
 		t.byID = "SELECT " + t.columns + " FROM " + string(kind) + " e WHERE e.id = ?"
 		row := "(?" + strings.Repeat(", ?", len(names)-1) + ")"

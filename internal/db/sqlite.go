@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -367,6 +368,10 @@ func (sqliteDialect) among(column string, ids []int64) (string, any) {
 		list = strconv.AppendInt(list, id, 10)
 	}
 	return column + " IN (SELECT value FROM json_each(?))", string(append(list, ']'))
+}
+
+func (sqliteDialect) inOne(columns []string) (string, bool) {
+	return "concat(" + strings.Join(columns, ", char(0), ") + ")", true
 }
 
 // scrub writes the log back into the file, where secure_delete has overwritten
