@@ -23,6 +23,9 @@ type Recorded struct {
 	ID         int64
 	Seq        int64
 	RecordedAt time.Time
+	// Checked is set by whoever knows that the event's JSON is JSON, which is then
+	// not looked at again.
+	Checked bool
 }
 
 // The members that are no fields of a kind.
@@ -303,7 +306,7 @@ func AppendJSON(dst []byte, e *Event, r *Recorded) []byte {
 			dst = append(dst, ',', '"')
 			dst = append(dst, f.Name...)
 			dst = append(dst, '"', ':')
-			dst = appendRaw(dst, v)
+			dst = appendRaw(dst, v, r != nil && r.Checked)
 		case f.Type == Integer && isInteger(v), f.Type == Boolean && (v == "true" || v == "false"):
 			dst = append(dst, ',', '"')
 			dst = append(dst, f.Name...)
@@ -330,11 +333,13 @@ func appendMember(dst []byte, name, value string) []byte {
 }
 
 // appendRaw appends JSON as it is, as far as it is JSON on one line.
-func appendRaw(dst []byte, raw string) []byte {
-	if _, err := checkJSON(raw); err != nil {
-		return appendString(dst, raw)
+func appendRaw(dst []byte, raw string, checked bool) []byte {
+	if !checked {
+		if _, err := checkJSON(raw); err != nil {
+			return appendString(dst, raw)
+		}
 	}
-	if strings.ContainsAny(raw, "\r\n") {
+	if strings.IndexByte(raw, '\n') >= 0 || strings.IndexByte(raw, '\r') >= 0 {
 		raw = lineBreaks.Replace(raw)
 	}
 	return append(dst, raw...)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,8 +52,15 @@ type address struct {
 	TLSKey       string   `name:"tls-key" environment:"AUDITADMIN_TLS_KEY" placeholder:"FILE" help:"The key of the certificate in PEM."`
 }
 
+// servedGC is by how many percent the heap grows between two collections.
+const servedGC = 50
+
 // Run serves until it is interrupted.
 func (c *serveCommand) Run(p *process) error {
+	// Most of what a server keeps in memory stays there: half as much again before
+	// the next collection, instead of twice as much, costs few cycles and saves
+	// hundreds of megabytes at ten million events.
+	debug.SetGCPercent(servedGC)
 	place, err := c.listen(p.ctx)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (t *table) mend(id int64, values []string) (damaged []string) {
 func sound(f audit.Field, v string) bool {
 	switch f.Type {
 	case audit.JSON:
-		return utf8.ValidString(v) && wellFormed(v)
+		return wellFormed(v) && utf8.ValidString(v)
 	case audit.Integer:
 		_, err := strconv.ParseInt(v, 10, 64)
 		return err == nil

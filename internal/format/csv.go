@@ -68,7 +68,7 @@ func appendCell(dst []byte, v string) []byte {
 		return dst
 	}
 	guard := dangerous(v)
-	if !guard && !strings.ContainsAny(v, "\",;\t\r\n ") {
+	if !guard && !wantsQuotes(v) {
 		return append(dst, v...)
 	}
 	dst = append(dst, '"')
@@ -85,6 +85,17 @@ func appendCell(dst []byte, v string) []byte {
 		dst = append(dst, '"', '"')
 		v = v[i+1:]
 	}
+}
+
+// wantsQuotes reports whether a cell needs quotes.
+func wantsQuotes(v string) bool {
+	for i := range len(v) {
+		switch v[i] {
+		case '"', ',', ';', '\t', '\r', '\n', ' ':
+			return true
+		}
+	}
+	return false
 }
 
 // Guard puts an apostrophe before a text that a spreadsheet would run as a

@@ -70,7 +70,7 @@ func (w *ndjsonWriter) End() error { return w.out.Flush() }
 // row is damaged also has "damaged", the names of the fields that were mended:
 // import refuses it, since it is not what was recorded.
 func AppendStored(dst []byte, s *db.Stored) []byte {
-	dst = audit.AppendJSON(dst, s.Event, &audit.Recorded{ID: s.ID, Seq: s.Seq, RecordedAt: s.RecordedAt})
+	dst = audit.AppendJSON(dst, s.Event, &audit.Recorded{ID: s.ID, Seq: s.Seq, RecordedAt: s.RecordedAt, Checked: len(s.Damaged) == 0})
 	if len(s.Damaged) == 0 {
 		return dst
 	}
