@@ -221,6 +221,9 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(kind)+" WHERE id = ?", id); err != nil {
 		return err
 	}
+	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM redaction WHERE kind = ? AND id = ?", kind, id); err != nil {
+		return err
+	}
 	subject := tombstoneSubject(kind, id, st.Seq, st.Get("timestamp"), hash, audit.FormatTime(tx.now), actor.Name, reason, gone)
 	if err := tx.decide(evidence.Deleted, kind, id, actor.Name, reason, subject); err != nil {
 		return err

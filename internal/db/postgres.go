@@ -193,6 +193,8 @@ func (d *postgresDialect) open(ctx context.Context, path string, o Options) (wri
 	if o.ReadOnly {
 		writer.Close()
 		writer = nil
+	} else if err := pgWritable(ctx, writer); err != nil {
+		return fail(err)
 	} else if err := d.months.ahead(ctx, writer, o.Now()); err != nil {
 		return fail(err)
 	}
@@ -203,6 +205,21 @@ func (d *postgresDialect) open(ctx context.Context, path string, o Options) (wri
 		return fail(err)
 	}
 	return writer, readers, nil
+}
+
+// pgWritable says why nothing could be written.
+func pgWritable(ctx context.Context, db *sqlx.DB) error {
+	var replica, right bool
+	if err := db.QueryRowxContext(ctx, "SELECT pg_is_in_recovery(), has_table_privilege('head', 'UPDATE')").Scan(&replica, &right); err != nil {
+		return err
+	}
+	switch {
+	case replica:
+		return fmt.Errorf("%w: the server is a replica", ErrReadOnly)
+	case !right:
+		return fmt.Errorf("%w: its role may only read", ErrReadOnly)
+	}
+	return nil
 }
 
 // durable sees to it that a commit is on the disk when it is acknowledged, whatever

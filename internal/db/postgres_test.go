@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"strings"
@@ -23,6 +24,7 @@ type pgServer struct {
 	template *url.URL
 	mu       sync.Mutex
 	made     map[string]bool
+	state    string
 }
 
 // onPostgres is the server of the tests that run on PostgreSQL just now.
@@ -32,10 +34,19 @@ var onPostgres *pgServer
 // or a database of the server where the test runs on PostgreSQL.
 func address(t testing.TB, path string) string {
 	t.Helper()
-	if onPostgres == nil || !strings.HasPrefix(t.Name(), "TestPostgreSQL/") {
+	if onPostgres == nil || strings.HasPrefix(path, "postgres://") {
 		return path
 	}
 	return onPostgres.address(t, path)
+}
+
+// stateDir is the folder for what a test keeps beside its databases: the same one
+// for all of a test.
+func stateDir(t testing.TB) string {
+	if onPostgres == nil {
+		return ""
+	}
+	return filepath.Join(onPostgres.state, strings.ReplaceAll(t.Name(), "/", "-"))
 }
 
 func startPostgres(t *testing.T) *pgServer {
@@ -45,11 +56,11 @@ func startPostgres(t *testing.T) *pgServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pgServer{admin: admin, template: u, made: map[string]bool{}}
+	p := &pgServer{admin: admin, template: u, made: map[string]bool{}, state: t.TempDir()}
 	if _, err := admin.Exec("CREATE DATABASE template_audit"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), p.url("template_audit"), Options{Schema: auditadmin.Schema, StateDir: t.TempDir(), Now: func() time.Time { return noon }})
+	s, err := Open(t.Context(), p.url("template_audit"), Options{Schema: auditadmin.Schema, StateDir: p.state, Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +104,51 @@ func TestPostgreSQL(t *testing.T) {
 	onPostgres = startPostgres(t)
 	t.Cleanup(func() { onPostgres = nil })
 	for _, test := range []func(*testing.T){
-		TestAppendGivesIDsInOrderOfTimeAndRecording, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
+		TestDamageSaysWhatToDo,
+		TestFirstMicrosecond,
+		TestVerifyFindsNothingWhereNothingIsWrong,
+		TestCheckpointsGoOn,
+		TestVerifiedUpTo,
+		TestEverythingIsVerifiedInTime,
+		TestCheckpointsAreThinned,
+		TestStrangeText,
+		TestOpenWhileAnotherMakesIt,
+		TestOpenWithoutATable,
+		TestFirstSince,
+		TestPagesOfLargeEvents,
+		TestLotsFollowTheLedger,
+		TestLotLeftBehind,
+		TestPurge,
+		TestPurgeLeavesNothing,
+		TestHolds,
+		TestPurgeKeepsFreshTraces,
+		TestPurgeStops,
+		TestPurgedIDsAreNobodys,
+		TestRedactionGoesWithItsEvent,
+		TestRefreshThatFailsHalfWay,
+		TestFrequentTextRemembersWithinBounds,
+		TestRetention,
+		TestClaimRetention,
+		TestSealedSegmentsAgreeWithTheRows,
+		TestDeletedWordsAreInNoFile,
+		TestSelectionsAgreeWithTheRows,
+		TestLateEventsStandWhereTheyBelong,
+		TestCursorsAtTheEnds,
+		TestFacetLeavesOutItsOwnTerms,
+		TestSieveNamesTheFilter,
+		TestTimelineFollowsTheZone,
+		TestSummaryCounts,
+		TestNeighbours,
+		TestAppendGivesIDsInOrderOfTimeAndRecording,
+		TestTwins,
+		TestDeletedTwinStaysDuplicate,
+		TestDeleteLeavesTraces,
+		TestResolveAndReopen,
+		TestTwoPrograms,
+		TestManyCallersOneCommit,
+		TestRealHistory,
+		TestDownloadsAreCountedInTheLedger,
+		TestVerifyWhileOthersWrite,
 	} {
 		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
 		t.Run(name[strings.LastIndex(name, ".")+len(".Test"):], test)

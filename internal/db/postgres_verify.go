@@ -71,7 +71,7 @@ var pgRowReaders = func() map[audit.Kind]*rowReader {
 			" || body || coalesce(state, " + pgEmptyBytes + ")" +
 			" ELSE " + number("id") + " || " + pgNul + " END, " + pgEmptyBytes + " ORDER BY id), " + pgEmptyBytes + ") FROM (" +
 			"SELECT e.id, e.seq, (" + placed + ") AND " + sound + " AND e.seed IS NOT NULL AS fine, " + state + " AS state, " + body + " AS body" +
-			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ") some"
+			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ") part"
 		columns := "SELECT e.id, e.seq, CASE WHEN " + placed + " THEN 2 ELSE 0 END + CASE WHEN " + sound + " THEN 1 ELSE 0 END, " + body + ", " +
 			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END, " + state
 		r.byID = columns + " FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id"

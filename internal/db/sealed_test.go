@@ -294,7 +294,7 @@ func TestDeletedWordsAreInNoFile(t *testing.T) {
 	}
 	holding := func() (names []string) {
 		t.Helper()
-		err := filepath.WalkDir(filepath.Dir(path), func(name string, d fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Dir(s.Beside()), func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
