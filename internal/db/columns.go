@@ -222,7 +222,9 @@ func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view,
 	for _, n := range k.numbers {
 		names += ", e." + n
 	}
-	statement := "SELECT e.id, e.seq, e.timestamp" + names + " FROM ledger l JOIN " + string(k.kind) + " e ON e.id = l.id AND e.seq = l.seq" +
+	// The sum keeps every engine from going through all events to look for the entry
+	// of each: it is the other way round.
+	statement := "SELECT e.id, e.seq, e.timestamp" + names + " FROM ledger l JOIN " + string(k.kind) + " e ON e.id = l.id AND e.seq = l.seq + 0" +
 		" WHERE l.seq > ? AND l.seq <= ? AND l.kind = ? AND l.entry = 'created' ORDER BY l.seq"
 	values := make([]sql.RawBytes, len(k.exprs)+len(k.numbers))
 	var id, seq int64

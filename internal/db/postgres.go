@@ -151,10 +151,10 @@ func (d *postgresDialect) pool(size int, settings map[string]string) *sqlx.DB {
 //   - no plan reads a whole table to join it: all that is joined here is a few
 //     rows by their keys, and a plan that turns with the statistics would make a
 //     page of milliseconds one of seconds.
-//   - nothing is compiled: no statement runs long enough for that.
+//   - nothing is compiled or done by several: no statement runs long enough for that.
 var pgSession = map[string]string{
 	"timezone": "UTC", "client_encoding": "UTF8", "plan_cache_mode": "force_custom_plan",
-	"enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
+	"enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "max_parallel_workers_per_gather": "0",
 }
 
 func pgSettings(more ...string) map[string]string {
@@ -428,11 +428,15 @@ func (d *postgresDialect) classify(err error) error {
 		var connect *pgconn.ConnectError
 		var network net.Error
 		switch {
-		case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrAway):
+		case err == nil, errors.Is(err, ErrAway):
 			return err
-		case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
+		case errors.As(err, &connect):
+			return fmt.Errorf("%w: it cannot be reached; look whether it runs, and try again (%s)", ErrAway, strings.Join(strings.Fields(err.Error()), " "))
+		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+			return err
+		case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
 			errors.Is(err, net.ErrClosed), errors.Is(err, sql.ErrConnDone), strings.Contains(err.Error(), "conn closed"):
-			return fmt.Errorf("%w: it cannot be reached; try again (%w)", ErrAway, err)
+			return fmt.Errorf("%w: the connection was lost; try again (%w)", ErrAway, err)
 		}
 		return err
 	}

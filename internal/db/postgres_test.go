@@ -5,9 +5,12 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"net/url"
+	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,58 +102,68 @@ func (p *pgServer) drop(name string) {
 	delete(p.made, name)
 }
 
-// TestPostgreSQL runs the suite of the store once more, on PostgreSQL.
+// shared is the suite of the store: it runs on SQLite as it stands, and once more
+// on PostgreSQL.
+var shared = []func(*testing.T){
+	TestFirstMicrosecond, TestVerifyFindsNothingWhereNothingIsWrong, TestCheckpointsGoOn, TestVerifiedUpTo,
+	TestEverythingIsVerifiedInTime, TestCheckpointsAreThinned, TestStrangeText, TestOpenWhileAnotherMakesIt, TestOpenWithoutATable, TestFirstSince,
+	TestPagesOfLargeEvents, TestLotsFollowTheLedger, TestLotLeftBehind, TestPurge, TestPurgeLeavesNothing, TestHolds, TestPurgeKeepsFreshTraces,
+	TestPurgeStops, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent, TestRefreshThatFailsHalfWay, TestFrequentTextRemembersWithinBounds,
+	TestRetention, TestClaimRetention, TestSealedSegmentsAgreeWithTheRows, TestDeletedWordsAreInNoFile, TestSelectionsAgreeWithTheRows,
+	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
+	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
+	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite,
+}
+
+// fileOnly names what is about a file that this program writes by itself, and why.
+var fileOnly = map[string]string{
+	"BackupUnderLoad": "backup", "BackupLeavesNothing": "backup", "BackupIsRestored": "backup", "Salvage": "salvage",
+	"FullDisk": "the disk is the server's", "ServedForReading": "the rights on a file", "ReadOnly": "the rights on a file",
+	"FilesAreForTheirOwnerAlone": "files", "HealthSaysThatColumnsCannotBeWritten": "the name of their folder", "FileThatIsNoLongerThere": "files",
+	"DamagedRows": "values of a wrong type", "EveryFlippedBitIsFound": "pages of the file", "Tamper": "values of a wrong type",
+	"LockedByAnother": "the lock of a file", "Redact": "looks into the file", "RedactionsGuard": "triggers", "Guards": "triggers",
+	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
+	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
+	"ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
+}
+
+// TestSuiteIsWhole: a test of the store runs on both engines, or it is said why not.
+func TestSuiteIsWhole(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, test := range shared {
+		known[nameOf(test)] = true
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(string(text), "package db_test\n") {
+			continue // accounts and the like, with a suite of their own
+		}
+		for _, found := range regexp.MustCompile(`(?m)^func Test(\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(string(text), -1) {
+			if name := found[1]; known[name] == (fileOnly[name] != "") {
+				t.Errorf("%s: Test%s has to be in exactly one of shared and fileOnly", file, name)
+			}
+		}
+	}
+}
+
+// nameOf is the name of a test, without "Test".
+func nameOf(test func(*testing.T)) string {
+	name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
+	return strings.TrimPrefix(name[strings.LastIndex(name, ".")+1:], "Test")
+}
+
+// TestPostgreSQL runs the suite on PostgreSQL, and what is about PostgreSQL alone.
 func TestPostgreSQL(t *testing.T) {
 	onPostgres = startPostgres(t)
 	t.Cleanup(func() { onPostgres = nil })
-	for _, test := range []func(*testing.T){
-		TestDamageSaysWhatToDo,
-		TestFirstMicrosecond,
-		TestVerifyFindsNothingWhereNothingIsWrong,
-		TestCheckpointsGoOn,
-		TestVerifiedUpTo,
-		TestEverythingIsVerifiedInTime,
-		TestCheckpointsAreThinned,
-		TestStrangeText,
-		TestOpenWhileAnotherMakesIt,
-		TestOpenWithoutATable,
-		TestFirstSince,
-		TestPagesOfLargeEvents,
-		TestLotsFollowTheLedger,
-		TestLotLeftBehind,
-		TestPurge,
-		TestPurgeLeavesNothing,
-		TestHolds,
-		TestPurgeKeepsFreshTraces,
-		TestPurgeStops,
-		TestPurgedIDsAreNobodys,
-		TestRedactionGoesWithItsEvent,
-		TestRefreshThatFailsHalfWay,
-		TestFrequentTextRemembersWithinBounds,
-		TestRetention,
-		TestClaimRetention,
-		TestSealedSegmentsAgreeWithTheRows,
-		TestDeletedWordsAreInNoFile,
-		TestSelectionsAgreeWithTheRows,
-		TestLateEventsStandWhereTheyBelong,
-		TestCursorsAtTheEnds,
-		TestFacetLeavesOutItsOwnTerms,
-		TestSieveNamesTheFilter,
-		TestTimelineFollowsTheZone,
-		TestSummaryCounts,
-		TestNeighbours,
-		TestAppendGivesIDsInOrderOfTimeAndRecording,
-		TestTwins,
-		TestDeletedTwinStaysDuplicate,
-		TestDeleteLeavesTraces,
-		TestResolveAndReopen,
-		TestTwoPrograms,
-		TestManyCallersOneCommit,
-		TestRealHistory,
-		TestDownloadsAreCountedInTheLedger,
-		TestVerifyWhileOthersWrite,
-	} {
-		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
-		t.Run(name[strings.LastIndex(name, ".")+len(".Test"):], test)
+	for _, test := range slices.Concat(shared, []func(*testing.T){postgresAgrees, postgresRefuses, postgresIsMadeOnce, postgresPrunes, postgresMonths, postgresLostCommit}) {
+		t.Run(nameOf(test), test)
 	}
 }
