@@ -28,8 +28,8 @@ func (c *backupCommand) Run(p *process) error {
 		}
 		p.say("backed up to %s: %d entries, %d bytes, read again and verified in %v", c.File, b.Entries, b.Size, p.now().Sub(began).Round(10*time.Millisecond))
 		for _, file := range []struct{ path, use string }{
-			{db.KeyPath(store.Path()), "signs checkpoints"},
-			{authz.SealPath(store.Path()), "opens second factors"},
+			{db.KeyPath(store.Beside()), "signs checkpoints"},
+			{authz.SealPath(store.Beside()), "opens second factors"},
 		} {
 			if _, err := os.Stat(file.path); err == nil {
 				p.say("not in the copy: %s, which %s; keep a copy of it somewhere else than the backups", file.path, file.use)

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/auditadmin/auditadmin"
@@ -14,16 +12,19 @@ import (
 
 // database names the database that a command works on.
 type database struct {
-	DB string `name:"db" environment:"AUDITADMIN_DB" default:"audit.db" placeholder:"FILE" help:"The database, a file."`
+	DB string `name:"db" environment:"AUDITADMIN_DB" default:"audit.db" placeholder:"FILE" help:"The database: a file, or postgres://… for one on a server."`
+	stateDir
+}
+
+// stateDir is where a server's database keeps what lies beside a file.
+type stateDir struct {
+	StateDir string `name:"state-dir" environment:"AUDITADMIN_STATE_DIR" placeholder:"DIR" help:"The folder for columns and keys of a database on a server; auditadmin in $$XDG_STATE_HOME or ~/.local/state if not given."`
 }
 
 // open opens the database. A command that would show an empty one has to find
 // it; one that adds to it may create it.
 func (d database) open(p *process, o db.Options) (*db.Store, error) {
-	if strings.HasPrefix(d.DB, "postgres://") || strings.HasPrefix(d.DB, "postgresql://") {
-		return nil, usageError{errors.New("--db names a PostgreSQL server, and this version stores in SQLite files alone; give the path of a file")}
-	}
-	o.Schema = auditadmin.Schema
+	o.Schema, o.StateDir = auditadmin.Schema, d.StateDir
 	if o.Now == nil {
 		o.Now = p.now
 	}

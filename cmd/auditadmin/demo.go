@@ -25,6 +25,7 @@ import (
 type demoCommand struct {
 	address
 	DB      string `name:"db" placeholder:"FILE" help:"Fill this new database and keep it; without it the database is thrown away at the end."`
+	stateDir
 	Events  int    `default:"20000" help:"How many audit logs; login attempts, exports and system events come beside them."`
 	Seed    uint64 `default:"1" help:"The same number gives the same events again."`
 	NoServe bool   `help:"Only fill the database; needs --db."`
@@ -56,7 +57,7 @@ func (c *demoCommand) Run(p *process) error {
 		file = filepath.Join(folder, "demo.db")
 	}
 	clock := &pastClock{now: p.now}
-	return database{file}.with(p, db.Options{Now: clock.read, Invented: true}, func(store *db.Store) error {
+	return database{DB: file, stateDir: c.stateDir}.with(p, db.Options{Now: clock.read, Invented: true}, func(store *db.Store) error {
 		if err := c.fill(p, store, clock); err != nil {
 			return err
 		}

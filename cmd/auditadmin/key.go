@@ -21,7 +21,7 @@ func (c *keyShowCommand) Run(p *process) error {
 			return err
 		}
 		if len(keys) == 0 {
-			return fmt.Errorf("there is no key file %s; 'auditadmin serve' makes one", db.KeyPath(store.Path()))
+			return fmt.Errorf("there is no key file %s; 'auditadmin serve' makes one", db.KeyPath(store.Beside()))
 		}
 		for _, key := range keys {
 			if _, err := fmt.Fprintln(p.stdout, key); err != nil {

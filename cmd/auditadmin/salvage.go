@@ -36,7 +36,7 @@ func (c *salvageCommand) Run(p *process) error {
 	e.Set("content_type", db.Self+".database")
 	e.Set("object_repr", "what could be read of "+c.Damaged)
 	e.Set("metadata", asJSON(map[string]any{"events": strconv.FormatInt(got.Events, 10), "entries": strconv.FormatInt(got.Entries, 10), "lost": strconv.FormatInt(lost, 10)}))
-	if err := (database{c.New}).with(p, existing, func(store *db.Store) error { return p.record(store, e) }); err != nil {
+	if err := (database{DB: c.New}).with(p, existing, func(store *db.Store) error { return p.record(store, e) }); err != nil {
 		return err
 	}
 	p.say("kept %d events whose evidence holds, and %d entries of the ledger, in %s", got.Events, got.Entries, c.New)

@@ -117,6 +117,9 @@ func (c *serveCommand) serveStore(p *process, place *place, store *db.Store) err
 	}
 	return place.serve(p, store, func() {
 		p.say("auditadmin serves %s at %s", store.Path(), place.url())
+		for _, warning := range store.Warnings() {
+			p.say("warning: %s", warning)
+		}
 		if len(accounts) == 0 {
 			p.say("nobody can sign in yet; create the first account with: auditadmin user create NAME --role superuser --db %s", quoted(store.Path()))
 		}

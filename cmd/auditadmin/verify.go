@@ -65,7 +65,7 @@ func (c *verifyCommand) Run(p *process) error {
 			fmt.Fprintf(p.stdout, "note: since %s the database goes on from entry %d: %s\n", life.StartedAt, life.Seq-1, life.Reason)
 		}
 		if !v.KeysGiven {
-			fmt.Fprintf(p.stdout, "note: signatures were not checked, since there is no key file %s; give a public key with --key\n", db.KeyPath(store.Path()))
+			fmt.Fprintf(p.stdout, "note: signatures were not checked, since there is no key file %s; give a public key with --key\n", db.KeyPath(store.Beside()))
 		}
 		if err := summarise(p.stdout, v); err != nil {
 			return err

@@ -74,7 +74,7 @@ type Gate struct {
 func NewGate(store *db.Store, o Options) *Gate {
 	g := &Gate{store: store, policy: o.Policy, passwords: NewPasswords(o.KDF), throttle: newThrottle(store),
 		places: o.Places, log: o.Log, onRefusal: o.Refuse, onQuestion: o.Ask,
-		sealer: &sealer{path: SealPath(store.Path())}, requireFactor: o.RequireFactor, breakGlass: o.BreakGlass}
+		sealer: &sealer{path: SealPath(store.Beside())}, requireFactor: o.RequireFactor, breakGlass: o.BreakGlass}
 	if o.Issuer != nil {
 		g.issuer = newIssuer(*o.Issuer, store.Now)
 	}

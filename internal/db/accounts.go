@@ -93,8 +93,8 @@ func (s *Store) CreateAccount(ctx context.Context, by Actor, name string, role R
 		}
 		var id int64
 		err := tx.GetContext(tx.ctx, &id, `
-			INSERT INTO account (name, name_folded, role, password_hash, created_at)
-			VALUES (?, ?, ?, ?, ?) RETURNING id`,
+			INSERT INTO account (id, name, name_folded, role, password_hash, created_at)
+			SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ?, ? FROM account RETURNING id`,
 			name, folded, role, passwordHash, audit.FormatTime(tx.now))
 		if err != nil {
 			return err

@@ -43,6 +43,7 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) (Appended, er
 	if err != nil {
 		return Appended{}, err
 	}
+	s.dialect.makeRoom(ctx, s.side, events)
 	req := &appendRequest{events: events, committed: committed, done: make(chan error, 1)}
 	select {
 	case s.appends <- req:
@@ -150,7 +151,7 @@ func (tx *writeTx) appendGroup(group []*appendRequest) error {
 		return err
 	}
 	in := &insertion{tx: tx, recordedAt: audit.FormatTime(tx.now), rows: map[audit.Kind]*rowBuffer{},
-		ledger: rowBuffer{statements: &ledgerInserts, width: ledgerWidth}}
+		ledger: rowBuffer{statements: &ledgerInserts, width: ledgerWidth, table: "ledger", columns: ledgerColumns, constant: "created"}, gathers: tx.dialect.gathers()}
 	for _, req := range group {
 		req.result = Appended{} // of a try before
 		for i, e := range req.events {
@@ -168,6 +169,7 @@ type insertion struct {
 	recordedAt string
 	rows       map[audit.Kind]*rowBuffer
 	ledger     rowBuffer
+	gathers    bool // all rows are gathered before the first is written
 	downloads  []*audit.Event
 	states     []stateNews
 }
@@ -203,7 +205,7 @@ func (in *insertion) add(e *audit.Event, committed *evidence.Committed, result *
 	t := tables[e.Kind]
 	rows := in.rows[e.Kind]
 	if rows == nil {
-		rows = &rowBuffer{statements: &t.inserts, width: t.width}
+		rows = &rowBuffer{statements: &t.inserts, width: t.width, table: string(e.Kind), columns: t.inserted}
 		in.rows[e.Kind] = rows
 	}
 	if tx.store.invented {
@@ -212,7 +214,11 @@ func (in *insertion) add(e *audit.Event, committed *evidence.Committed, result *
 	leaf := committed.Leaf(id, tx.seq, in.recordedAt)
 	rows.args = t.arguments(rows.args, id, tx.seq, in.recordedAt, e, committed.AppendSeed(nil))
 	in.ledger.args = append(in.ledger.args, tx.seq, string(e.Kind), id, in.recordedAt, leaf[:])
+	tx.leaf = leaf
 	result.Accepted++
+	if in.gathers {
+		return nil
+	}
 	if err := rows.write(tx, false); err != nil {
 		return err
 	}
@@ -223,12 +229,12 @@ func (in *insertion) finish() error {
 	tx := in.tx
 	for _, kind := range audit.Kinds() {
 		if rows := in.rows[kind]; rows != nil {
-			if err := rows.write(tx, true); err != nil {
+			if err := in.write(rows); err != nil {
 				return err
 			}
 		}
 	}
-	if err := in.ledger.write(tx, true); err != nil {
+	if err := in.write(&in.ledger); err != nil {
 		return err
 	}
 	for _, n := range in.states {
@@ -249,6 +255,16 @@ func (in *insertion) finish() error {
 		}
 	}
 	return nil
+}
+
+// write writes what is left of some rows.
+func (in *insertion) write(rows *rowBuffer) error {
+	if in.gathers {
+		if done, err := in.tx.dialect.copyIn(in.tx, rows); done || err != nil {
+			return err
+		}
+	}
+	return rows.write(in.tx, true)
 }
 
 // stateNews is an event that came with a state: a system event that was resolved
@@ -275,6 +291,10 @@ func (tx *writeTx) tellState(n stateNews) error {
 // ledgerWidth is how many parameters the entry of an event has.
 const ledgerWidth = 5
 
+// ledgerColumns are what they stand in, and at the end the one that is always
+// 'created'.
+var ledgerColumns = []string{"seq", "kind", "id", "recorded_at", "leaf", "entry"}
+
 var ledgerInserts = insertsOf("INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES ", "(?, 'created', ?, ?, ?, ?)")
 
 // rowBuffer gathers the arguments of rows so that one statement inserts many.
@@ -282,6 +302,9 @@ type rowBuffer struct {
 	statements *inserts
 	width      int // arguments of one row
 	args       []any
+	table      string
+	columns    []string // of the arguments, and of the constant
+	constant   any      // what stands in the last column of every row; nil for none
 }
 
 // write inserts as many rows as the largest statement takes, if there are so
@@ -324,7 +347,7 @@ func (tx *writeTx) tail(kind audit.Kind) (*kindTail, error) {
 	t := &kindTail{kind: kind, runs: map[int64]*idRun{}, taken: map[int64]struct{}{}}
 	var stored, buried int64
 	err := tx.QueryRowxContext(tx.ctx, "SELECT coalesce((SELECT max(id) FROM "+string(kind)+"), 0), coalesce((SELECT max(id) FROM tombstone WHERE kind = ?), -1),"+
-		" coalesce((SELECT max(to_id) FROM purge WHERE kind = ?), -1), coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0)",
+		" coalesce((SELECT max(to_id) FROM purge WHERE kind = ?), -1), coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = ?), 0)",
 		kind, kind, "spread:"+string(kind)).Scan(&stored, &buried, &t.purged, &t.spread)
 	if err != nil {
 		return nil, err
@@ -399,13 +422,12 @@ func (tx *writeTx) foresee(group []*appendRequest) error {
 // load reads for each of the runs, from where it was read up to, a number of ids
 // more: which of them are taken, and by what.
 func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
-	from := make([]byte, 0, 22*len(runs))
+	from := make([]int64, len(runs))
 	for i, r := range runs {
-		from = append(from, "[,"[min(i, 1)])
-		from = strconv.AppendInt(from, r.loaded+1, 10)
+		from[i] = r.loaded + 1
 		r.loaded += 1 + span
 	}
-	starts := string(append(from, ']'))
+	list, starts := tx.dialect.list(from)
 	take := func(run int, id int64, timestamp string) *idRun {
 		r := runs[run]
 		r.taken[id] = struct{}{}
@@ -415,7 +437,7 @@ func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
 		r.free = max(r.free, id+1)
 		return r
 	}
-	err := eachRow(tx.ctx, tx, "SELECT j.key, e.id, e.timestamp, e.event_id FROM json_each(?) j JOIN "+string(t.kind)+" e ON e.id BETWEEN j.value AND j.value + ?",
+	err := eachRow(tx.ctx, tx, "SELECT j.key, e.id, e.timestamp, e.event_id FROM "+list+" j JOIN "+string(t.kind)+" e ON e.id BETWEEN j.value AND j.value + ?",
 		[]any{starts, span}, func(row scanner) error {
 			var run int
 			var id int64
@@ -432,7 +454,7 @@ func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
 	if err != nil || !t.graves {
 		return err
 	}
-	return eachRow(tx.ctx, tx, "SELECT j.key, t.id, t.timestamp, t.event_id_hash FROM json_each(?) j JOIN tombstone t ON t.kind = ? AND t.id BETWEEN j.value AND j.value + ?",
+	return eachRow(tx.ctx, tx, "SELECT j.key, t.id, t.timestamp, t.event_id_hash FROM "+list+" j JOIN tombstone t ON t.kind = ? AND t.id BETWEEN j.value AND j.value + ?",
 		[]any{starts, t.kind, span}, func(row scanner) error {
 			var run int
 			var id int64

@@ -37,6 +37,10 @@ const backupPages = 2048
 // does not: the verdict says so, and the copy stays.
 func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func(what string, done, all int64)) (*Backup, error) {
 	fail := func(err error) (*Backup, error) { return nil, fmt.Errorf("back up to %s: %w", path, err) }
+	if !s.dialect.embedded() {
+		return nil, fmt.Errorf("back up %s: it is on a server, which backs up all of itself and to any moment with pg_basebackup, or this database with pg_dump;"+
+			" 'auditadmin copy' makes a file of it", s.path)
+	}
 	if _, err := os.Lstat(path); err == nil {
 		return fail(fmt.Errorf("%w: choose a name that is free", fs.ErrExist))
 	}

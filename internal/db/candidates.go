@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -34,7 +33,7 @@ func (s *Store) candidates(ctx context.Context, kind audit.Kind, keys []trigram.
 	}
 	slices.Reverse(all)
 	if order {
-		if keys, err = rarestFirst(ctx, q, all, keys); err != nil {
+		if keys, err = rarestFirst(ctx, s.dialect, q, all, keys); err != nil {
 			return nil, keys, err
 		}
 	}
@@ -48,7 +47,7 @@ func (s *Store) candidatesIn(ctx context.Context, q sqlx.QueryerContext, all []l
 	for _, n := range lotBatches {
 		some := all[:min(n, len(all))]
 		all = all[len(some):]
-		rows, err := findRows(ctx, q, some, keys)
+		rows, err := findRows(ctx, s.dialect, q, some, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -75,14 +74,14 @@ func (s *Store) candidatesIn(ctx context.Context, q sqlx.QueryerContext, all []l
 
 // rarestFirst puts the keys first that few rows have, as far as the newest large
 // lot can tell: with them most lots are done with.
-func rarestFirst(ctx context.Context, q sqlx.QueryerContext, all []lot, keys []trigram.Key) ([]trigram.Key, error) {
+func rarestFirst(ctx context.Context, d dialect, q sqlx.QueryerContext, all []lot, keys []trigram.Key) ([]trigram.Key, error) {
 	at := slices.IndexFunc(all, func(l lot) bool { return l.Rows >= lotRows })
 	if at < 0 || len(keys) < 2 {
 		return keys, nil
 	}
 	often := map[trigram.Key]int{}
 	for _, k := range keys {
-		rows, err := findRows(ctx, q, all[at:at+1], []trigram.Key{k})
+		rows, err := findRows(ctx, d, q, all[at:at+1], []trigram.Key{k})
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +97,7 @@ const fewRows = 12
 
 // findRows returns the rows of each lot that have all of the keys, or few that
 // have some of them.
-func findRows(ctx context.Context, q sqlx.QueryerContext, some []lot, keys []trigram.Key) ([][]uint16, error) {
+func findRows(ctx context.Context, d dialect, q sqlx.QueryerContext, some []lot, keys []trigram.Key) ([][]uint16, error) {
 	rows := make([][]uint16, len(some))
 	at := map[int64]int{}
 	for i, l := range some {
@@ -111,14 +110,14 @@ func findRows(ctx context.Context, q sqlx.QueryerContext, some []lot, keys []tri
 		}
 		// The part in which the key is, if it is anywhere, is the last one that
 		// does not begin behind it.
-		list := make([]byte, 0, 24*len(open))
+		parts := make([]int64, len(open))
 		for j, l := range open {
-			list = fmt.Appendf(list, "%c%d", "[,"[min(j, 1)], partID(l.Number, k))
+			parts[j] = partID(l.Number, k)
 		}
-		list = append(list, ']')
+		list, argument := d.list(parts)
 		next, seen := open[:0:0], map[int]bool{}
-		err := eachRow(ctx, q, "SELECT p.id, p.data FROM json_each(?) j JOIN search_part p ON p.id = (SELECT max(id) FROM search_part WHERE id <= j.value)",
-			[]any{string(list)}, func(r scanner) error {
+		err := eachRow(ctx, q, "SELECT p.id, p.data FROM "+list+" j JOIN search_part p ON p.id = (SELECT max(id) FROM search_part WHERE id <= j.value)",
+			[]any{argument}, func(r scanner) error {
 				var id int64
 				var data sql.RawBytes
 				if err := r.Scan(&id, &data); err != nil {

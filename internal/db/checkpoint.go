@@ -44,7 +44,7 @@ type Incarnation struct {
 // incarnation, or nil.
 func (s *Store) BeginEvidence(ctx context.Context, seen ...*evidence.Checkpoint) (fresh *Incarnation, err error) {
 	const op = "begin the evidence"
-	path := KeyPath(s.path)
+	path := KeyPath(s.beside)
 	keys, err := ReadKeys(path)
 	made := errors.Is(err, fs.ErrNotExist)
 	if made {
@@ -157,7 +157,7 @@ func incarnations(ctx context.Context, q sqlx.QueryerContext) ([]Incarnation, er
 func (s *Store) Checkpoint(ctx context.Context) (*SignedCheckpoint, error) {
 	keys, err := s.keys()
 	if err == nil && keys == nil {
-		err = fmt.Errorf("%w: there is no %s; 'auditadmin serve' makes one", ErrNoKeys, KeyPath(s.path))
+		err = fmt.Errorf("%w: there is no %s; 'auditadmin serve' makes one", ErrNoKeys, KeyPath(s.beside))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make a checkpoint: %w", err)
@@ -261,12 +261,31 @@ func (s *Store) ThinCheckpoints(ctx context.Context) error {
 	return s.write(ctx, "thin the checkpoints", func(tx *writeTx) error {
 		before := func(d time.Duration) string { return audit.FormatTime(tx.now.Add(-d)) }
 		const day = 24 * time.Hour
-		_, err := tx.ExecContext(tx.ctx, `
-			DELETE FROM checkpoint WHERE size IN (
-				SELECT size FROM (
-					SELECT size, note, max(size) OVER (PARTITION BY substr(note, 1, instr(note, char(10))), substr(created_at, 1, iif(created_at > ?, 13, 10))) AS last
-					FROM checkpoint WHERE created_at <= ?)
-				WHERE size < last AND note NOT LIKE '%' || char(10) || '— %' || char(10) || '— %')`, before(30*day), before(day))
+		var thin []int64
+		seen := map[string]bool{} // each life in each hour or day of which the last one was met
+		err := eachRow(tx.ctx, tx, "SELECT size, note, created_at FROM checkpoint WHERE created_at <= ? ORDER BY size DESC", []any{before(day)}, func(r scanner) error {
+			var size int64
+			var text, at string
+			if err := r.Scan(&size, &text, &at); err != nil {
+				return err
+			}
+			step := len("2006-01-02")
+			if at > before(30*day) {
+				step = len("2006-01-02T15")
+			}
+			origin, _, _ := strings.Cut(text, "\n")
+			span := origin + "\n" + at[:min(step, len(at))]
+			if seen[span] && strings.Count(text, "\n— ") < 2 {
+				thin = append(thin, size)
+			}
+			seen[span] = true
+			return nil
+		})
+		if err != nil || len(thin) == 0 {
+			return err
+		}
+		condition, argument := tx.dialect.among("size", thin)
+		_, err = tx.ExecContext(tx.ctx, "DELETE FROM checkpoint WHERE "+condition, argument)
 		return err
 	})
 }
@@ -286,7 +305,7 @@ func (s *Store) PublicKeys() ([]string, error) {
 // the new one. It returns that checkpoint.
 func (s *Store) RotateKey(ctx context.Context, by Actor) (*SignedCheckpoint, error) {
 	const op = "rotate the key"
-	path := KeyPath(s.path)
+	path := KeyPath(s.beside)
 	keys, err := ReadKeys(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)

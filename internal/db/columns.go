@@ -86,22 +86,22 @@ func newColumns() *columns {
 			switch f.Class {
 			case query.ClassValue, query.ClassState, query.ClassAddress:
 				for _, field := range f.Columns {
-					add(field, field, f.Class == query.ClassAddress)
+					add(field, "e."+field, f.Class == query.ClassAddress)
 				}
 			case query.ClassNumber:
 				k.numbers = append(k.numbers, f.Columns...)
 			case query.ClassText:
 				for _, field := range f.Columns {
 					if fields := kind.Fields(); fields[kind.Index(field)].Type == audit.Text {
-						add(filled+field, field+" <> ''", false)
+						add(filled+field, "CASE WHEN e."+field+" <> '' THEN 1 ELSE 0 END", false)
 					}
 				}
 			}
 		}
 		k.layout.Numbers = len(k.numbers)
 		if kind == audit.KindSystemEvent {
-			add("resolved", "resolved", false)
-			add("resolved_by", "resolved_by", false)
+			add("resolved", "e.resolved", false)
+			add("resolved_by", "e.resolved_by", false)
 			k.resolved, k.resolvedBy = k.index["resolved"], k.index["resolved_by"]
 		}
 		k.view.Store(&view{})
@@ -220,12 +220,14 @@ const builderRows = 1 << 14
 func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view, known, upTo int64) error {
 	names := ""
 	for _, n := range k.exprs {
-		names += ", e." + n
+		names += ", " + n
 	}
 	for _, n := range k.numbers {
 		names += ", e." + n
 	}
-	statement := "SELECT e.id, e.seq, e.timestamp" + names + " FROM ledger l JOIN " + string(k.kind) + " e ON e.id = l.id AND e.seq = l.seq" +
+	// The sum keeps every engine from going through all events to look for the entry
+	// of each: it is the other way round.
+	statement := "SELECT e.id, e.seq, e.timestamp" + names + " FROM ledger l JOIN " + string(k.kind) + " e ON e.id = l.id AND e.seq = l.seq + 0" +
 		" WHERE l.seq > ? AND l.seq <= ? AND l.kind = ? AND l.entry = 'created' ORDER BY l.seq"
 	values := make([]sql.RawBytes, len(k.exprs)+len(k.numbers))
 	var id, seq int64
@@ -361,7 +363,7 @@ func (k *kindColumns) readChanged(ctx context.Context, tx sqlx.QueryerContext, d
 	values := make([]sql.RawBytes, len(k.exprs))
 	var dest []any
 	for i, n := range k.exprs {
-		names += ", e." + n
+		names += ", " + n
 		dest = append(dest, &values[i])
 	}
 	d.deleted = true // unless there is a row

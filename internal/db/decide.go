@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -220,6 +221,9 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(kind)+" WHERE id = ?", id); err != nil {
 		return err
 	}
+	if _, err := tx.ExecContext(tx.ctx, "DELETE FROM redaction WHERE kind = ? AND id = ?", kind, id); err != nil {
+		return err
+	}
 	subject := tombstoneSubject(kind, id, st.Seq, st.Get("timestamp"), hash, audit.FormatTime(tx.now), actor.Name, reason, gone)
 	if err := tx.decide(evidence.Deleted, kind, id, actor.Name, reason, subject); err != nil {
 		return err
@@ -233,13 +237,13 @@ func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string)
 // staleText notes that the text of events, whose places in the ledger are a run,
 // has changed: scrubText then brings the text index to it.
 func (tx *writeTx) staleText(kind audit.Kind, first, last int64) error {
-	_, err := tx.ExecContext(tx.ctx, "INSERT OR IGNORE INTO search_stale (kind, first, last, gone) VALUES (?, ?, ?, 0)", kind, first, last)
+	_, err := tx.ExecContext(tx.ctx, "INSERT INTO search_stale (kind, first, last, gone) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING", kind, first, last)
 	return err
 }
 
 // goneText is staleText for events that are gone, which need not be looked for.
 func (tx *writeTx) goneText(kind audit.Kind, first, last int64) error {
-	_, err := tx.ExecContext(tx.ctx, "INSERT INTO search_stale (kind, first, last, gone) VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET gone = 1", kind, first, last)
+	_, err := tx.ExecContext(tx.ctx, "INSERT INTO search_stale (kind, first, last, gone) VALUES (?, ?, ?, 1) ON CONFLICT (kind, first, last) DO UPDATE SET gone = 1", kind, first, last)
 	return err
 }
 
@@ -271,8 +275,11 @@ func isTrace(ctx context.Context, q queryer, st *Stored) (bool, error) {
 	if st.Kind != audit.KindAuditLog || st.Source != Self || !takes || !isKind {
 		return false, nil
 	}
+	id, err := strconv.ParseInt(st.Get("object_id"), 10, 64)
+	if err != nil {
+		return false, nil // a session, which has a name and no number
+	}
 	var n int
-	err := sqlx.GetContext(ctx, q, &n, "SELECT count(*) FROM ledger WHERE seq = ? AND entry = ? AND kind = ? AND id = ?",
-		st.Seq-1, entry, kind, st.Get("object_id"))
+	err = sqlx.GetContext(ctx, q, &n, "SELECT count(*) FROM ledger WHERE seq = ? AND entry = ? AND kind = ? AND id = ?", st.Seq-1, entry, kind, id)
 	return n > 0, err
 }

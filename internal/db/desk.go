@@ -17,6 +17,9 @@ import (
 // deskTables are what the desk holds: what signing in reads and changes.
 var deskTables = []string{"account", "recovery_code", "session", "challenge", "throttle"}
 
+// deskDialect is that of the desk, whatever engine keeps the database.
+var deskDialect dialect = sqliteDialect{}
+
 // openDesk makes the desk of a database that is opened for reading.
 func openDesk(ctx context.Context, schema string, file *sqlx.DB) (*sqlx.DB, error) {
 	desk := sqliteConnect("/desk", url.Values{"mode": {"memory"}, "_txlock": {"immediate"}, "_foreign_keys": {"1"}}, nil, "PRAGMA foreign_keys", "1")

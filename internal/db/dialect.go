@@ -2,13 +2,32 @@ package db
 
 import (
 	"context"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
 )
+
+// dialectOf returns the dialect of the engine that a path or address names.
+func dialectOf(path string, o Options) (dialect, error) {
+	if strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://") {
+		return newPostgresDialect(path, o)
+	}
+	return sqliteDialect{}, nil
+}
 
 // dialect is all that differs from one engine to another. Everything outside
 // its implementations is SQL that every engine takes, with ? for parameters.
 type dialect interface {
+	// embedded reports whether the database is a file that this program itself
+	// writes, so that the space on its disk is this program's to look after.
+	embedded() bool
+
+	// place returns what pages and messages call the database, without a secret,
+	// and what the names of the files beside it begin with.
+	place(path string, o Options) (name, beside string, err error)
+
 	// open opens the database at path, creating or upgrading it where o allows,
 	// as one connection that writes and a pool that cannot. Read-only, the
 	// writer is nil.
@@ -24,6 +43,13 @@ type dialect interface {
 	// version names the engine and its version.
 	version(ctx context.Context, db *sqlx.DB) (string, error)
 
+	// warnings says what of the server's settings may lose what was acknowledged.
+	warnings() []string
+
+	// storage measures what the database takes up, itself first and then the files
+	// beside it, and the file system it is on; 0 where that is not known.
+	storage(ctx context.Context, db *sqlx.DB, beside string) (files []FileHealth, free, size int64, err error)
+
 	// classify wraps the sentinel of this package that an engine's error means,
 	// and returns any other error as it is.
 	classify(err error) error
@@ -36,17 +62,53 @@ type dialect interface {
 	// NULL as nothing, for engines that hand over one value sooner than many.
 	inOne(columns []string) (expression string, ok bool)
 
+	// list returns a table of numbers, with their places from 0 on in column key and
+	// themselves in column value, and its argument.
+	list(numbers []int64) (table string, argument any)
+
+	// joined is the expression for two columns of bytes one behind the other.
+	joined(a, b string) string
+
+	// sound is a condition that holds where columns that are named, with commas
+	// between them, hold text and others hold bytes or NULL. Either may be "".
+	sound(texts, blobs string) string
+
+	// rowReaders and ledgerReader are the statements of the verification.
+	rowReaders() map[audit.Kind]*rowReader
+	ledgerReader() *ledgerReader
+
+	// head is the first statement of every write transaction. It returns where the
+	// ledger ends, which nobody else changes until the transaction is over.
+	head(ctx context.Context, tx *sqlx.Tx) (ledgerHead, error)
+
+	// advance is the last one of a transaction that added entries, up to seq.
+	advance(ctx context.Context, tx *sqlx.Tx, seq int64) error
+
+	// settle finds out whether a transaction whose commit failed with err took place
+	// all the same, because the answer alone was lost: then it returns nil, and
+	// otherwise the error, which may be tried again if it wraps ErrAway.
+	settle(ctx context.Context, db *sqlx.DB, before ledgerHead, tx *writeTx, err error) error
+
+	// makeRoom makes the parts of tables that events will stand in, on a connection
+	// of side. Where it cannot, they stand somewhere all the same.
+	makeRoom(ctx context.Context, side *sqlx.DB, events []*audit.Event)
+
+	// gathers reports whether rows of an append are gathered for copyIn, which stores
+	// them at once, or reports false for so few that a statement is as good.
+	gathers() bool
+	copyIn(tx *writeTx, rows *rowBuffer) (bool, error)
+
 	// scrub takes what was deleted out of what the engine keeps beside its data,
 	// and reports whether all of it is gone.
 	scrub(ctx context.Context, writer *sqlx.DB) (bool, error)
 
-	// side opens one more connection that writes, for writeBack, of a database that
-	// is open for writing.
+	// side opens one more connection that writes, for writeBack and makeRoom, of a
+	// database that is open for writing.
 	side(ctx context.Context, path string, o Options) (*sqlx.DB, error)
 
-	// writeBack writes the log back into the database where much of it is not there
-	// yet, beside whoever reads and writes: of what the writer would stop for, next to
-	// nothing is left then.
+	// writeBack does beside whoever reads and writes what the writer would stop for
+	// otherwise: writes the log back into the database where much of it is not there
+	// yet, or makes the next parts of tables. It is called after commits.
 	writeBack(ctx context.Context, side *sqlx.DB) error
 
 	// growth returns by how many bytes what is stored at path grows when scrub
@@ -54,4 +116,11 @@ type dialect interface {
 	// or lets it again.
 	growth(ctx context.Context, writer *sqlx.DB, path string) (int64, error)
 	pauseLog(ctx context.Context, writer *sqlx.DB, pause bool) error
+}
+
+// ledgerHead is where the ledger ends.
+type ledgerHead struct {
+	seq        int64
+	recordedAt string // of the entry seq; "" where there is none
+	mark       string // what the engine calls the transaction that asked; "" for nothing
 }

@@ -125,7 +125,7 @@ func TestOpenWhileAnotherMakesIt(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 6 {
 			wg.Go(func() {
-				s, err := Open(t.Context(), path, Options{Schema: auditadmin.Schema})
+				s, err := Open(t.Context(), address(t, path), Options{Schema: auditadmin.Schema, StateDir: stateDir(t)})
 				if err != nil {
 					t.Error(err)
 					return

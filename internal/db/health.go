@@ -154,13 +154,18 @@ func (s *Store) firstSince(ctx context.Context, head int64, t time.Time) (int64,
 	return lo, nil
 }
 
-// fileHealth measures every file whose name begins with that of the database:
+func (s *Store) fileHealth(ctx context.Context, h *Health) (err error) {
+	h.Files, h.DiskFree, h.DiskSize, err = s.dialect.storage(ctx, s.ro, s.beside)
+	return err
+}
+
+// filesBeside measures every file whose name begins with that of the database:
 // the log, the segments and whatever else stands beside it.
-func (s *Store) fileHealth(_ context.Context, h *Health) error {
-	folder, name := filepath.Dir(s.path), filepath.Base(s.path)
+func filesBeside(beside string) (all []FileHealth, err error) {
+	folder, name := filepath.Dir(beside), filepath.Base(beside)
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return fmt.Errorf("list the files of the database: %w", err)
+		return nil, fmt.Errorf("list the files of the database: %w", err)
 	}
 	for _, entry := range entries {
 		if entry.Name() != name && !strings.HasPrefix(entry.Name(), name+"-") && !strings.HasPrefix(entry.Name(), name+".") {
@@ -171,12 +176,11 @@ func (s *Store) fileHealth(_ context.Context, h *Health) error {
 			continue // between the two looks
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		h.Files = append(h.Files, FileHealth{Name: entry.Name(), Size: size})
+		all = append(all, FileHealth{Name: entry.Name(), Size: size})
 	}
-	h.DiskFree, h.DiskSize = diskSpace(folder)
-	return nil
+	return all, nil
 }
 
 // sizeOf is the size of a file, or of all files in a folder.

@@ -78,7 +78,8 @@ func (s *Store) Hold(ctx context.Context, actor Actor, kind audit.Kind, q, reaso
 	var id int64
 	err := s.write(ctx, "place a hold", func(tx *writeTx) error {
 		at := audit.FormatTime(tx.now)
-		err := tx.GetContext(tx.ctx, &id, "INSERT INTO hold (kind, query, reason, held_at, held_by) VALUES (?, ?, ?, ?, ?) RETURNING id", kind, q, reason, at, actor.Name)
+		err := tx.GetContext(tx.ctx, &id, "INSERT INTO hold (id, kind, query, reason, held_at, held_by)"+
+			" SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ?, ? FROM hold RETURNING id", kind, q, reason, at, actor.Name)
 		if err != nil {
 			return err
 		}
@@ -179,7 +180,7 @@ type held struct {
 
 // holdStamp changes with every hold that is placed or released.
 func holdStamp(ctx context.Context, q sqlx.QueryerContext) (stamp string, err error) {
-	err = sqlx.GetContext(ctx, q, &stamp, "SELECT count(*) || ' ' || count(released_at) || ' ' || ifnull(max(id), 0) FROM hold")
+	err = sqlx.GetContext(ctx, q, &stamp, "SELECT count(*) || ' ' || count(released_at) || ' ' || coalesce(max(id), 0) FROM hold")
 	return stamp, err
 }
 

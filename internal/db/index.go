@@ -163,7 +163,7 @@ func (s *Store) textRows(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, chos
 	}
 	var rows []textRow
 	var buf []byte
-	err := eachRow(ctx, tx, "SELECT l.seq"+reader.sql+" FROM ledger l JOIN "+string(kind)+" e ON e.id = l.id AND e.seq = l.seq"+
+	err := eachRow(ctx, tx, "SELECT l.seq"+reader.sql+" FROM ledger l JOIN "+string(kind)+" e ON e.id = l.id AND e.seq = l.seq + 0"+ // the sum as in kindColumns.read
 		" WHERE l.kind = ? AND l.entry = 'created' AND "+chosen, append([]any{kind}, args...),
 		func(r scanner) error {
 			if err := r.Scan(dest...); err != nil {

@@ -71,8 +71,8 @@ func (tx *writeTx) createIssued(by Actor, issuer, subject, name string, role Rol
 	}
 	a := &Account{Name: name, Role: role, CreatedAt: tx.now, Issuer: issuer}
 	err = tx.GetContext(tx.ctx, &a.ID, `
-		INSERT INTO account (name, name_folded, role, password_hash, created_at, issuer, subject)
-		VALUES (?, ?, ?, '', ?, ?, ?) RETURNING id`,
+		INSERT INTO account (id, name, name_folded, role, password_hash, created_at, issuer, subject)
+		SELECT coalesce(max(id), 0) + 1, ?, ?, ?, '', ?, ?, ? FROM account RETURNING id`,
 		name, folded, role, audit.FormatTime(tx.now), issuer, subject)
 	if err != nil {
 		return nil, err

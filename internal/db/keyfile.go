@@ -12,8 +12,9 @@ import (
 	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
-// KeyPath returns where the key file of the database at path is: beside it.
-func KeyPath(path string) string { return path + ".key" }
+// KeyPath returns where the key file of a database is: beside is its path, or
+// what Store.Beside says.
+func KeyPath(beside string) string { return beside + ".key" }
 
 // ReadKeys reads a key file. It refuses one that others than its owner may read
 // or write. The error wraps fs.ErrNotExist where there is none.
@@ -85,7 +86,7 @@ func syncFolder(path string) error {
 
 // keys returns the keys beside the database, and nil where there is no key file.
 func (s *Store) keys() (*evidence.Keys, error) {
-	keys, err := ReadKeys(KeyPath(s.path))
+	keys, err := ReadKeys(KeyPath(s.beside))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -127,7 +127,7 @@ func TestLotLeftBehind(t *testing.T) {
 	half := b.Build()
 	for number, at := range map[int64]string{7: audit.FormatTime(noon.Add(-2 * lotLease)), 8: audit.FormatTime(noon)} {
 		err := s.write(t.Context(), "test", func(tx *writeTx) error {
-			_, err := tx.ExecContext(tx.ctx, "INSERT INTO search_lot (lot, kind, first, last, rows, ready, changed_at, seqs) VALUES (?, 'audit_log', 1, 1, 1, 0, ?, x'01')", number, at)
+			_, err := tx.ExecContext(tx.ctx, "INSERT INTO search_lot (lot, kind, first, last, rows, ready, changed_at, seqs) VALUES (?, 'audit_log', 1, 1, 1, 0, ?, ?)", number, at, []byte{1})
 			if err != nil {
 				return err
 			}

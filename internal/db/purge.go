@@ -418,7 +418,8 @@ func (tx *writeTx) purgeRun(actor Actor, job PurgeJob, run *purgeRun) error {
 	if n, err := result.RowsAffected(); err != nil || n != run.events {
 		return errors.Join(errHoldsChanged, err) // an event came late, or went
 	}
-	return nil
+	_, err = tx.ExecContext(tx.ctx, "DELETE FROM redaction WHERE kind = ? AND id BETWEEN ? AND ?", job.Kind, run.from, run.to)
+	return err
 }
 
 // recordPurge leaves the audit log of a purge.

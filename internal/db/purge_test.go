@@ -84,8 +84,10 @@ func TestPurge(t *testing.T) {
 	if got := countAll(t, s, audit.KindAuditLog, "on:2025-01"); got != 1 {
 		t.Errorf("got %d events in January, want the late one", got)
 	}
-	if _, err := s.rw.Exec("DELETE FROM audit_log WHERE event_id = 'another'"); err == nil {
-		t.Error("an event that came after a purge of its time can be deleted by hand")
+	if s.dialect.embedded() { // elsewhere it is the rights of roles that keep it
+		if _, err := s.rw.Exec("DELETE FROM audit_log WHERE event_id = 'another'"); err == nil {
+			t.Error("an event that came after a purge of its time can be deleted by hand")
+		}
 	}
 	if again, err := s.Purge(t.Context(), ines, job); err != nil || again.Events != 1 {
 		t.Errorf("got %+v, %v of a second purge, want the late event", again, err)

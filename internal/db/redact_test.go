@@ -177,8 +177,10 @@ func TestRedactionGoesWithItsEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.rw.Exec("DELETE FROM redaction"); err == nil {
-		t.Error("what redacted events are checked with was deleted while they are there")
+	if s.dialect.embedded() { // elsewhere it is the rights of roles that keep it
+		if _, err := s.rw.Exec("DELETE FROM redaction"); err == nil {
+			t.Error("what redacted events are checked with was deleted while they are there")
+		}
 	}
 	if _, err := s.Delete(ctx, ines, audit.KindAuditLog, ids[:1], "request 13"); err != nil {
 		t.Fatal(err)

@@ -22,15 +22,16 @@ const Self = "auditadmin"
 // table is how the rows of one kind are written and read. All of its SQL is
 // made once, from the kind's table of fields.
 type table struct {
-	kind    audit.Kind
-	fields  []audit.Field
-	form    *evidence.Form // of the fields that its events state for good
-	stated  []int          // the places of those fields; nil where they are all
-	names   []string       // of the columns of a whole row, in the order that scan reads
-	columns string         // the same as SQL
-	byID    string
-	inserts inserts
-	width   int // arguments of one row for them
+	kind     audit.Kind
+	fields   []audit.Field
+	form     *evidence.Form // of the fields that its events state for good
+	stated   []int          // the places of those fields; nil where they are all
+	names    []string       // of the columns of a whole row, in the order that scan reads
+	columns  string         // the same as SQL
+	byID     string
+	inserts  inserts
+	inserted []string // the columns they fill
+	width    int      // arguments of one row for them
 }
 
 // insertRows is how many rows one statement inserts: the driver's cost is per
@@ -71,7 +72,7 @@ var tables = func() map[audit.Kind]*table {
 		t.byID = "SELECT " + t.columns + " FROM " + string(kind) + " e WHERE e.id = ?"
 		row := "(?" + strings.Repeat(", ?", len(names)-1) + ")"
 		t.inserts = insertsOf("INSERT INTO "+string(kind)+" ("+strings.Join(names, ", ")+") VALUES ", row)
-		t.width = len(names)
+		t.inserted, t.width = names, len(names)
 		all[kind] = t
 	}
 	return all

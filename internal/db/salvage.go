@@ -57,6 +57,11 @@ var besides = []string{"meta", "setting", "account", "recovery_code", "token", "
 // progress, if not nil, is called with how many entries are done, of all.
 func Salvage(ctx context.Context, damaged, fresh string, o Options, progress func(done, all int64)) (*Salvaged, error) {
 	fail := func(err error) (*Salvaged, error) { return nil, fmt.Errorf("salvage %s: %w", damaged, err) }
+	for _, path := range []string{damaged, fresh} {
+		if d, err := dialectOf(path, o); err != nil || !d.embedded() {
+			return fail(errors.New("it is for files; a database on a server comes back from what pg_basebackup or pg_dump made"))
+		}
+	}
 	if _, err := os.Lstat(fresh); err == nil {
 		return fail(fmt.Errorf("%s: %w: choose a name that is free", fresh, fs.ErrExist))
 	}

@@ -3,9 +3,11 @@ package db
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -41,8 +43,8 @@ type sealed struct {
 	least, leastAtEnd int   // events that are worth a file, while open and when it is closed
 }
 
-func newSealed(path string) *sealed {
-	return &sealed{folder: path + "-columns", wake: make(chan struct{}, 1), least: builderRows, leastAtEnd: 256}
+func newSealed(beside string) *sealed {
+	return &sealed{folder: beside + "-columns", wake: make(chan struct{}, 1), least: builderRows, leastAtEnd: 256}
 }
 
 // report keeps why the last try to write files failed, or that it did not.
@@ -229,12 +231,17 @@ func (f *sealed) openFile(k *kindColumns, name string) (candidate, error) {
 
 // ledgerMark is what an entry of the ledger is known by; "" if it is not there.
 func (s *Store) ledgerMark(ctx context.Context, seq int64) (string, error) {
-	var marks []string
-	err := s.ro.SelectContext(ctx, &marks, "SELECT recorded_at || ' ' || kind || ' ' || id || ' ' || hex(leaf) FROM ledger WHERE seq = ?", seq)
-	if err != nil || len(marks) == 0 {
+	var recordedAt, kind string
+	var id int64
+	var leaf []byte
+	err := s.ro.QueryRowxContext(ctx, "SELECT recorded_at, kind, id, leaf FROM ledger WHERE seq = ?", seq).Scan(&recordedAt, &kind, &id, &leaf)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(marks[0]))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d %X", recordedAt, kind, id, leaf))
 	return hex.EncodeToString(sum[:12]), nil
 }
 

@@ -24,6 +24,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/mattn/go-sqlite3"
+
+	"github.com/auditadmin/auditadmin/audit"
 )
 
 const (
@@ -359,15 +361,59 @@ func (sqliteDialect) classify(err error) error {
 }
 
 func (sqliteDialect) among(column string, ids []int64) (string, any) {
-	list := make([]byte, 0, 20*len(ids)+2)
+	return column + " IN (SELECT value FROM json_each(?))", string(jsonNumbers(ids))
+}
+
+func (sqliteDialect) list(numbers []int64) (string, any) {
+	return "json_each(?)", string(jsonNumbers(numbers))
+}
+
+func jsonNumbers(numbers []int64) []byte {
+	list := make([]byte, 0, 20*len(numbers)+2)
 	list = append(list, '[')
-	for i, id := range ids {
+	for i, n := range numbers {
 		if i > 0 {
 			list = append(list, ',')
 		}
-		list = strconv.AppendInt(list, id, 10)
+		list = strconv.AppendInt(list, n, 10)
 	}
-	return column + " IN (SELECT value FROM json_each(?))", string(append(list, ']'))
+	return append(list, ']')
+}
+
+// joined casts, since || makes text even of blobs; that leaves their bytes.
+func (sqliteDialect) joined(a, b string) string { return "CAST(" + a + " || " + b + " AS BLOB)" }
+
+func (sqliteDialect) head(ctx context.Context, tx *sqlx.Tx) (h ledgerHead, err error) {
+	err = tx.QueryRowxContext(ctx, "SELECT seq, recorded_at FROM ledger ORDER BY seq DESC LIMIT 1").Scan(&h.seq, &h.recordedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return h, err
+}
+
+// What follows is nothing to do for a file that this program writes by itself.
+
+func (sqliteDialect) advance(context.Context, *sqlx.Tx, int64) error { return nil }
+
+func (sqliteDialect) settle(_ context.Context, _ *sqlx.DB, _ ledgerHead, _ *writeTx, err error) error {
+	return err
+}
+
+func (sqliteDialect) makeRoom(context.Context, *sqlx.DB, []*audit.Event) {}
+
+func (sqliteDialect) gathers() bool                             { return false }
+func (sqliteDialect) copyIn(*writeTx, *rowBuffer) (bool, error) { return false, nil }
+func (sqliteDialect) warnings() []string                        { return nil }
+func (sqliteDialect) embedded() bool                            { return true }
+
+func (sqliteDialect) place(path string, _ Options) (name, beside string, err error) {
+	return path, path, nil
+}
+
+func (sqliteDialect) storage(_ context.Context, _ *sqlx.DB, beside string) (files []FileHealth, free, size int64, err error) {
+	files, err = filesBeside(beside)
+	free, size = diskSpace(filepath.Dir(beside))
+	return files, free, size, err
 }
 
 func (sqliteDialect) inOne(columns []string) (string, bool) {

@@ -30,6 +30,13 @@ type Options struct {
 	// ballast on the disk (see ballast.go), and where it is opened for reading
 	// alone people can sign in all the same (see desk.go).
 	Served bool
+	// StateDir is the folder for what a server keeps beside a database that is no
+	// file: its columns and its keys. "" is auditadmin in $XDG_STATE_HOME, or in
+	// ~/.local/state. It is made for its owner alone where it is not there.
+	StateDir string
+	// Trace, where it is not nil, is given every statement as an engine that is
+	// reached over a connection gets it. It is called by several goroutines.
+	Trace func(statement string)
 	// Invented is for events that nobody has to rely on, which can be made again
 	// when the power goes: nothing waits for the disk, and each is recorded
 	// InventedDelay after it happened, not when it was invented. They come in the
@@ -43,7 +50,8 @@ const InventedDelay = 40 * time.Millisecond
 // Store is an open audit database. It is safe for concurrent use, also beside
 // other processes that have the same database open.
 type Store struct {
-	path     string
+	path     string // or the address, without its password
+	beside   string // what the names of files beside the database begin with
 	dialect  dialect
 	rw       *sqlx.DB     // one connection: there is one writer; nil when read-only
 	ro       *sqlx.DB     // a pool that cannot write, for what somebody waits for
@@ -81,11 +89,18 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{path: path, dialect: sqliteDialect{}, now: o.Now, invented: o.Invented,
+	d, err := dialectOf(path, o)
+	if err != nil {
+		return nil, err
+	}
+	name, beside, err := d.place(path, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{path: name, beside: beside, dialect: d, now: o.Now, invented: o.Invented,
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), grown: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
-		columns: newColumns(), sealed: newSealed(path), texts: newTextCache()}
+		columns: newColumns(), sealed: newSealed(beside), texts: newTextCache()}
 	s.closing, s.close = context.WithCancel(context.Background())
-	var err error
 	if s.rw, s.ro, err = s.dialect.open(ctx, path, o); err != nil {
 		return nil, err
 	}
@@ -98,7 +113,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	s.guard = newGuard("")
 	switch {
-	case o.Served && s.rw != nil:
+	case o.Served && s.rw != nil && d.embedded():
 		s.guard.path = path + "-ballast"
 	case s.rw == nil:
 		s.guard.found = &Hindrance{Err: fmt.Errorf("%w: it was opened for reading", ErrReadOnly), Since: s.now()}
@@ -158,8 +173,18 @@ func (s *Store) reader() *sqlx.DB {
 	return s.ro
 }
 
-// Path returns the path the store was opened with.
+// Path returns the path the store was opened with, or the address of its server
+// without a password.
 func (s *Store) Path() string { return s.path }
+
+// Beside returns what the names of the files begin with that belong to the
+// database and lie beside it: its path, or of a database on a server a path in the
+// state folder of this machine.
+func (s *Store) Beside() string { return s.beside }
+
+// Warnings says, in sentences without a full stop, what about the database's
+// server may lose what was acknowledged; nil where nothing does.
+func (s *Store) Warnings() []string { return s.dialect.warnings() }
 
 // Now returns the store's clock.
 func (s *Store) Now() time.Time { return s.now() }

@@ -30,8 +30,8 @@ func (s *Store) CreateToken(ctx context.Context, by Actor, name, scope string, s
 	err = s.write(ctx, op, func(tx *writeTx) error {
 		t = &Token{Name: name, Scope: scope, CreatedAt: tx.now, CreatedBy: by.Name, ExpiresAt: expires}
 		err := tx.GetContext(tx.ctx, &t.ID, `
-			INSERT INTO token (name, scope, secret_hash, created_at, created_by, expires_at)
-			VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
+			INSERT INTO token (id, name, scope, secret_hash, created_at, created_by, expires_at)
+			SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ?, ?, ? FROM token RETURNING id`,
 			name, scope, secretHash, audit.FormatTime(tx.now), by.Name, writeTime(expires))
 		if err != nil {
 			return err

@@ -199,9 +199,8 @@ func (tx *writeTx) addTiles(level, count int64, hashes []byte) error {
 	for len(hashes) > 0 {
 		n, have := count/tileWidth, count%tileWidth
 		part := min((tileWidth-have)*tlog.HashSize, int64(len(hashes)))
-		// A blob joined with || becomes text: casting leaves its bytes.
 		_, err := tx.ExecContext(tx.ctx, "INSERT INTO tile (level, n, hashes) VALUES (?, ?, ?)"+
-			" ON CONFLICT (level, n) DO UPDATE SET hashes = CAST(tile.hashes || excluded.hashes AS BLOB)", level, n, hashes[:part])
+			" ON CONFLICT (level, n) DO UPDATE SET hashes = "+tx.dialect.joined("tile.hashes", "excluded.hashes"), level, n, hashes[:part])
 		if err != nil {
 			return err
 		}

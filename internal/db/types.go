@@ -19,6 +19,7 @@ var (
 	ErrNewer     = errors.New("made by a newer auditadmin")     // at Open
 	ErrReadOnly  = errors.New("the database cannot be written") //
 	ErrBusy      = errors.New("the database is locked")         // try again later
+	ErrAway      = errors.New("the database server is away")    // try again later
 	ErrFull      = errors.New("the disk is full")               //
 	ErrDisk      = errors.New("the disk failed")                // reading or writing, not for want of room
 	ErrAltered   = errors.New("not what was recorded")

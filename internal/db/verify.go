@@ -113,6 +113,7 @@ const bucketEntries = 4096
 type verification struct {
 	ctx     context.Context
 	store   *Store
+	readers map[audit.Kind]*rowReader
 	options VerifyOptions
 	after   int64 // the last entry that is not looked at
 	head    int64 // the last entry that is
@@ -143,7 +144,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (*Verdict, error) {
 	if o.Limit <= 0 {
 		o.Limit = 1000
 	}
-	v := &verification{ctx: ctx, store: s, options: o, doubted: map[audit.Kind]map[int64]bool{}, problems: map[string]bool{}}
+	v := &verification{ctx: ctx, store: s, readers: s.dialect.rowReaders(), options: o, doubted: map[audit.Kind]map[int64]bool{}, problems: map[string]bool{}}
 	v.verdict.KeysGiven, v.verdict.At = len(o.PublicKeys) > 0, start
 	if err := v.run(); err != nil {
 		return nil, fmt.Errorf("verify the database: %w", s.dialect.classify(err))

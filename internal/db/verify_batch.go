@@ -16,11 +16,11 @@ const (
 )
 
 // checkBatches verifies the rows of one range, many at a time: the driver's cost
-// is per row and column, and here SQLite hands over one value for all of them. It
+// is per row and column, and here the engine hands over one value for all of them. It
 // knows rows that hold. Any other is given to checkRows, which says what is wrong
 // with it, or that something was redacted in it.
 func (v *verification) checkBatches(kind audit.Kind, from, to int64) error {
-	b := batch{v: v, reader: rowReaders[kind], parts: make([][]byte, rowReaders[kind].columns)}
+	b := batch{v: v, reader: v.readers[kind], parts: make([][]byte, v.readers[kind].columns)}
 	for {
 		began := time.Now()
 		n, last, err := b.check(from, to)
@@ -125,7 +125,7 @@ func (b *batch) row(all []byte) (rest []byte, ok bool) {
 	return all[end:], true
 }
 
-// holds reports whether a row is what its leaf says. SQLite has seen to it that
+// holds reports whether a row is what its leaf says. The statement has seen to it that
 // its values are of their types, its seed has its length, and the leaf is that of
 // its own entry in the ledger.
 func (b *batch) holds(id, seq int64, body, state []byte) bool {

@@ -3,7 +3,6 @@ package db
 import (
 	"bytes"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sort"
@@ -220,7 +219,7 @@ func (v *verification) ledger(marks []mark) error {
 			return err
 		}
 		if leaves == nil || next != from+1 || !whole {
-			if err := v.entries(readEntries, from, to, one); err != nil {
+			if err := v.entries(v.store.dialect.ledgerReader().entries, from, to, one); err != nil {
 				return err
 			}
 			continue
@@ -234,7 +233,7 @@ func (v *verification) ledger(marks []mark) error {
 		if created == to-from {
 			continue
 		}
-		err = v.entries(readDecisions, from, to, func(e *entryRow) error {
+		err = v.entries(v.store.dialect.ledgerReader().decisions, from, to, func(e *entryRow) error {
 			v.created[v.bucket(e.seq)]--
 			judge(e)
 			return nil
@@ -269,31 +268,23 @@ func (e *entryRow) decision() *evidence.Decision {
 	return d
 }
 
-// readEntries selects entries. Nobody decides that an event was recorded: then
-// actor, note and subject are NULL.
-const readEntries = `
-	SELECT seq, leaf, entry = 'created' AS created, ` + soundEntry + `,
-		CASE entry WHEN 'created' THEN 0 ELSE CAST(id AS INTEGER) END,
-		CASE entry WHEN 'created' THEN NULL ELSE entry END,
-		CASE entry WHEN 'created' THEN NULL ELSE kind END,
-		CASE entry WHEN 'created' THEN NULL ELSE recorded_at END,
-		actor, note, subject
-	FROM ledger WHERE seq > ? AND seq <= ? ORDER BY seq`
-
-// readDecisions selects those that are no recording of an event.
-const readDecisions = "SELECT * FROM (" + readEntries + ") WHERE NOT created"
-
-// soundEntry is whether an entry has the values that belong to it, of their types.
-const soundEntry = `CASE entry WHEN 'created' THEN actor IS NULL AND note IS NULL AND subject IS NULL
-		ELSE max(entry, kind, recorded_at, ifnull(actor, ''), ifnull(note, '')) < x'' AND ifnull(subject, x'') >= x'' AND typeof(id) = 'integer' END AND leaf >= x'' AND entry < x''`
+// ledgerReader is how the ledger is read to be verified, with two parameters: after
+// which entry, and up to which.
+type ledgerReader struct {
+	// entries selects what entryRow holds, in the order of seq, and decisions those
+	// that are no recording of an event. Nobody decides that an event was recorded:
+	// then actor, note and subject are NULL.
+	entries, decisions string
+	// leaves selects how many entries have a leaf, how many of them are sound, how
+	// many record an event, and all leaves in one value, in the order of seq.
+	leaves string
+}
 
 // leaves returns the leaves of the entries after from up to to, of which created
 // record an event, and nil if one of them is missing or not as it should be.
 func (v *verification) leaves(from, to int64) (leaves []byte, created int64, err error) {
 	var n, sound int64
-	// The rows inside come in the order of their key, and are joined in it.
-	err = v.store.back.QueryRowxContext(v.ctx, "SELECT count(*), ifnull(sum(sound), 0), ifnull(sum(created), 0), CAST(ifnull(group_concat(leaf, ''), '') AS BLOB)"+
-		" FROM (SELECT leaf, "+soundEntry+" AS sound, entry = 'created' AS created FROM ledger WHERE seq > ? AND seq <= ? AND octet_length(leaf) = 32 ORDER BY seq)", from, to).
+	err = v.store.back.QueryRowxContext(v.ctx, v.store.dialect.ledgerReader().leaves, from, to).
 		Scan(&n, &sound, &created, &leaves)
 	if errors.Is(v.store.dialect.classify(err), ErrDamaged) || err == nil && (n != to-from || sound != n) {
 		return nil, 0, nil
@@ -350,7 +341,7 @@ func (v *verification) gone() error {
 		}
 		from := v.after + int64(b)*bucketEntries
 		err := eachRow(v.ctx, v.store.back, `
-			SELECT l.seq, l.kind, CAST(l.id AS INTEGER), l.recorded_at, l.leaf, t.seq IS NOT NULL,
+			SELECT l.seq, l.kind, CAST(l.id AS BIGINT), l.recorded_at, l.leaf, t.seq IS NOT NULL,
 				(SELECT max(seq) FROM purge p WHERE p.kind = l.kind AND p.to_id >= l.id AND p.from_id <= l.id AND p.seq > ?) IS NOT NULL
 			FROM ledger l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq
 			WHERE l.seq > ? AND l.seq <= ? AND l.entry = 'created' AND NOT CASE l.kind
@@ -358,7 +349,7 @@ func (v *verification) gone() error {
 				WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = l.id AND seq = l.seq)
 				WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = l.id AND seq = l.seq)
 				WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = l.id AND seq = l.seq)
-				ELSE 0 END
+				ELSE FALSE END
 			ORDER BY l.seq`, []any{v.head, from, min(from+bucketEntries, v.head)}, func(row scanner) error {
 			var seq, id int64
 			var kind, recordedAt string
@@ -459,11 +450,8 @@ func (v *verification) judgeDoubted() error {
 			list = append(list, id)
 		}
 		places := map[int64]int64{} // id to its seq in the ledger
-		encoded, err := json.Marshal(list)
-		if err != nil {
-			return err
-		}
-		err = eachRow(v.ctx, v.store.back, "SELECT seq, CAST(id AS INTEGER) FROM ledger WHERE entry = 'created' AND kind = ? AND id IN (SELECT value FROM json_each(?))", []any{kind, string(encoded)}, func(row scanner) error {
+		condition, argument := v.store.dialect.among("id", list)
+		err := eachRow(v.ctx, v.store.back, "SELECT seq, CAST(id AS BIGINT) FROM ledger WHERE entry = 'created' AND kind = ? AND "+condition, []any{kind, argument}, func(row scanner) error {
 			var seq, id int64
 			err := row.Scan(&seq, &id)
 			places[id] = seq
@@ -474,7 +462,7 @@ func (v *verification) judgeDoubted() error {
 		}
 		for _, id := range list {
 			var seq int64
-			if err := v.store.back.GetContext(v.ctx, &seq, "SELECT CAST(seq AS INTEGER) FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
+			if err := v.store.back.GetContext(v.ctx, &seq, "SELECT CAST(seq AS BIGINT) FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
 				continue
 			} else if err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"database/sql"
 	"errors"
-	"strconv"
 	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -14,10 +13,11 @@ import (
 // verifyRows is how many rows are read in one snapshot.
 const verifyRows = 8192
 
-// rowReader is how the rows of one kind are read to be verified. What is text is
-// joined by SQLite into one value with a NUL after each column, since the driver's
-// cost is per column and no text of an event holds a NUL: one that does was not
-// stored by us. The seed and the ledger's leaf stand behind the last NUL.
+// rowReader is how the rows of one kind are read to be verified: its statements
+// are the dialect's. What is text is joined into one value with a NUL after each
+// column, since the driver's cost is per column and no text of an event holds a
+// NUL: one that does was not stored by us. The seed and the ledger's leaf stand
+// behind the last NUL.
 type rowReader struct {
 	table   *table
 	columns int      // how many NULs there are: recorded_at, source, event_id, the stated fields, the state
@@ -31,73 +31,6 @@ type rowReader struct {
 // rowHead is recorded_at, source and event_id.
 const rowHead = 3
 
-// rowReaders holds one for each kind; read only after it was made.
-var rowReaders = func() map[audit.Kind]*rowReader {
-	all := map[audit.Kind]*rowReader{}
-	for _, kind := range audit.Kinds() {
-		t := tables[kind]
-		r := &rowReader{table: t}
-		joined := []string{"e.recorded_at", "e.source", "e.event_id"}
-		texts := []string{"e.recorded_at", "e.source", "ifnull(e.event_id, '')"}
-		var numbers []string
-		add := func(f audit.Field) {
-			name := "e." + f.Name
-			joined = append(joined, name)
-			switch f.Type {
-			case audit.Integer:
-				numbers = append(numbers, " AND typeof("+name+") IN ('integer', 'null')")
-			case audit.Boolean:
-				numbers = append(numbers, " AND "+name+" IN (0, 1)")
-			case audit.JSON, audit.Time:
-				texts = append(texts, "ifnull("+name+", '')")
-			default:
-				texts = append(texts, name)
-			}
-		}
-		for _, name := range t.form.Fields() {
-			add(t.fields[kind.Index(name)])
-		}
-		for _, f := range t.fields {
-			if f.Mutable {
-				add(f)
-				r.states = append(r.states, f.Name)
-			}
-		}
-		r.columns = len(joined)
-		// Every blob is greater than every text, and x'' is the least blob.
-		sound := "max(" + strings.Join(texts, ", ") + ") < x''" + strings.Join(numbers, "") + " AND (e.seed IS NULL OR e.seed >= x'' AND octet_length(e.seed) = " +
-			strconv.Itoa(evidence.SeedSize+len(t.form.Fields())) + ") AND typeof(e.seq) = 'integer'"
-		placed := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.seq = e.seq AND l.recorded_at = e.recorded_at" +
-			" AND octet_length(l.leaf) = 32 AND l.leaf >= x''"
-		state := "NULL"
-		if len(r.states) > 0 {
-			state = "(SELECT d.subject FROM ledger d WHERE d.kind = '" + string(kind) + "' AND d.id = e.id" +
-				" AND d.entry IN ('resolved', 'reopened', 'downloaded') AND d.entry <> 'created' ORDER BY d.seq DESC LIMIT 1)"
-		}
-		// Inside stands what is computed once and used twice; SQLite would repeat it
-		// but for the LIMIT.
-		r.batch = "SELECT count(*), max(id), CAST(group_concat(CASE WHEN fine AND octet_length(body) <= " + strconv.Itoa(longRow) +
-			" THEN concat(id, char(0), seq, char(0), octet_length(body), char(0), ifnull(octet_length(state), 0), char(0), body, state)" +
-			" ELSE concat(id, char(0), char(0)) END, '') AS BLOB) FROM (" +
-			"SELECT e.id, e.seq, (" + placed + ") AND (" + sound + ") AND e.seed IS NOT NULL AS fine, " + state + " AS state, " +
-			"concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS body" +
-			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ")"
-		columns := "SELECT e.id, CAST(e.seq AS INTEGER), 2 * ((" + placed + ") IS TRUE) + ((" + sound + ") IS TRUE), " +
-			"CAST(concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS BLOB), " +
-			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END, " + state
-		r.byID = columns + " FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id"
-		r.bySeq = columns + " FROM ledger l CROSS JOIN " + string(kind) + " e ON e.id = l.id WHERE l.seq > ? AND l.seq <= ? AND l.kind = '" + string(kind) + "' AND l.entry = 'created'"
-		one := []string{"l.recorded_at", "e.recorded_at"}
-		for _, c := range joined {
-			one = append(one, "typeof("+c+")")
-		}
-		r.one = "SELECT " + strings.Join(one, ", ") + ", CASE WHEN l.entry = 'created' AND l.kind = '" + string(kind) + "' THEN CAST(l.id AS INTEGER) END" +
-			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id = ?"
-		all[kind] = r
-	}
-	return all
-}()
-
 // rows gives the work of verifying all events away, in ranges.
 func (v *verification) rows(give func(func() error) error) error {
 	if v.options.SinceCheckpoint {
@@ -106,7 +39,7 @@ func (v *verification) rows(give func(func() error) error) error {
 			to := min(from+verifyRows, v.head)
 			err := give(func() error {
 				for _, kind := range audit.Kinds() {
-					if err := v.checkRows(kind, rowReaders[kind].bySeq, from, to); err != nil {
+					if err := v.checkRows(kind, v.readers[kind].bySeq, from, to); err != nil {
 						return err
 					}
 				}
@@ -160,7 +93,7 @@ func (v *verification) checkRows(kind audit.Kind, query string, from, to int64) 
 	if !errors.Is(v.store.dialect.classify(err), ErrDamaged) {
 		return err
 	}
-	if query == rowReaders[kind].bySeq {
+	if query == v.readers[kind].bySeq {
 		if to-from > 1 {
 			half := from + (to-from)/2
 			return errors.Join(v.checkRows(kind, query, from, half), v.checkRows(kind, query, half, to))
@@ -189,7 +122,7 @@ func (v *verification) checkRows(kind audit.Kind, query string, from, to int64) 
 }
 
 func (v *verification) checkRange(kind audit.Kind, query string, from, to int64) error {
-	r := rowReaders[kind]
+	r := v.readers[kind]
 	fields := len(r.table.form.Fields())
 	var (
 		id, seq     int64
@@ -323,7 +256,7 @@ func split(body []byte, parts [][]byte) (rest []byte, whole bool) {
 // suspect looks closer at a row that is not as it should be, to say what is
 // wrong with it.
 func (v *verification) suspect(kind audit.Kind, p Problem) error {
-	r := rowReaders[kind]
+	r := v.readers[kind]
 	var ledgerAt, rowAt sql.NullString
 	types := make([]string, r.columns)
 	var ledgerID sql.NullInt64

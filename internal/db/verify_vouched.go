@@ -26,36 +26,37 @@ type voucher struct {
 	orphans string
 }
 
-// vouchers is the one table of them.
-var vouchers = []voucher{
-	{
-		table: "tombstone", entry: "deleted", texts: 9, blobs: 2,
-		rows: `SELECT CAST(t.id AS INTEGER), l.seq, l.subject, max(t.kind, t.timestamp, t.deleted_at, t.deleted_by, t.reason) < x'' AND ifnull(t.event_id_hash, x'') >= x'',
-				t.kind, t.id, t.seq, t.timestamp, t.deleted_at, t.deleted_by, t.reason, ifnull(c.recorded_at, ''),
+// vouchersOf is the one table of them.
+func vouchersOf(d dialect) []voucher {
+	return []voucher{
+		{
+			table: "tombstone", entry: "deleted", texts: 9, blobs: 2,
+			rows: `SELECT CAST(t.id AS BIGINT), l.seq, l.subject, ` + d.sound(`t.kind, t.timestamp, t.deleted_at, t.deleted_by, t.reason`, `t.event_id_hash`) + `,
+				t.kind, t.id, t.seq, t.timestamp, t.deleted_at, t.deleted_by, t.reason, coalesce(c.recorded_at, ''),
 				CASE t.kind
-					WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = t.id)
-					WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = t.id)
-					WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = t.id)
-					WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = t.id)
+					WHEN 'audit_log' THEN (SELECT count(*) FROM audit_log WHERE id = t.id)
+					WHEN 'login_attempt' THEN (SELECT count(*) FROM login_attempt WHERE id = t.id)
+					WHEN 'data_export' THEN (SELECT count(*) FROM data_export WHERE id = t.id)
+					WHEN 'system_event' THEN (SELECT count(*) FROM system_event WHERE id = t.id)
 					ELSE 0 END,
 				t.event_id_hash, c.leaf
 			FROM tombstone t
 			LEFT JOIN ledger l ON l.seq = (SELECT max(seq) FROM ledger WHERE kind = t.kind AND id = t.id AND entry = 'deleted' AND entry <> 'created')
 			LEFT JOIN ledger c ON c.seq = t.seq AND c.entry = 'created' AND c.kind = t.kind AND c.id = t.id`,
-		subject: func(c []string, b [][]byte) evidence.Hash {
-			leaf, ok := parseRoot(b[1])
-			if !ok || c[8] != "0" {
-				return evidence.Hash{} // not the place of its event, or the event is there again
-			}
-			gone := evidence.Gone(c[0], number(c[1]), number(c[2]), c[7], &leaf)
-			return tombstoneSubject(audit.Kind(c[0]), number(c[1]), number(c[2]), c[3], b[0], c[4], c[5], c[6], gone)
-		},
-		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry = 'deleted' AND l.entry <> 'created'
+			subject: func(c []string, b [][]byte) evidence.Hash {
+				leaf, ok := parseRoot(b[1])
+				if !ok || c[8] != "0" {
+					return evidence.Hash{} // not the place of its event, or the event is there again
+				}
+				gone := evidence.Gone(c[0], number(c[1]), number(c[2]), c[7], &leaf)
+				return tombstoneSubject(audit.Kind(c[0]), number(c[1]), number(c[2]), c[3], b[0], c[4], c[5], c[6], gone)
+			},
+			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry = 'deleted' AND l.entry <> 'created'
 			AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.kind = l.kind AND t.id = l.id)`,
-	},
-	{
-		table: "redaction", entry: "redacted", texts: 3, blobs: 2,
-		rows: `SELECT CAST(r.id AS INTEGER), l.seq, l.subject, r.kind < x'' AND r.kept >= x'', r.kind, r.id, l.seq = r.seq, r.kept, c.leaf
+		},
+		{
+			table: "redaction", entry: "redacted", texts: 3, blobs: 2,
+			rows: `SELECT CAST(r.id AS BIGINT), l.seq, l.subject, ` + d.sound(`r.kind`, `r.kept`) + `, r.kind, r.id, CASE WHEN l.seq = r.seq THEN 1 ELSE 0 END, r.kept, c.leaf
 			FROM redaction r
 			LEFT JOIN ledger l ON l.seq = (SELECT max(seq) FROM ledger WHERE kind = r.kind AND id = r.id AND entry = 'redacted' AND entry <> 'created')
 			LEFT JOIN ledger c ON c.seq = CASE r.kind
@@ -64,23 +65,23 @@ var vouchers = []voucher{
 				WHEN 'data_export' THEN (SELECT seq FROM data_export WHERE id = r.id)
 				WHEN 'system_event' THEN (SELECT seq FROM system_event WHERE id = r.id) END
 			WHERE c.seq IS NOT NULL`,
-		subject: func(c []string, b [][]byte) evidence.Hash {
-			if c[2] != "1" {
-				return evidence.Hash{}
-			}
-			return redactionSubject(audit.Kind(c[0]), number(c[1]), b[0], b[1])
-		},
-		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry = 'redacted' AND l.entry <> 'created'
+			subject: func(c []string, b [][]byte) evidence.Hash {
+				if c[2] != "1" {
+					return evidence.Hash{}
+				}
+				return redactionSubject(audit.Kind(c[0]), number(c[1]), b[0], b[1])
+			},
+			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry = 'redacted' AND l.entry <> 'created'
 			AND NOT EXISTS (SELECT 1 FROM redaction r WHERE r.kind = l.kind AND r.id = l.id)
 			AND CASE l.kind
 				WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = l.id)
 				WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = l.id)
 				WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = l.id)
 				WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = l.id) END`,
-	},
-	{
-		table: "purge", entry: "purged", texts: 11, blobs: 2,
-		rows: `SELECT p.seq, l.seq, l.subject, max(p.kind, p.first, p.last, p.purged_at, p.purged_by, p.reason, p.archive) < x'' AND min(p.root, p.names) >= x'',
+		},
+		{
+			table: "purge", entry: "purged", texts: 11, blobs: 2,
+			rows: `SELECT p.seq, l.seq, l.subject, ` + d.sound(`p.kind, p.first, p.last, p.purged_at, p.purged_by, p.reason, p.archive`, `p.root, p.names`) + `,
 				p.kind, p.from_id, p.to_id, p.events, p.first, p.last, p.purged_at, p.purged_by, p.reason, p.archive,
 				CASE p.kind
 					WHEN 'audit_log' THEN (SELECT count(*) FROM audit_log e WHERE e.id BETWEEN p.from_id AND p.to_id AND e.seq < p.seq)
@@ -90,35 +91,37 @@ var vouchers = []voucher{
 					ELSE 0 END,
 				p.root, p.names
 			FROM purge p LEFT JOIN ledger l ON l.seq = p.seq AND l.entry = 'purged' AND l.kind = p.kind AND l.id = p.to_id`,
-		subject: func(c []string, b [][]byte) evidence.Hash {
-			if c[10] != "0" {
-				return evidence.Hash{} // an event that it took away is there again
-			}
-			return purgeSubject(audit.Kind(c[0]), number(c[1]), number(c[2]), number(c[3]), c[4], c[5], b[0], b[1], c[6], c[7], c[8], c[9])
+			subject: func(c []string, b [][]byte) evidence.Hash {
+				if c[10] != "0" {
+					return evidence.Hash{} // an event that it took away is there again
+				}
+				return purgeSubject(audit.Kind(c[0]), number(c[1]), number(c[2]), number(c[3]), c[4], c[5], b[0], b[1], c[6], c[7], c[8], c[9])
+			},
+			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry = 'purged' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM purge p WHERE p.seq = l.seq)`,
 		},
-		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry = 'purged' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM purge p WHERE p.seq = l.seq)`,
-	},
-	{
-		table: "hold", entry: "held", texts: 9,
-		rows: `SELECT h.id, l.seq, l.subject, max(h.kind, h.query, h.reason, h.held_at, h.held_by, ifnull(h.released_at, ''), h.released_by, h.release_reason) < x'',
-				h.id, h.kind, h.query, h.reason, h.held_at, h.held_by, ifnull(h.released_at, ''), h.released_by, h.release_reason
+		{
+			table: "hold", entry: "held", texts: 9,
+			rows: `SELECT h.id, l.seq, l.subject, ` + d.sound(`h.kind, h.query, h.reason, h.held_at, h.held_by, coalesce(h.released_at, ''), h.released_by, h.release_reason`, ``) + `,
+				h.id, h.kind, h.query, h.reason, h.held_at, h.held_by, coalesce(h.released_at, ''), h.released_by, h.release_reason
 			FROM hold h LEFT JOIN ledger l ON l.seq = (SELECT max(seq) FROM ledger WHERE kind = 'hold' AND id = h.id AND entry <> 'created' AND entry IN ('held', 'released'))`,
-		subject: func(c []string, b [][]byte) evidence.Hash {
-			return holdSubject(number(c[0]), c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
+			subject: func(c []string, b [][]byte) evidence.Hash {
+				return holdSubject(number(c[0]), c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
+			},
+			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry IN ('held', 'released') AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.id = l.id)`,
 		},
-		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry IN ('held', 'released') AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.id = l.id)`,
-	},
-	{
-		table: "incarnation", entry: "restored", texts: 3,
-		rows: `SELECT i.seq, l.seq, l.subject, max(i.name, i.started_at, i.reason) < x'', i.name, i.started_at, i.reason
+		{
+			table: "incarnation", entry: "restored", texts: 3,
+			rows: `SELECT i.seq, l.seq, l.subject, ` + d.sound(`i.name, i.started_at, i.reason`, ``) + `, i.name, i.started_at, i.reason
 			FROM incarnation i LEFT JOIN ledger l ON l.seq = i.seq AND l.entry = 'restored' WHERE i.seq > 0`,
-		subject: func(c []string, b [][]byte) evidence.Hash { return incarnationSubject(c[0], c[1], c[2]) },
-		orphans: `SELECT l.seq, CAST(l.id AS INTEGER) FROM ledger l WHERE l.entry = 'restored' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM incarnation i WHERE i.seq = l.seq)`,
-	},
+			subject: func(c []string, b [][]byte) evidence.Hash { return incarnationSubject(c[0], c[1], c[2]) },
+			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry = 'restored' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM incarnation i WHERE i.seq = l.seq)`,
+		},
+	}
 }
 
 // vouched compares every row that an entry vouches for with that entry.
 func (v *verification) vouched() error {
+	vouchers := vouchersOf(v.store.dialect)
 	for i := range vouchers {
 		t := &vouchers[i]
 		texts, blobs := make([]string, t.texts), make([][]byte, t.blobs)

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -22,11 +21,14 @@ const writeDeadline = 5 * time.Second
 // clock steps back.
 type writeTx struct {
 	*sqlx.Tx
-	ctx   context.Context // without cancellation: a commit is not left half done
-	store *Store
-	now   time.Time
-	seq   int64 // the ledger's head, as this transaction leaves it
-	kinds map[audit.Kind]*kindTail
+	conn    *sqlx.Conn      // that it runs on
+	ctx     context.Context // without cancellation: a commit is not left half done
+	store   *Store
+	dialect dialect // of the database it writes, which is the store's but for the desk
+	now     time.Time
+	seq     int64         // the ledger's head, as this transaction leaves it
+	leaf    evidence.Hash // of the entry seq, where this transaction wrote it
+	kinds   map[audit.Kind]*kindTail
 }
 
 // record stores events that the program itself makes, in the transaction of
@@ -101,7 +103,7 @@ func (s *Store) writeTo(ctx context.Context, db *sqlx.DB, op string, fn func(tx 
 			return busy
 		}
 		err = fmt.Errorf("%s: %w", op, s.dialect.classify(err))
-		if !errors.Is(err, ErrBusy) || time.Now().Add(wait).After(deadline) {
+		if !errors.Is(err, ErrBusy) && !errors.Is(err, ErrAway) || time.Now().Add(wait).After(deadline) {
 			return err
 		}
 		busy = err
@@ -121,32 +123,42 @@ func (s *Store) deadline(ctx context.Context) time.Time {
 }
 
 func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx) error) error {
-	inner, end, err := begin(ctx, db)
+	inner, conn, end, err := beginOn(ctx, db)
 	if err != nil {
 		return err
 	}
 	defer end()
-	tx := &writeTx{Tx: inner, ctx: context.WithoutCancel(ctx), store: s, kinds: map[audit.Kind]*kindTail{}}
-	var last string
-	err = inner.QueryRowxContext(tx.ctx, "SELECT seq, recorded_at FROM ledger ORDER BY seq DESC LIMIT 1").Scan(&tx.seq, &last)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: s.dialect, kinds: map[audit.Kind]*kindTail{}}
+	if db == s.desk {
+		tx.dialect = deskDialect
+	}
+	head, err := tx.dialect.head(tx.ctx, inner)
+	if err != nil {
 		return err
 	}
+	tx.seq = head.seq
 	tx.now = s.now().UTC().Truncate(time.Microsecond)
-	if t, err := audit.ParseTime(last); err == nil && t.After(tx.now) {
+	if t, err := audit.ParseTime(head.recordedAt); err == nil && t.After(tx.now) {
 		tx.now = t
 	}
-	head := tx.seq
 	if err := fn(tx); err != nil {
 		return err
 	}
 	if err := s.inPlace(); err != nil {
 		return err
 	}
-	if err := inner.Commit(); err != nil {
-		return err
+	if tx.seq != head.seq {
+		if err := tx.dialect.advance(tx.ctx, inner, tx.seq); err != nil {
+			return err
+		}
 	}
-	if tx.seq != head {
+	if err := inner.Commit(); err != nil {
+		end()
+		if err := tx.dialect.settle(tx.ctx, db, head, tx, err); err != nil {
+			return err
+		}
+	}
+	if tx.seq != head.seq {
 		s.wakeIndexer()
 	}
 	select {
@@ -185,16 +197,22 @@ func (s *Store) writeBackLoop() {
 // not, since database/sql would roll it back behind our back, and the connection
 // would be in use for some time after we are done with it.
 func begin(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error) {
-	conn, err := db.Connx(ctx)
+	tx, _, end, err = beginOn(ctx, db)
+	return tx, end, err
+}
+
+// beginOn is begin that also returns the connection.
+func beginOn(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, conn *sqlx.Conn, end func(), err error) {
+	conn, err = db.Connx(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	tx, err = conn.BeginTxx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		conn.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return tx, func() {
+	return tx, conn, func() {
 		tx.Rollback()
 		conn.Close()
 	}, nil
@@ -206,6 +224,7 @@ func (tx *writeTx) decide(entry evidence.Entry, kind audit.Kind, id int64, actor
 	tx.seq++
 	d := evidence.Decision{Entry: entry, Kind: string(kind), ID: id, Seq: tx.seq, RecordedAt: audit.FormatTime(tx.now), Actor: actor, Note: note, Subject: subject}
 	leaf := d.Leaf()
+	tx.leaf = leaf
 	var kept any
 	if entry.Subject() != evidence.NoSubject {
 		kept = subject[:]

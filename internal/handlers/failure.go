@@ -51,6 +51,7 @@ var failures = []struct {
 	{db.ErrNoKeys, failure{http.StatusServiceUnavailable, "There is no key to sign with", "A proof needs a signed checkpoint, and this server has no key; who runs it finds out more with 'auditadmin key show'"}},
 	{db.ErrAltered, failure{http.StatusConflict, "There is nothing to prove", "The event is not what was recorded, so there is no proof of it; who runs the server has to look with 'auditadmin verify'"}},
 	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
+	{db.ErrAway, failure{http.StatusServiceUnavailable, "The database is away", "Its server does not answer just now; try again in a few seconds"}},
 	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading, signing in and deleting still work"}},
 	{db.ErrDisk, failure{http.StatusServiceUnavailable, "The disk fails", "The system could not read or write the database's file, so nothing of this was recorded; who runs the server has to look at the disk"}},
 	{db.ErrMoved, failure{http.StatusServiceUnavailable, "The database is gone", "Its file was deleted or replaced while it was in use, so nothing can be recorded; who runs the server has to put that right and start it again"}},

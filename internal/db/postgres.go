@@ -1,0 +1,597 @@
+package db
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"database/sql/driver"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/internal/evidence"
+)
+
+//go:embed postgres.sql
+var postgresSchema string
+
+const (
+	pgVersion = 1       // meta 'schema' of postgres.sql
+	pgLeast   = 150_000 // the oldest server, as server_version_num says it
+	pgLock    = 0x61756469 << 8
+)
+
+// The advisory locks: each is held by one server at a time.
+const (
+	pgLockSchema     = pgLock + iota // who creates or upgrades the schema
+	pgLockPartitions                 // who makes partitions
+)
+
+// postgresDialect is PostgreSQL 15 or newer through pgx.
+type postgresDialect struct {
+	config *pgx.ConnConfig
+	texts  *pgTexts
+	trace  func(string)
+	months *pgMonths
+
+	mu      sync.Mutex
+	warning []string
+}
+
+func newPostgresDialect(address string, o Options) (*postgresDialect, error) {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, fmt.Errorf("read the address of the database: %w", err) // which names no password
+	}
+	if config.Database == "" {
+		config.Database = config.User
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = Self
+	}
+	return &postgresDialect{config: config, texts: &pgTexts{}, trace: o.Trace, months: newPgMonths()}, nil
+}
+
+func (*postgresDialect) embedded() bool { return false }
+
+// place names the server and the database, without a password, and gives what lies
+// beside it a name in the state folder.
+func (d *postgresDialect) place(_ string, o Options) (name, beside string, err error) {
+	host, port := d.config.Host, strconv.Itoa(int(d.config.Port))
+	u := url.URL{Scheme: "postgres", Host: net.JoinHostPort(host, port), Path: "/" + d.config.Database, User: url.User(d.config.User)}
+	if strings.HasPrefix(host, "/") {
+		u.Host, u.RawQuery = "", url.Values{"host": {host}, "port": {port}}.Encode()
+	}
+	folder := o.StateDir
+	if folder == "" {
+		if folder, err = stateFolder(); err != nil {
+			return "", "", err
+		}
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", "", fmt.Errorf("make the folder for what is kept beside the database: %w; name another one with --state-dir", err)
+	}
+	file := host + "-" + port + "-" + d.config.Database
+	if schema := d.config.RuntimeParams["search_path"]; schema != "" {
+		file += "-" + schema
+	}
+	return u.String(), filepath.Join(folder, fileName(file)), nil
+}
+
+// stateFolder is where programs of this user keep what they need again.
+func stateFolder() (string, error) {
+	if folder := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(folder) {
+		return filepath.Join(folder, Self), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the folder for what is kept beside the database: %w; name one with --state-dir", err)
+	}
+	return filepath.Join(home, ".local", "state", Self), nil
+}
+
+// fileName makes a name that every file system takes, and two names of two.
+func fileName(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r == '-' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, "_%x_", r)
+		}
+	}
+	return strings.TrimLeft(b.String(), ".")
+}
+
+// How a session waits. A writer waits for the lock of the ledger's head, which
+// every writer holds for a few milliseconds; one that fell silent while it held it
+// is ended by the server. A reader is ended a little before the answer would be.
+const (
+	pgLockWait    = "4s"
+	pgSilence     = "10s"
+	pgReaderLimit = "55s"
+)
+
+// pool opens connections with settings of their own.
+func (d *postgresDialect) pool(size int, settings map[string]string) *sqlx.DB {
+	config := d.config.Copy()
+	for name, value := range settings {
+		config.RuntimeParams[name] = value
+	}
+	connector := stdlib.GetConnector(*config, stdlib.OptionAfterConnect(durable))
+	pool := sql.OpenDB(pgConnector{Connector: connector, trace: d.trace, texts: d.texts})
+	pool.SetMaxOpenConns(size)
+	pool.SetMaxIdleConns(size)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	return sqlx.NewDb(pool, "postgres") // its name is for sqlx, which binds nothing here
+}
+
+// The settings of all sessions, and why:
+//   - a plan is made for the values at hand: the months that a list of ids is in
+//     are known then, and no other is so much as locked.
+//   - no plan reads a whole table to join it: all that is joined here is a few
+//     rows by their keys, and a plan that turns with the statistics would make a
+//     page of milliseconds one of seconds.
+//   - nothing is compiled or done by several: no statement runs long enough for that.
+var pgSession = map[string]string{
+	"timezone": "UTC", "client_encoding": "UTF8", "plan_cache_mode": "force_custom_plan",
+	"enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "max_parallel_workers_per_gather": "0",
+}
+
+func pgSettings(more ...string) map[string]string {
+	all := map[string]string{}
+	for name, value := range pgSession {
+		all[name] = value
+	}
+	for i := 0; i < len(more); i += 2 {
+		all[more[i]] = more[i+1]
+	}
+	return all
+}
+
+func (d *postgresDialect) writer(o Options) *sqlx.DB {
+	settings := pgSettings("default_transaction_isolation", "read committed", "lock_timeout", pgLockWait,
+		"idle_in_transaction_session_timeout", pgSilence)
+	if o.Invented {
+		settings["synchronous_commit"] = "off"
+	}
+	return d.pool(1, settings)
+}
+
+func (d *postgresDialect) open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error) {
+	writer = d.writer(o)
+	fail := func(err error) (*sqlx.DB, *sqlx.DB, error) {
+		writer.Close()
+		if readers != nil {
+			readers.Close()
+		}
+		name, _, _ := d.place(path, o)
+		return nil, nil, fmt.Errorf("open %s: %w", name, d.classify(err))
+	}
+	if err := d.inspect(ctx, writer, o); err != nil {
+		return fail(err)
+	}
+	if o.ReadOnly {
+		writer.Close()
+		writer = nil
+	} else if err := pgWritable(ctx, writer); err != nil {
+		return fail(err)
+	} else if err := d.months.ahead(ctx, writer, o.Now()); err != nil {
+		return fail(err)
+	}
+	if readers, err = d.readers(ctx, path, o); err != nil {
+		if writer == nil {
+			return nil, nil, err
+		}
+		return fail(err)
+	}
+	return writer, readers, nil
+}
+
+// pgWritable says why nothing could be written.
+func pgWritable(ctx context.Context, db *sqlx.DB) error {
+	var replica, right bool
+	if err := db.QueryRowxContext(ctx, "SELECT pg_is_in_recovery(), has_table_privilege('head', 'UPDATE')").Scan(&replica, &right); err != nil {
+		return err
+	}
+	switch {
+	case replica:
+		return fmt.Errorf("%w: the server is a replica", ErrReadOnly)
+	case !right:
+		return fmt.Errorf("%w: its role may only read", ErrReadOnly)
+	}
+	return nil
+}
+
+// durable sees to it that a commit is on the disk when it is acknowledged, whatever
+// the server's own setting is; where that asks for more, it stays.
+func durable(ctx context.Context, c *pgx.Conn) error {
+	if c.Config().RuntimeParams["synchronous_commit"] != "" || c.Config().RuntimeParams["default_transaction_read_only"] == "on" {
+		return nil
+	}
+	var found string
+	if err := c.QueryRow(ctx, "SELECT current_setting('synchronous_commit')").Scan(&found); err != nil || found != "off" {
+		return err
+	}
+	_, err := c.Exec(ctx, "SET synchronous_commit = on")
+	return err
+}
+
+// pgReaders is how many connections read at a time, for pages and beside them.
+const pgReaders = 8
+
+func (d *postgresDialect) readers(ctx context.Context, _ string, _ Options) (*sqlx.DB, error) {
+	readers := d.pool(pgReaders, pgSettings("default_transaction_isolation", "repeatable read", "default_transaction_read_only", "on",
+		"statement_timeout", pgReaderLimit, "idle_in_transaction_session_timeout", "2min"))
+	if err := readers.PingContext(ctx); err != nil {
+		readers.Close()
+		return nil, err
+	}
+	return readers, nil
+}
+
+func (d *postgresDialect) side(ctx context.Context, _ string, o Options) (*sqlx.DB, error) {
+	side := d.writer(o)
+	if err := side.PingContext(ctx); err != nil {
+		side.Close()
+		return nil, err
+	}
+	return side, nil
+}
+
+// inspect looks at what there is, creates the schema where there is nothing, and
+// refuses what is not ours.
+func (d *postgresDialect) inspect(ctx context.Context, db *sqlx.DB, o Options) error {
+	if err := d.examine(ctx, db); err != nil {
+		return err
+	}
+	there, err := pgState(ctx, db)
+	if err != nil {
+		return err
+	}
+	if there == pgEmpty {
+		switch {
+		case o.ReadOnly || o.MustExist:
+			return fmt.Errorf("there is nothing in it yet: make it with 'auditadmin serve': %w", fs.ErrNotExist)
+		default:
+			if err := d.create(ctx, db); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// examine reads what the server is and how careful.
+func (d *postgresDialect) examine(ctx context.Context, db *sqlx.DB) error {
+	var version int
+	var fsync, pages, commit string
+	err := db.QueryRowxContext(ctx, "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),"+
+		" coalesce((SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'), '')").Scan(&version, &fsync, &pages, &commit)
+	if err != nil {
+		return err
+	}
+	if version < pgLeast {
+		return fmt.Errorf("the server is PostgreSQL %d.%d, and this auditadmin needs 15 or newer", version/10000, version%10000)
+	}
+	var found []string
+	if fsync == "off" {
+		found = append(found, "the server runs with fsync = off: when its machine fails, events that were acknowledged are lost and the database may be damaged")
+	}
+	if pages == "off" {
+		found = append(found, "the server runs with full_page_writes = off: when its machine fails, the database may be damaged")
+	}
+	if commit == "off" {
+		found = append(found, "the server's synchronous_commit is off: what others write there may be lost; auditadmin switches it on for itself")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.warning = found
+	return nil
+}
+
+func (d *postgresDialect) warnings() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.warning
+}
+
+// What there can be where the tables are looked for.
+const (
+	pgEmpty = iota
+	pgOurs
+)
+
+// pgState says what there is, or why it cannot be used.
+func pgState(ctx context.Context, q sqlx.QueryerContext) (state int, err error) {
+	var schema sql.NullString
+	var tables, meta int
+	err = q.QueryRowxContext(ctx, `
+		SELECT current_schema(), count(*), count(*) FILTER (WHERE c.relname = 'meta')
+		FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND c.relkind IN ('r', 'p')
+			AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`).Scan(&schema, &tables, &meta)
+	switch {
+	case err != nil:
+		return pgEmpty, err
+	case !schema.Valid:
+		return pgEmpty, errors.New("none of the schemas of the search path exists; create one, or name one with ?search_path=NAME")
+	case tables == 0:
+		return pgEmpty, nil
+	}
+	foreign := fmt.Errorf("the schema %s holds tables of another program: %w; name another database, or a schema with ?search_path=NAME", schema.String, ErrForeign)
+	if meta == 0 {
+		return pgEmpty, foreign
+	}
+	marks := map[string]string{}
+	err = eachRow(ctx, q, "SELECT key, value FROM meta WHERE key IN ('application', 'schema')", nil, func(row scanner) error {
+		var key, value string
+		err := row.Scan(&key, &value)
+		marks[key] = value
+		return err
+	})
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == "42703" || err == nil && marks["application"] != Self { // no such column
+		return pgEmpty, foreign
+	}
+	if err != nil {
+		return pgEmpty, err
+	}
+	version, err := strconv.Atoi(marks["schema"])
+	if err != nil || version > pgVersion {
+		return pgEmpty, fmt.Errorf("it has schema version %s and this auditadmin knows up to %d: %w; use a newer auditadmin", marks["schema"], pgVersion, ErrNewer)
+	}
+	return pgOurs, nil
+}
+
+// create makes the schema. Servers may try at once: the second one finds it made.
+func (d *postgresDialect) create(ctx context.Context, db *sqlx.DB) error {
+	tx, conn, end, err := beginOn(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockSchema); err != nil {
+		return err
+	}
+	if there, err := pgState(ctx, tx); err != nil || there == pgOurs {
+		return err
+	}
+	err = onPgx(conn, func(c *pgx.Conn) error {
+		_, err := c.PgConn().Exec(ctx, postgresSchema).ReadAll()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("create the schema: %w", err)
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES ('mask_key', ?)", hex.EncodeToString(key)); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// onPgx hands over the connection of the driver underneath.
+func onPgx(conn *sqlx.Conn, do func(*pgx.Conn) error) error {
+	return conn.Raw(func(c any) error { return do(c.(*pgConn).Conn.Conn()) })
+}
+
+func (*postgresDialect) watch(string) (func() error, error) { return func() error { return nil }, nil }
+
+func (*postgresDialect) version(ctx context.Context, db *sqlx.DB) (string, error) {
+	var v string
+	err := db.GetContext(ctx, &v, "SELECT current_setting('server_version')")
+	v, _, _ = strings.Cut(v, " ") // the packager's name follows
+	return "PostgreSQL " + v, err
+}
+
+func (d *postgresDialect) storage(ctx context.Context, db *sqlx.DB, beside string) (files []FileHealth, free, size int64, err error) {
+	own := FileHealth{Name: d.config.Database}
+	if err := db.GetContext(ctx, &own.Size, "SELECT pg_database_size(current_database())"); err != nil {
+		return nil, 0, 0, err
+	}
+	files, err = filesBeside(beside)
+	return append([]FileHealth{own}, files...), 0, 0, err
+}
+
+// pgAway are the codes of a server that is going, gone, coming or full of others;
+// a name of two characters stands for its class.
+var pgAway = map[string]string{
+	"08": "the connection was lost", "57P01": "it is shutting down", "57P02": "it stopped", "57P03": "it is starting", "57P05": "the connection was idle for too long",
+	"25P03": "the connection was silent for too long", "53300": "it has no connection left: raise max_connections, or let fewer programs connect", "53200": "it has no memory left",
+}
+
+func (d *postgresDialect) classify(err error) error {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		var connect *pgconn.ConnectError
+		var network net.Error
+		switch {
+		case err == nil, errors.Is(err, ErrAway):
+			return err
+		case errors.As(err, &connect):
+			return fmt.Errorf("%w: it cannot be reached; look whether it runs, and try again (%s)", ErrAway, strings.Join(strings.Fields(err.Error()), " "))
+		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+			return err
+		case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
+			errors.Is(err, net.ErrClosed), errors.Is(err, sql.ErrConnDone), strings.Contains(err.Error(), "conn closed"):
+			return fmt.Errorf("%w: the connection was lost; try again (%w)", ErrAway, err)
+		}
+		return err
+	}
+	if why, away := pgAway[e.Code]; away {
+		return fmt.Errorf("%w: %s; try again (%w)", ErrAway, why, err)
+	}
+	if why, away := pgAway[e.Code[:min(2, len(e.Code))]]; away {
+		return fmt.Errorf("%w: %s; try again (%w)", ErrAway, why, err)
+	}
+	switch e.Code {
+	case "55P03", "40001", "40P01": // lock_not_available, serialization_failure, deadlock_detected
+		return fmt.Errorf("%w by another program; try again (%w)", ErrBusy, err)
+	case "57014": // query_canceled
+		return fmt.Errorf("%w: it took too long and was ended; try again (%w)", ErrBusy, err)
+	case "53100": // disk_full
+		return fmt.Errorf("%w; make room on the database's server (%w)", ErrFull, err)
+	case "58030": // io_error
+		return fmt.Errorf("%w; look at the disk and at the log of the database's server (%w)", ErrDisk, err)
+	case "25006": // read_only_sql_transaction
+		return fmt.Errorf("%w: the server is a replica, or the session may only read (%w)", ErrReadOnly, err)
+	case "42501": // insufficient_privilege
+		return fmt.Errorf("%w: the role %s has no right to that; see 'auditadmin db roles' (%w)", ErrReadOnly, d.config.User, err)
+	case "XX001", "XX002": // data_corrupted, index_corrupted
+		return fmt.Errorf("%w; go back to a backup (%w)", ErrDamaged, err)
+	case "3D000": // invalid_catalog_name
+		return fmt.Errorf("there is no such database: %w; create it first: createdb %s (%w)", fs.ErrNotExist, d.config.Database, err)
+	}
+	return err
+}
+
+func (*postgresDialect) among(column string, ids []int64) (string, any) {
+	return column + " = ANY(?)", ids
+}
+
+func (*postgresDialect) inOne([]string) (string, bool) { return "", false }
+
+func (*postgresDialect) list(numbers []int64) (string, any) {
+	return "(SELECT u.value, u.place - 1 AS key FROM unnest(CAST(? AS bigint[])) WITH ORDINALITY u (value, place))", numbers
+}
+
+func (*postgresDialect) joined(a, b string) string { return a + " || " + b }
+
+// head locks the row of the head. Rows carry their place in the ledger, so the
+// lock comes first, and what takes long is done before.
+func (*postgresDialect) head(ctx context.Context, tx *sqlx.Tx) (h ledgerHead, err error) {
+	err = tx.QueryRowxContext(ctx, "SELECT seq, recorded_at, CAST(pg_current_xact_id() AS text) FROM head WHERE id = 1 FOR UPDATE").Scan(&h.seq, &h.recordedAt, &h.mark)
+	return h, err
+}
+
+func (*postgresDialect) advance(ctx context.Context, tx *sqlx.Tx, seq int64) error {
+	_, err := tx.ExecContext(ctx, "UPDATE head SET seq = ?, recorded_at = (SELECT recorded_at FROM ledger WHERE seq = ?) WHERE id = 1", seq, seq)
+	return err
+}
+
+// settle asks on a new connection. The lock of the head waits until the server is
+// done with the old one. An entry of the ledger is known by its leaf, which is
+// salted: equal leaves are one entry, also on a replica that took the server's
+// place. What added no entry is known by its number.
+func (d *postgresDialect) settle(ctx context.Context, db *sqlx.DB, before ledgerHead, tx *writeTx, err error) error {
+	err = d.classify(err)
+	if !errors.Is(err, ErrAway) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
+	defer cancel()
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
+		done, asked := d.tookPlace(ctx, db, before, tx)
+		if asked == nil {
+			if done {
+				return nil
+			}
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			// Not to be tried again by itself: it may have taken place.
+			return fmt.Errorf("the answer to a commit was lost, and nobody can be asked whether it took place: %v", err)
+		}
+	}
+}
+
+func (d *postgresDialect) tookPlace(ctx context.Context, db *sqlx.DB, before ledgerHead, lost *writeTx) (bool, error) {
+	tx, end, err := begin(ctx, db)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	if _, err := d.head(ctx, tx); err != nil {
+		return false, err
+	}
+	if lost.seq == before.seq {
+		var status sql.NullString
+		err := tx.GetContext(ctx, &status, "SELECT pg_xact_status(CAST(? AS xid8))", before.mark)
+		return status.String == "committed", err
+	}
+	var leaf []byte
+	err = tx.GetContext(ctx, &leaf, "SELECT leaf FROM ledger WHERE seq = ?", lost.seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	hash, ok := parseRoot(leaf)
+	return ok && hash == evidence.Hash(lost.leaf), err
+}
+
+// copyLeast is from how many rows on they are copied.
+const copyLeast = 6
+
+func (*postgresDialect) gathers() bool { return true }
+
+func (*postgresDialect) copyIn(tx *writeTx, rows *rowBuffer) (bool, error) {
+	if len(rows.args) < copyLeast*rows.width {
+		return false, nil
+	}
+	source := &copySource{rows: rows, row: make([]any, 0, rows.width+1)}
+	err := onPgx(tx.conn, func(c *pgx.Conn) error {
+		_, err := c.CopyFrom(tx.ctx, pgx.Identifier{rows.table}, rows.columns, source)
+		return err
+	})
+	rows.args = rows.args[:0]
+	return true, err
+}
+
+// copySource hands gathered rows to the driver.
+type copySource struct {
+	rows *rowBuffer
+	at   int
+	row  []any
+}
+
+// Next implements pgx.CopyFromSource.
+func (s *copySource) Next() bool {
+	if s.at == len(s.rows.args) {
+		return false
+	}
+	s.row = s.row[:0]
+	for _, v := range s.rows.args[s.at : s.at+s.rows.width] {
+		s.row = append(s.row, pgValue(v))
+	}
+	if s.rows.constant != nil {
+		s.row = append(s.row, s.rows.constant)
+	}
+	s.at += s.rows.width
+	return true
+}
+
+// Values implements pgx.CopyFromSource.
+func (s *copySource) Values() ([]any, error) { return s.row, nil }
+
+// Err implements pgx.CopyFromSource.
+func (s *copySource) Err() error { return nil }
+
+// scrub is the server's own: what was deleted is out of every answer at once, and
+// out of its files after the next vacuum.
+func (*postgresDialect) scrub(context.Context, *sqlx.DB) (bool, error) { return true, nil }
+
+func (*postgresDialect) growth(context.Context, *sqlx.DB, string) (int64, error) { return 0, nil }
+func (*postgresDialect) pauseLog(context.Context, *sqlx.DB, bool) error          { return nil }

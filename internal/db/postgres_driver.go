@@ -1,0 +1,152 @@
+package db
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// pgConnector opens connections that take the SQL of this package, which is one
+// text for every engine: parameters are question marks there and numbers here, a
+// truth is 0 or 1, and a text holds no U+0000.
+type pgConnector struct {
+	driver.Connector
+	trace func(statement string) // nil for nobody
+	texts *pgTexts
+}
+
+// Connect implements driver.Connector.
+func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := conn.(*stdlib.Conn)
+	if !ok {
+		conn.Close()
+		return nil, errors.New("the driver of PostgreSQL is another one than this was made for")
+	}
+	return &pgConn{Conn: inner, trace: c.trace, texts: c.texts}, nil
+}
+
+// pgConn is one connection.
+type pgConn struct {
+	*stdlib.Conn
+	trace func(string)
+	texts *pgTexts
+}
+
+// The interfaces that database/sql looks for.
+var (
+	_ driver.QueryerContext    = (*pgConn)(nil)
+	_ driver.ExecerContext     = (*pgConn)(nil)
+	_ driver.NamedValueChecker = (*pgConn)(nil)
+	_ driver.SessionResetter   = (*pgConn)(nil)
+)
+
+// QueryContext implements driver.QueryerContext.
+func (c *pgConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	return c.Conn.QueryContext(ctx, c.statement(query), args)
+}
+
+// ExecContext implements driver.ExecerContext.
+func (c *pgConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	return c.Conn.ExecContext(ctx, c.statement(query), args)
+}
+
+// PrepareContext implements driver.ConnPrepareContext.
+func (c *pgConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	return c.Conn.PrepareContext(ctx, c.statement(query))
+}
+
+func (c *pgConn) statement(query string) string {
+	text := c.texts.of(query)
+	if c.trace != nil {
+		c.trace(text)
+	}
+	return text
+}
+
+// CheckNamedValue implements driver.NamedValueChecker.
+func (c *pgConn) CheckNamedValue(v *driver.NamedValue) error {
+	if _, list := v.Value.([]int64); list {
+		return nil
+	}
+	value, err := driver.DefaultParameterConverter.ConvertValue(v.Value)
+	v.Value = pgValue(value)
+	return err
+}
+
+// pgValue is a value as the tables hold it. What is stored here was cleaned before
+// its leaf was made; a text that only looks for something may hold anything, and
+// then finds nothing.
+func pgValue(value any) any {
+	switch v := value.(type) {
+	case bool:
+		if v {
+			return int64(1)
+		}
+		return int64(0)
+	case string:
+		if strings.IndexByte(v, 0) >= 0 || !utf8.ValidString(v) {
+			return strings.ReplaceAll(strings.ToValidUTF8(v, "\ufffd"), "\x00", "\u2400")
+		}
+	}
+	return value
+}
+
+// pgTexts keeps statements as PostgreSQL gets them. There are some hundreds.
+type pgTexts struct{ known sync.Map }
+
+func (t *pgTexts) of(query string) string {
+	if text, ok := t.known.Load(query); ok {
+		return text.(string)
+	}
+	text := pgNumbered(query)
+	t.known.Store(query, text)
+	return text
+}
+
+// pgNumbered writes $1, $2 and so on for the question marks of a statement that
+// stand outside of quotes and comments.
+func pgNumbered(query string) string {
+	if strings.IndexByte(query, '?') < 0 {
+		return query
+	}
+	var b strings.Builder
+	n := 0
+	for i := 0; i < len(query); {
+		end := i + 1
+		switch c := query[i]; {
+		case c == '?':
+			n++
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n))
+			i = end
+			continue
+		case c == '\'' || c == '"':
+			end = after(query, i+1, query[i:i+1]) // a doubled quote begins the next one
+		case strings.HasPrefix(query[i:], "--"):
+			end = after(query, i, "\n")
+		case strings.HasPrefix(query[i:], "/*"):
+			end = after(query, i+2, "*/")
+		}
+		b.WriteString(query[i:end])
+		i = end
+	}
+	return b.String()
+}
+
+// after is the place behind the next mark from a place on, or the end.
+func after(s string, from int, mark string) int {
+	if at := strings.Index(s[from:], mark); at >= 0 {
+		return from + at + len(mark)
+	}
+	return len(s)
+}

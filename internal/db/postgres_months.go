@@ -1,0 +1,212 @@
+package db
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// month is a calendar month in UTC, counted from year 0 on.
+type month int
+
+func monthOf(t time.Time) month {
+	t = t.UTC()
+	return month(t.Year()*12 + int(t.Month()) - 1)
+}
+
+// first is the least id of the month.
+func (m month) first() int64 {
+	return time.Date(int(m)/12, time.Month(int(m)%12+1), 1, 0, 0, 0, 0, time.UTC).UnixMicro() << idBits
+}
+
+// partition is the name of the month's part of a table.
+func (m month) partition(kind audit.Kind) string {
+	return string(kind) + "_" + time.Date(int(m)/12, time.Month(int(m)%12+1), 1, 0, 0, 0, 0, time.UTC).Format("2006_01")
+}
+
+// monthsAhead is how many months are made before they begin, and monthsLook how
+// often that is looked at.
+const (
+	monthsAhead = 2
+	monthsLook  = time.Hour
+)
+
+// pgMonths knows which months have a partition, as far as this program has seen.
+type pgMonths struct {
+	mu     sync.Mutex
+	known  map[audit.Kind]map[month]bool
+	failed map[audit.Kind]map[month]bool // could not be made; until the next look
+	looked time.Time
+}
+
+func newPgMonths() *pgMonths {
+	m := &pgMonths{known: map[audit.Kind]map[month]bool{}, failed: map[audit.Kind]map[month]bool{}}
+	for _, kind := range audit.Kinds() {
+		m.known[kind], m.failed[kind] = map[month]bool{}, map[month]bool{}
+	}
+	return m
+}
+
+// missing returns which of some months have no partition.
+func (m *pgMonths) missing(kind audit.Kind, some []month) (none []month) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, at := range some {
+		if !m.known[kind][at] && !m.failed[kind][at] {
+			none = append(none, at)
+		}
+	}
+	return none
+}
+
+// ahead makes this month and the next ones. A role that may not make tables leaves
+// that to one that may: events without a month stand in the default partition.
+func (m *pgMonths) ahead(ctx context.Context, db *sqlx.DB, now time.Time) error {
+	m.mu.Lock()
+	m.looked = time.Now()
+	for _, kind := range audit.Kinds() {
+		clear(m.failed[kind])
+	}
+	m.mu.Unlock()
+	var some []month
+	for at := monthOf(now); at <= monthOf(now)+monthsAhead; at++ {
+		some = append(some, at)
+	}
+	if err := m.load(ctx, db); err != nil {
+		return err
+	}
+	for _, kind := range audit.Kinds() {
+		m.make(ctx, db, kind, m.missing(kind, some))
+	}
+	return nil
+}
+
+// load reads which partitions there are.
+func (m *pgMonths) load(ctx context.Context, q sqlx.QueryerContext) error {
+	found := map[audit.Kind]map[month]bool{}
+	err := eachRow(ctx, q, `
+		SELECT p.relname, c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
+		WHERE p.relkind = 'p' AND p.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())`, nil, func(row scanner) error {
+		var table, part string
+		if err := row.Scan(&table, &part); err != nil {
+			return err
+		}
+		kind := audit.Kind(table)
+		if t, err := time.Parse("2006_01", strings.TrimPrefix(part, table+"_")); err == nil {
+			if found[kind] == nil {
+				found[kind] = map[month]bool{}
+			}
+			found[kind][monthOf(t)] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, kind := range audit.Kinds() {
+		m.known[kind] = found[kind]
+		if m.known[kind] == nil {
+			m.known[kind] = map[month]bool{}
+		}
+	}
+	return nil
+}
+
+// make makes partitions. One that cannot be made is not tried again until the next
+// look.
+func (m *pgMonths) make(ctx context.Context, db *sqlx.DB, kind audit.Kind, some []month) {
+	for _, at := range some {
+		err := makeMonth(ctx, db, kind, at)
+		m.mu.Lock()
+		m.known[kind][at], m.failed[kind][at] = err == nil, err != nil
+		m.mu.Unlock()
+	}
+}
+
+// makeMonth makes a partition where there is none, and moves into it what stands in
+// the default one. It is attached, not created in its place: that would stop whoever
+// reads the table.
+func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) error {
+	tx, end, err := begin(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockPartitions); err != nil {
+		return err
+	}
+	table, part, fallback := string(kind), at.partition(kind), string(kind)+"_default"
+	var there bool
+	if err := tx.GetContext(ctx, &there, "SELECT to_regclass(?) IS NOT NULL", part); err != nil || there {
+		return err
+	}
+	from, to := at.first(), (at + 1).first()
+	var strays bool
+	if err := tx.GetContext(ctx, &strays, "SELECT EXISTS (SELECT 1 FROM "+fallback+" WHERE id >= ? AND id < ?)", from, to); err != nil {
+		return err
+	}
+	statements := []string{"CREATE TABLE " + part + " (LIKE " + table + " INCLUDING ALL)"}
+	if strays {
+		// Nobody may look at the table while its rows are on their way, and nobody
+		// appends.
+		bounds := " WHERE id >= " + strconv.FormatInt(from, 10) + " AND id < " + strconv.FormatInt(to, 10)
+		statements = []string{"SELECT seq FROM head WHERE id = 1 FOR UPDATE", "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE", statements[0],
+			"INSERT INTO " + part + " SELECT * FROM " + fallback + bounds, "DELETE FROM " + fallback + bounds}
+	}
+	statements = append(statements, "ALTER TABLE "+table+" ATTACH PARTITION "+part+
+		" FOR VALUES FROM ("+strconv.FormatInt(from, 10)+") TO ("+strconv.FormatInt(to, 10)+")")
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// makeRoom makes the months of events, which an import of history may be the first
+// to need.
+func (d *postgresDialect) makeRoom(ctx context.Context, side *sqlx.DB, events []*audit.Event) {
+	months := map[audit.Kind]map[month]bool{}
+	var kind audit.Kind
+	var from, to int64 // of the month of the event before, as often of this one
+	for _, e := range events {
+		id := e.Time().UnixMicro() << idBits
+		if e.Kind == kind && id >= from && id < to {
+			continue
+		}
+		at := monthOf(e.Time())
+		kind, from, to = e.Kind, at.first(), (at + 1).first()
+		if months[kind] == nil {
+			months[kind] = map[month]bool{}
+		}
+		months[kind][at] = true
+	}
+	for kind, some := range months {
+		var list []month
+		for at := range some {
+			list = append(list, at)
+		}
+		if none := d.months.missing(kind, list); none != nil {
+			d.months.make(ctx, side, kind, none)
+		}
+	}
+}
+
+// writeBack makes the next months in time.
+func (d *postgresDialect) writeBack(ctx context.Context, side *sqlx.DB) error {
+	d.months.mu.Lock()
+	due := time.Since(d.months.looked) >= monthsLook
+	d.months.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return d.months.ahead(ctx, side, time.Now())
+}

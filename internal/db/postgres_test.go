@@ -1,0 +1,169 @@
+package db
+
+import (
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/auditadmin/auditadmin"
+	"github.com/auditadmin/auditadmin/internal/pgtest"
+)
+
+// pgServer is the server that the suite runs on. Each test has databases of its
+// own, copied from one that was made once.
+type pgServer struct {
+	admin    *sql.DB
+	template *url.URL
+	mu       sync.Mutex
+	made     map[string]bool
+	state    string
+}
+
+// onPostgres is the server of the tests that run on PostgreSQL just now.
+var onPostgres *pgServer
+
+// address is where the database is that a test calls by a path: the file itself,
+// or a database of the server where the test runs on PostgreSQL.
+func address(t testing.TB, path string) string {
+	t.Helper()
+	if onPostgres == nil || strings.HasPrefix(path, "postgres://") {
+		return path
+	}
+	return onPostgres.address(t, path)
+}
+
+// stateDir is the folder for what a test keeps beside its databases: the same one
+// for all of a test.
+func stateDir(t testing.TB) string {
+	if onPostgres == nil {
+		return ""
+	}
+	return filepath.Join(onPostgres.state, strings.ReplaceAll(t.Name(), "/", "-"))
+}
+
+func startPostgres(t *testing.T) *pgServer {
+	t.Helper()
+	admin, at := pgtest.Start(t)
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pgServer{admin: admin, template: u, made: map[string]bool{}, state: t.TempDir()}
+	if _, err := admin.Exec("CREATE DATABASE template_audit"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), p.url("template_audit"), Options{Schema: auditadmin.Schema, StateDir: p.state, Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *pgServer) url(database string) string {
+	u := *p.template
+	u.Path = "/" + database
+	return u.String()
+}
+
+func (p *pgServer) address(t testing.TB, path string) string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(path))
+	name := "t" + hex.EncodeToString(sum[:8])
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.made[name] {
+		if _, err := p.admin.Exec("CREATE DATABASE " + name + " TEMPLATE template_audit"); err != nil {
+			t.Fatal(err)
+		}
+		p.made[name] = true
+		t.Cleanup(func() { p.drop(name) })
+	}
+	return p.url(name)
+}
+
+func (p *pgServer) drop(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, _ = p.admin.Exec("DROP DATABASE " + name + " WITH (FORCE)") // the server goes soon
+	delete(p.made, name)
+}
+
+// shared is the suite of the store: it runs on SQLite as it stands, and once more
+// on PostgreSQL.
+var shared = []func(*testing.T){
+	TestFirstMicrosecond, TestVerifyFindsNothingWhereNothingIsWrong, TestCheckpointsGoOn, TestVerifiedUpTo,
+	TestEverythingIsVerifiedInTime, TestCheckpointsAreThinned, TestStrangeText, TestOpenWhileAnotherMakesIt, TestOpenWithoutATable, TestFirstSince,
+	TestPagesOfLargeEvents, TestLotsFollowTheLedger, TestLotLeftBehind, TestPurge, TestPurgeLeavesNothing, TestHolds, TestPurgeKeepsFreshTraces,
+	TestPurgeStops, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent, TestRefreshThatFailsHalfWay, TestFrequentTextRemembersWithinBounds,
+	TestRetention, TestClaimRetention, TestSealedSegmentsAgreeWithTheRows, TestDeletedWordsAreInNoFile, TestSelectionsAgreeWithTheRows,
+	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
+	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
+	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite,
+}
+
+// fileOnly names what is about a file that this program writes by itself, and why.
+var fileOnly = map[string]string{
+	"BackupUnderLoad": "backup", "BackupLeavesNothing": "backup", "BackupIsRestored": "backup", "Salvage": "salvage",
+	"FullDisk": "the disk is the server's", "ServedForReading": "the rights on a file", "ReadOnly": "the rights on a file",
+	"FilesAreForTheirOwnerAlone": "files", "HealthSaysThatColumnsCannotBeWritten": "the name of their folder", "FileThatIsNoLongerThere": "files",
+	"DamagedRows": "values of a wrong type", "EveryFlippedBitIsFound": "pages of the file", "Tamper": "values of a wrong type",
+	"LockedByAnother": "the lock of a file", "Redact": "looks into the file", "RedactionsGuard": "triggers", "Guards": "triggers",
+	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
+	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
+	"ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
+}
+
+// TestSuiteIsWhole: a test of the store runs on both engines, or it is said why not.
+func TestSuiteIsWhole(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, test := range shared {
+		known[nameOf(test)] = true
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(string(text), "package db_test\n") {
+			continue // accounts and the like, with a suite of their own
+		}
+		for _, found := range regexp.MustCompile(`(?m)^func Test(\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(string(text), -1) {
+			if name := found[1]; known[name] == (fileOnly[name] != "") {
+				t.Errorf("%s: Test%s has to be in exactly one of shared and fileOnly", file, name)
+			}
+		}
+	}
+}
+
+// nameOf is the name of a test, without "Test".
+func nameOf(test func(*testing.T)) string {
+	name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
+	return strings.TrimPrefix(name[strings.LastIndex(name, ".")+1:], "Test")
+}
+
+// TestPostgreSQL runs the suite on PostgreSQL, and what is about PostgreSQL alone.
+func TestPostgreSQL(t *testing.T) {
+	onPostgres = startPostgres(t)
+	t.Cleanup(func() { onPostgres = nil })
+	for _, test := range slices.Concat(shared, []func(*testing.T){postgresAgrees, postgresRefuses, postgresIsMadeOnce, postgresPrunes, postgresMonths, postgresLostCommit}) {
+		t.Run(nameOf(test), test)
+	}
+}
