@@ -48,10 +48,12 @@ type sqliteDialect struct{}
 //   - a busy timeout below any deadline of a request, since the driver waits it
 //     out without looking at the context; write retries by itself.
 //   - secure_delete: what is deleted is overwritten.
+//   - mode rw: where the file was moved away, a connection that is opened anew
+//     must not make another one.
 var (
 	sqliteWriter = url.Values{
 		"_synchronous": {"FULL"}, "_txlock": {"immediate"}, "_busy_timeout": {"250"},
-		"_foreign_keys": {"1"}, "_secure_delete": {"1"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"},
+		"_foreign_keys": {"1"}, "_secure_delete": {"1"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"}, "mode": {"rw"},
 	}
 	sqliteReader = url.Values{
 		"mode": {"ro"}, "_query_only": {"1"}, "_busy_timeout": {"2000"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"},
@@ -383,7 +385,6 @@ func (sqliteDialect) side(ctx context.Context, path string, o Options) (*sqlx.DB
 		return nil, fmt.Errorf("find %s: %w", path, err)
 	}
 	settings, synchronous := sqliteWriterSettings(o)
-	settings.Set("mode", "rw") // of a file that was moved away meanwhile it must not make another one
 	side := sqliteConnect(abs, settings, []string{"PRAGMA wal_autocheckpoint = 0"}, "PRAGMA synchronous", synchronous)
 	side.SetMaxOpenConns(1)
 	if err := side.PingContext(ctx); err != nil {

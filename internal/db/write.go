@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -120,12 +121,14 @@ func (s *Store) deadline(ctx context.Context) time.Time {
 	return time.Now().Add(writeDeadline)
 }
 
-func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx) error) error {
-	inner, end, err := begin(ctx, db)
+func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx) error) (err error) {
+	inner, end, err := beginWrite(ctx, db)
 	if err != nil {
 		return err
 	}
-	defer end()
+	// What a connection holds whose write or sync failed is not what the disk has:
+	// it goes, and the next write opens another one.
+	defer func() { end(errors.Is(s.dialect.classify(err), ErrDisk)) }()
 	tx := &writeTx{Tx: inner, ctx: context.WithoutCancel(ctx), store: s, kinds: map[audit.Kind]*kindTail{}}
 	var last string
 	err = inner.QueryRowxContext(tx.ctx, "SELECT seq, recorded_at FROM ledger ORDER BY seq DESC LIMIT 1").Scan(&tx.seq, &last)
@@ -170,7 +173,10 @@ func (s *Store) writeBackLoop() {
 			return
 		}
 		if s.Hindrance() == nil {
-			_ = s.dialect.writeBack(s.closing, s.side)
+			err := s.dialect.writeBack(s.closing, s.side)
+			if errors.Is(s.dialect.classify(err), ErrDisk) {
+				_ = retire(s.closing, s.side)
+			}
 		}
 		select {
 		case <-time.After(writeBackPause):
@@ -185,6 +191,16 @@ func (s *Store) writeBackLoop() {
 // not, since database/sql would roll it back behind our back, and the connection
 // would be in use for some time after we are done with it.
 func begin(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error) {
+	tx, endWrite, err := beginWrite(ctx, db)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tx, func() { endWrite(false) }, nil
+}
+
+// beginWrite is begin for a transaction whose connection may have to be closed at
+// its end.
+func beginWrite(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(broken bool), err error) {
 	conn, err := db.Connx(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -194,10 +210,29 @@ func begin(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error
 		conn.Close()
 		return nil, nil, err
 	}
-	return tx, func() {
+	return tx, func(broken bool) {
 		tx.Rollback()
+		if broken {
+			_ = conn.Raw(isBroken) // which closes it
+		}
 		conn.Close()
 	}, nil
+}
+
+// isBroken tells database/sql never to use a connection again.
+func isBroken(any) error { return driver.ErrBadConn }
+
+// retire closes a connection of a pool; the next use opens another one.
+func retire(ctx context.Context, db *sqlx.DB) error {
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Raw(isBroken); !errors.Is(err, driver.ErrBadConn) {
+		return err
+	}
+	return nil
 }
 
 // decide adds an entry of the ledger that somebody decided. subject is that of
