@@ -37,6 +37,9 @@ const sqliteCheckpoint = "4000"
 // sqliteWriteBack is of how many pages the log is written back beside the writer.
 const sqliteWriteBack = 1000
 
+// tooManyFiles says what to do where the system gives no more files.
+const tooManyFiles = "too many files are open; raise the limit, as by ulimit -n"
+
 // sqliteDialect is SQLite through mattn/go-sqlite3, built with FTS5.
 type sqliteDialect struct{}
 
@@ -205,7 +208,9 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 			return nil, fmt.Errorf("create the database: %w", err)
 		}
 		f.Close()
-	} else if f, err := os.OpenFile(path, os.O_RDWR, 0); err != nil {
+	} else if f, err := os.OpenFile(path, os.O_RDWR, 0); errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return nil, fmt.Errorf("%s: %w: %s (%w)", path, ErrReadOnly, tooManyFiles, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%s: %w; give this user write access to the file and its folder (%w)", path, ErrReadOnly, err)
 	} else {
 		f.Close()
@@ -341,6 +346,9 @@ func (sqliteDialect) classify(err error) error {
 	}
 	if e.SystemErrno == syscall.ENOSPC || e.SystemErrno == syscall.EDQUOT {
 		return fmt.Errorf("%w; make room (%w)", ErrFull, err)
+	}
+	if e.SystemErrno == syscall.EMFILE || e.SystemErrno == syscall.ENFILE {
+		return fmt.Errorf("%w: %s (%w)", ErrReadOnly, tooManyFiles, err)
 	}
 	switch e.Code {
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
