@@ -225,7 +225,7 @@ CREATE TABLE purge (
     last      TEXT    NOT NULL,
     root      BLOB    NOT NULL,              -- over their leaves, in the order of the ledger
     names     BLOB    NOT NULL,              -- sorted: 8 bytes of SHA-256 of timestamp, NUL and event_id
-                                             -- of each that had one, so that twins stay duplicates
+                                             -- of each, or of the name that import gives it, so that twins stay duplicates
     ids       BLOB    NOT NULL,              -- of all of them, each as the distance from the one before, from
                                              -- from_id on: none is given to another event
     purged_at TEXT    NOT NULL,

@@ -90,7 +90,7 @@ const (
 )
 
 func openSpool(dir string, limit int64, then AtLimit) (*spool, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("make the spool: %w", err)
 	}
 	lock, err := lockDir(dir)
@@ -110,6 +110,23 @@ func openSpool(dir string, limit int64, then AtLimit) (*spool, error) {
 	}
 	s.writer.Go(s.writeLoop)
 	return s, nil
+}
+
+// makeDir makes a directory and those above it that are missing, whose names are
+// durable too: what is in a directory is gone when its name is.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if above := filepath.Dir(dir); above != dir {
+		if err := makeDir(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
 
 // createSegment makes a file whose name is durable too.
@@ -429,7 +446,7 @@ func (s *spool) setAside(name string, lines []byte) error {
 		return fmt.Errorf("set events aside: %w", err)
 	}
 	_, err = f.Write(lines)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close(), syncDir(s.dir)); err != nil {
 		return fmt.Errorf("set events aside: %w", err)
 	}
 	return nil

@@ -16,7 +16,7 @@ type purgeCommand struct {
 	database
 	kindFlag
 	Before  string `required:"" placeholder:"DATE" help:"Take away what happened before this year, month, day or instant, in UTC."`
-	Archive string `placeholder:"DIR" help:"A folder; the events are written there first, as NDJSON that 'import' reads."`
+	Archive string `placeholder:"DIR" help:"A folder; the events are written there first, as NDJSON that 'import' reads, with proofs that 'prove check' checks."`
 	Reason  string `default:"retention" placeholder:"TEXT" help:"Why; it stands in the trace."`
 	DryRun  bool   `help:"Only count what would go and what would stay."`
 }
@@ -29,8 +29,9 @@ func (c *purgeCommand) Run(p *process) error {
 	}
 	return c.with(p, existing, func(store *db.Store) error {
 		job := db.PurgeJob{Kind: c.kind(), Before: before, Reason: c.Reason, DryRun: c.DryRun}
+		var archive *format.Archive
 		if c.Archive != "" {
-			archive, err := format.NewArchive(c.Archive, c.kind(), before, p.now())
+			archive, err = format.NewArchive(c.Archive, c.kind(), before, p.now())
 			if err != nil {
 				return err
 			}
@@ -41,6 +42,9 @@ func (c *purgeCommand) Run(p *process) error {
 		purged, err := store.Purge(p.ctx, db.CommandLine(p.user), job)
 		done()
 		p.say("%s", c.line(purged, before, job.ArchiveName))
+		if archive != nil && purged.Events > 0 && !c.DryRun && !archive.Proven() {
+			p.say("the archive has no proofs: the database gets a key to sign them with when it is served for the first time")
+		}
 		return err
 	})
 }

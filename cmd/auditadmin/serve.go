@@ -85,11 +85,20 @@ func (c *serveCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	err = c.serveStore(p, place, store)
-	if closed := store.Close(); err == nil {
-		err = closed
+	for first := true; store != nil; first = false {
+		next, err := c.serveStore(p, place, store, first)
+		if closed := store.Close(); err == nil {
+			err = closed
+		}
+		if err != nil {
+			if next != nil {
+				next.Close()
+			}
+			return err
+		}
+		store = next
 	}
-	return err
+	return nil
 }
 
 // openServed opens the database to serve it: for reading alone where it cannot
@@ -103,19 +112,51 @@ func (c *serveCommand) openServed(p *process) (*db.Store, error) {
 	if failed != nil {
 		return nil, err
 	}
-	p.say("warning: %v; pages can be read, nothing is recorded, and who signs in is forgotten at the end", err)
+	p.say("warning: %v; pages can be read, nothing is recorded, and who signs in is forgotten, until it can be written", err)
 	return reading, nil
 }
 
-func (c *serveCommand) serveStore(p *process, place *place, store *db.Store) error {
+// serveStore serves a store until the process is interrupted. A store that is
+// open for reading alone is served until the database can be written; then it
+// returns the store to go on with.
+func (c *serveCommand) serveStore(p *process, place *place, store *db.Store, first bool) (next *db.Store, err error) {
 	accounts, err := store.Accounts(p.ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.checkBreakGlass(p, store); err != nil {
-		return err
+		return nil, err
 	}
-	return place.serve(p, store, func() {
+	during := *p
+	if !store.Writable() {
+		keep, ok := place.Listener.(*net.TCPListener)
+		if ok {
+			var stop context.CancelCauseFunc
+			during.ctx, stop = context.WithCancelCause(p.ctx)
+			var opened *db.Store
+			var watch sync.WaitGroup
+			watch.Go(func() {
+				if opened = c.openAgain(p, during.ctx); opened != nil {
+					stop(errWritable)
+				}
+			})
+			place.Listener = kept{keep}
+			defer func() {
+				stop(nil)
+				watch.Wait()
+				place.Listener = keep
+				err = errors.Join(err, keep.SetDeadline(time.Time{}))
+				if next = opened; next != nil && p.ctx.Err() != nil { // at the very end
+					err = errors.Join(err, next.Close())
+					next = nil
+				}
+			}()
+		}
+	}
+	return nil, place.serve(&during, store, func() {
+		if !first {
+			return
+		}
 		p.say("auditadmin serves %s at %s", store.Path(), place.url())
 		for _, warning := range store.Warnings() {
 			p.say("warning: %s", warning)
@@ -128,6 +169,36 @@ func (c *serveCommand) serveStore(p *process, place *place, store *db.Store) err
 		}
 	})
 }
+
+// againEvery is how often a database that could not be written is tried again.
+const againEvery = 2 * time.Second
+
+// errWritable ends the serving of a store that is open for reading alone.
+var errWritable = errors.New("the database can be written")
+
+// openAgain tries to open the database to write it until it can, and returns nil
+// where ctx ends before.
+func (c *serveCommand) openAgain(p *process, ctx context.Context) *db.Store {
+	tick := time.NewTicker(againEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if store, err := c.open(p, db.Options{Served: true, MustExist: true}); err == nil {
+			return store
+		}
+	}
+}
+
+// kept is a listener that goes on to hold its place when a server is done with
+// it: who comes meanwhile waits for the next one.
+type kept struct{ *net.TCPListener }
+
+// Close ends the Accept that is waiting.
+func (k kept) Close() error { return k.SetDeadline(time.Unix(1, 0)) }
 
 // place is where the program listens, with what is known about it.
 type place struct {
@@ -228,8 +299,16 @@ func (s *place) serve(p *process, store *db.Store, ready func()) error {
 	defer stop()
 	work.Go(func() { site.Run(beside) })
 	if store.Writable() {
-		s.beginEvidence(p, store, log)
+		begun := s.beginEvidence(p, store, log)
 		work.Go(func() {
+			for !begun {
+				select {
+				case <-time.After(evidenceAgain):
+				case <-beside.Done():
+					return
+				}
+				begun = s.beginEvidence(p, store, log)
+			}
 			store.KeepEvidence(beside, db.CheckpointEvery, s.sinks, func(err error) { log.Error("evidence", "error", err) })
 		})
 	}
@@ -249,7 +328,11 @@ func (s *place) serve(p *process, store *db.Store, ready func()) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-p.ctx.Done():
 	}
-	p.say("closing")
+	if errors.Is(context.Cause(p.ctx), errWritable) {
+		p.say("the database can be written again: going on with everything")
+	} else {
+		p.say("closing")
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), closingTime)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
@@ -258,10 +341,13 @@ func (s *place) serve(p *process, store *db.Store, ready func()) error {
 	return nil
 }
 
-// beginEvidence makes the store ready to be vouched for. What is wrong with its
-// evidence keeps nobody from reading and recording: it is said, and verify says
-// where.
-func (s *place) beginEvidence(p *process, store *db.Store, log *slog.Logger) {
+// evidenceAgain is how long after the evidence could not begin it is tried again.
+const evidenceAgain = time.Minute
+
+// beginEvidence makes the store ready to be vouched for, and reports whether it
+// is. What is wrong with its evidence keeps nobody from reading and recording: it
+// is said, and verify says where.
+func (s *place) beginEvidence(p *process, store *db.Store, log *slog.Logger) bool {
 	fresh, err := store.BeginEvidence(p.ctx, s.seen...)
 	switch {
 	case err != nil:
@@ -274,6 +360,7 @@ func (s *place) beginEvidence(p *process, store *db.Store, log *slog.Logger) {
 			w.prove = store.Consistency
 		}
 	}
+	return err == nil
 }
 
 // publicURL reads --public-url: a scheme and a host, and nothing more.

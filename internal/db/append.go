@@ -378,6 +378,8 @@ type idRun struct {
 	twins     map[string]*audit.Event
 	stored    map[string]int64 // event_id to the id of a row read, loaded on demand
 	buried    map[[32]byte]struct{}
+	nameless  []int64           // ids of rows read that have no event_id
+	contents  map[Content]int64 // how many of those say what; nil until somebody asks
 }
 
 // run returns the run of an event's timestamp, and whether it is new and has to
@@ -448,6 +450,8 @@ func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
 			}
 			if r := take(run, id, timestamp); r != nil && eventID.Valid {
 				r.stored[eventID.String] = id
+			} else if r != nil {
+				r.nameless, r.contents = append(r.nameless, id), nil
 			}
 			return nil
 		})
@@ -495,7 +499,12 @@ func (r *idRun) twin(tx *writeTx, e *audit.Event) (int, error) {
 		}
 	}
 	if r.micros<<idBits <= r.tail.purged {
-		if gone, err := r.tail.wasPurged(tx, r, e.EventID); err != nil || gone {
+		if gone, err := r.tail.timesPurged(tx, r, e.EventID, 1); err != nil || gone > 0 {
+			return sameTwin, err
+		}
+	}
+	if c, n, is := parseContentName(e.EventID); is {
+		if is, err := r.contentTwin(tx, e.Kind, c, n); err != nil || is {
 			return sameTwin, err
 		}
 	}

@@ -49,6 +49,9 @@ type guard struct {
 	mu    sync.Mutex
 	found *Hindrance
 	told  time.Time // when a full disk was last recorded
+
+	broke     *Hindrance // a failure of the disk that is not recorded yet
+	toldBroke time.Time  // when one was last recorded
 }
 
 func newGuard(path string) *guard { return &guard{path: path, wake: make(chan struct{}, 1)} }
@@ -62,6 +65,10 @@ func (g *guard) now() *Hindrance {
 // hindered notes why a write failed, and reports whether it may succeed if it is
 // tried once more: where the ballast was given up just now.
 func (g *guard) hindered(err error, at time.Time) (again bool) {
+	if g.path != "" && errors.Is(err, ErrDisk) {
+		g.failed(err, at)
+		return false
+	}
 	if g.path == "" || !errors.Is(err, ErrFull) && !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrMoved) {
 		return false
 	}
@@ -75,6 +82,27 @@ func (g *guard) hindered(err error, at time.Time) (again bool) {
 	default:
 	}
 	return errors.Is(err, ErrFull) && os.Remove(g.path) == nil
+}
+
+// failed notes that the disk failed, to be recorded once it can be.
+func (g *guard) failed(err error, at time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.broke != nil || !g.toldBroke.IsZero() && at.Sub(g.toldBroke) < fullAgain {
+		return
+	}
+	g.broke = &Hindrance{Err: err, Since: at}
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// untold returns a failure of the disk that is yet to be recorded, or nil.
+func (g *guard) untold() *Hindrance {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.broke
 }
 
 // ballast takes the space again. It reports false where there is too little.
@@ -128,10 +156,21 @@ func (s *Store) guardLoop() {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	for {
+		var again <-chan time.Time
+		if s.guard.untold() != nil {
+			again = tick.C
+		}
 		select {
 		case <-s.guard.wake:
+		case <-again:
 		case <-s.closing.Done():
 			return
+		}
+		if b := s.guard.untold(); b != nil && s.Hindrance() == nil {
+			s.tellBroken(b)
+		}
+		if s.Hindrance() == nil {
+			continue
 		}
 		_ = s.dialect.pauseLog(s.closing, s.rw, true)
 		s.scrub(s.closing)
@@ -142,6 +181,7 @@ func (s *Store) guardLoop() {
 			case <-s.closing.Done():
 				return
 			}
+			_ = s.dialect.pauseLog(s.closing, s.rw, true) // again: the connection may be another one
 			s.probe(folder, h)
 		}
 		_ = s.dialect.pauseLog(s.closing, s.rw, false)
@@ -192,18 +232,35 @@ func (s *Store) tellFull(h *Hindrance) {
 	if !errors.Is(h.Err, ErrFull) || !s.guard.told.IsZero() && h.Since.Sub(s.guard.told) < fullAgain {
 		return
 	}
+	if s.tell(h, "The disk is full: nothing could be recorded",
+		"Events are refused until there is space again. Reading, signing in and deleting still work. Make room where the database is.") {
+		s.guard.told = s.now()
+	}
+}
+
+// tellBroken records that the disk failed. Where that fails too, it is tried
+// again later.
+func (s *Store) tellBroken(h *Hindrance) {
+	if !s.tell(h, "The disk failed: something could not be recorded",
+		"Whoever sent it was told so. The connection was opened anew, and nothing was acknowledged that the disk does not have. Look at the disk and at the log of the system. "+h.Err.Error()) {
+		return
+	}
+	s.guard.mu.Lock()
+	defer s.guard.mu.Unlock()
+	s.guard.broke, s.guard.toldBroke = nil, s.now()
+}
+
+// tell records what happened to the disk, and reports whether it could.
+func (s *Store) tell(h *Hindrance, title, description string) bool {
 	e := audit.NewEvent(audit.KindSystemEvent)
 	e.SetTime(h.Since)
 	e.Set("event_type", "ERROR")
-	e.Set("title", "The disk is full: nothing could be recorded")
-	e.Set("description", "Events are refused until there is space again. Reading, signing in and deleting still work. Make room where the database is.")
+	e.Set("title", title)
+	e.Set("description", description)
 	e.Set("module", Self)
 	ctx, cancel := context.WithTimeout(s.closing, writeDeadline)
 	defer cancel()
-	err := s.writeTo(ctx, s.rw, "record that the disk is full", func(tx *writeTx) error { return tx.record(e) })
-	if err == nil {
-		s.guard.told = s.now()
-	}
+	return s.writeTo(ctx, s.rw, "record what happened to the disk", func(tx *writeTx) error { return tx.record(e) }) == nil
 }
 
 // removeBallast gives the space back when the store is closed.

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/mattn/go-sqlite3"
 
 	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
@@ -152,5 +154,79 @@ func TestOpenWithoutATable(t *testing.T) {
 	bare.Close()
 	if got := mustAppend(t, openAt(t, path), event(t)); got.Accepted != 1 {
 		t.Errorf("append: %+v, want 1 accepted", got)
+	}
+}
+
+// TestAFailedWriteOpensAnotherConnection lets a transaction end as one does whose
+// sync failed: the next one has a new connection with all of its settings, and
+// that the disk failed is recorded, once.
+func TestAFailedWriteOpensAnotherConnection(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.db")
+	s, err := Open(t.Context(), path, Options{Schema: auditadmin.Schema, Served: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	connection := func() (c any) {
+		conn, err := s.rw.Connx(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.Raw(func(inner any) error { c = inner; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	mustAppend(t, s, event(t, "event_id", "before"))
+	before := connection()
+	for _, fault := range []error{errors.New("any other"), sqlite3.Error{Code: sqlite3.ErrConstraint}} {
+		if err := s.write(t.Context(), "test", func(*writeTx) error { return fault }); !errors.Is(err, fault) {
+			t.Fatalf("got %v, want %v", err, fault)
+		}
+	}
+	if connection() != before {
+		t.Error("the connection is another one after an error that has nothing to do with the disk")
+	}
+	for range 3 {
+		failed := sqlite3.Error{Code: sqlite3.ErrIoErr, ExtendedCode: sqlite3.ErrIoErrFsync}
+		err := s.write(t.Context(), "test", func(tx *writeTx) error {
+			if err := tx.record(event(t, "event_id", "lost")); err != nil {
+				return err
+			}
+			return failed
+		})
+		if !errors.Is(err, ErrDisk) {
+			t.Fatalf("got %v, want ErrDisk", err)
+		}
+		after := connection()
+		if after == before {
+			t.Fatal("the connection is the one whose sync failed")
+		}
+		before = after
+	}
+	var synchronous, log int
+	if err := errors.Join(s.rw.Get(&synchronous, "PRAGMA synchronous"), s.rw.Get(&log, "PRAGMA wal_autocheckpoint")); err != nil || synchronous != 2 || strconv.Itoa(log) != sqliteCheckpoint {
+		t.Errorf("the new connection has synchronous %d and checkpoints at %d pages, %v", synchronous, log, err)
+	}
+	if got := mustAppend(t, s, event(t, "event_id", "lost"), event(t, "event_id", "before")); got.Accepted != 1 || got.Duplicates != 1 {
+		t.Errorf("got %+v, want what failed to be stored now, and what was there before to be there", got)
+	}
+	waitUntil(t, "the failure is recorded", func() bool { return countAll(t, s, audit.KindSystemEvent, `title:"The disk failed"`) > 0 })
+	if n := countAll(t, s, audit.KindSystemEvent, `title:"The disk failed"`); n != 1 {
+		t.Errorf("it is recorded %d times, want once", n)
+	}
+	// A connection that is opened anew makes no file where there is none.
+	if err := os.Rename(path, path+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := retire(t.Context(), s.rw); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), []*audit.Event{event(t)}); err == nil {
+		t.Error("an event is acknowledged without a file")
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a new file was made in place of the one that was moved")
 	}
 }

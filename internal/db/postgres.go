@@ -364,11 +364,11 @@ func pgState(ctx context.Context, q sqlx.QueryerContext) (state int, err error) 
 
 // create makes the schema. Servers may try at once: the second one finds it made.
 func (d *postgresDialect) create(ctx context.Context, db *sqlx.DB) error {
-	tx, conn, end, err := beginOn(ctx, db)
+	tx, conn, end, err := beginWrite(ctx, db)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer end(false)
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockSchema); err != nil {
 		return err
 	}

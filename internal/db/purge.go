@@ -29,10 +29,11 @@ type PurgeJob struct {
 	Kind   audit.Kind
 	Before time.Time
 	Reason string
-	// Archive takes the events of one slice, in the order of their ids, and returns
-	// when they are durable; only then are they taken away. It may be given an
-	// event more than once. Nil archives nothing.
-	Archive func([]*Stored) error
+	// Archive takes the events of one slice, in the order of their ids, with their
+	// proof, and returns when they are durable; only then are they taken away. A part
+	// that begins before the end of the one before takes its place: that one was not
+	// taken away after all. Nil archives nothing.
+	Archive func(PurgePart) error
 	// ArchiveName is what the ledger says of where they went; "" for nowhere.
 	ArchiveName string
 	// DryRun counts and takes nothing away.
@@ -69,6 +70,12 @@ func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, e
 	var total Purged
 	after, rows := int64(-1), purgeRows
 	var err error
+	var prover *purgeProver
+	if job.Archive != nil && !job.DryRun {
+		if prover, err = s.prover(ctx); err != nil {
+			return total, fmt.Errorf("purge %s: prove what is archived: %w", job.Kind.Plural(), err)
+		}
+	}
 	s.purging.Add(1)
 	for {
 		var sl *purgeSlice
@@ -78,7 +85,11 @@ func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, e
 		took := time.Duration(0)
 		if !job.DryRun && len(sl.runs) > 0 {
 			if job.Archive != nil {
-				if err = job.Archive(sl.events); err != nil {
+				var part PurgePart
+				if part, err = prover.part(ctx, job.Kind, sl.gone); err == nil {
+					err = job.Archive(part)
+				}
+				if err != nil {
 					err = fmt.Errorf("archive: %w", err)
 					break
 				}
@@ -140,8 +151,8 @@ func (p *Purged) add(sl *purgeSlice, took time.Duration) {
 // has to wait for it.
 type purgeSlice struct {
 	runs   []*purgeRun
-	stale  []staleRun // the places of its events in the ledger
-	events []*Stored  // for the archive; nil without one
+	stale  []staleRun  // the places of its events in the ledger
+	gone   []*purgeRow // its events, in the order of their ids
 	holds  *held
 	rows   int   // looked at
 	last   int64 // the highest id looked at
@@ -165,8 +176,11 @@ type purgeRow struct {
 	timestamp string
 	named     bool
 	name      [nameSize]byte
-	own       bool // the program's own and lately recorded: it may be a trace
-	stored    *Stored
+	own       bool    // the program's own and lately recorded: it may be a trace
+	stored    *Stored // for the archive, with the next two; nil without one
+	seed      []byte
+	kept      []byte
+	leaf      evidence.Hash
 	run       *purgeRun
 }
 
@@ -193,7 +207,6 @@ func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after int64, limit 
 	}
 	before := audit.FormatTime(job.Before)
 	var run *purgeRun
-	var gone []*purgeRow
 	for i := range all {
 		row := &all[i]
 		sl.last = row.id
@@ -218,18 +231,29 @@ func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after int64, limit 
 				sl.runs = append(sl.runs, run)
 			}
 			run.add(row)
-			gone = append(gone, row)
-			if row.stored != nil {
-				sl.events = append(sl.events, row.stored)
-			}
+			sl.gone = append(sl.gone, row)
+		}
+	}
+	if job.DryRun {
+		return sl, nil
+	}
+	if err := s.readContents(ctx, tx, job.Kind, sl.gone); err != nil {
+		return nil, err
+	}
+	if job.Archive != nil {
+		if err := s.readSalts(ctx, tx, job.Kind, sl.gone); err != nil {
+			return nil, err
+		}
+	}
+	for _, row := range sl.gone {
+		if row.named {
+			row.run.names = append(row.run.names, row.name)
 		}
 	}
 	for _, run := range sl.runs {
 		slices.SortFunc(run.names, func(a, b [nameSize]byte) int { return bytes.Compare(a[:], b[:]) })
 	}
-	if !job.DryRun {
-		sl.stale, err = s.purgeLeaves(ctx, tx, job.Kind, gone)
-	}
+	sl.stale, err = s.purgeLeaves(ctx, tx, job.Kind, slices.Clone(sl.gone))
 	return sl, err
 }
 
@@ -242,9 +266,6 @@ func (r *purgeRun) add(row *purgeRow) {
 	r.to = row.id
 	r.events++
 	r.first, r.last = min(r.first, row.timestamp), max(r.last, row.timestamp)
-	if row.named {
-		r.names = append(r.names, row.name)
-	}
 }
 
 // purgeRows reads the next events after an id and before another one: whole where
@@ -333,6 +354,7 @@ func (s *Store) purgeLeaves(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, r
 			if !ok || seq != row.seq {
 				return errNoLeaf(row.seq)
 			}
+			row.leaf = hash
 			row.run.tree.Add(evidence.Gone(string(kind), row.id, seq, recordedAt, &hash))
 			if n++; open && (dense || seq == stale[len(stale)-1].Last+1) {
 				stale[len(stale)-1].Last = seq

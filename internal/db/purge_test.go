@@ -44,8 +44,8 @@ func TestPurge(t *testing.T) {
 	}
 	var archived []string
 	job := PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "kept for half a year", ArchiveName: "old.ndjson.gz",
-		Archive: func(all []*Stored) error {
-			for _, st := range all {
+		Archive: func(part PurgePart) error {
+			for _, st := range part.Events {
 				archived = append(archived, st.EventID)
 			}
 			return nil
@@ -213,7 +213,7 @@ func TestPurgeStops(t *testing.T) {
 	yearOfEvents(t, s, 3000)
 	broken := errors.New("the archive is full")
 	slices := 0
-	job := PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "old", Archive: func([]*Stored) error {
+	job := PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "old", Archive: func(PurgePart) error {
 		if slices++; slices > 1 {
 			return broken
 		}

@@ -18,7 +18,8 @@ import (
 // nameSize is how many bytes of a hash stand for the event_id of a purged event.
 const nameSize = 8
 
-// purgedName is what stays of the event_id of a purged event.
+// purgedName is what stays of the event_id of a purged event, or of one that had
+// none, of what import names it by, without the number of its repetition.
 func purgedName[T string | []byte | sql.RawBytes](timestamp string, eventID T) (name [nameSize]byte) {
 	b := make([]byte, 0, 128)
 	b = append(append(append(b, timestamp...), 0), eventID...)
@@ -35,36 +36,39 @@ type purgedRun struct {
 	ids   []int64 // rising; nil until somebody asks
 }
 
-// has reports whether an event of that name was in the run.
-func (p *purgedRun) has(tx *writeTx, name [nameSize]byte) (bool, error) {
+// times returns how many events of that name were in the run.
+func (p *purgedRun) times(tx *writeTx, name [nameSize]byte) (n int64, err error) {
 	if p.names == nil {
 		p.names = []byte{}
 		if err := tx.GetContext(tx.ctx, &p.names, "SELECT names FROM purge WHERE seq = ?", p.Seq); err != nil {
-			return false, err
+			return 0, err
 		}
 	}
 	at := func(i int) []byte { return p.names[i*nameSize:][:nameSize] }
-	n := len(p.names) / nameSize
-	i := sort.Search(n, func(i int) bool { return bytes.Compare(at(i), name[:]) >= 0 })
-	return i < n && bytes.Equal(at(i), name[:]), nil
+	all := len(p.names) / nameSize
+	for i := sort.Search(all, func(i int) bool { return bytes.Compare(at(i), name[:]) >= 0 }); i < all && bytes.Equal(at(i), name[:]); i++ {
+		n++
+	}
+	return n, nil
 }
 
-// wasPurged reports whether an event of that event_id stood at a run's timestamp
-// and was purged.
-func (t *kindTail) wasPurged(tx *writeTx, r *idRun, eventID string) (bool, error) {
+// timesPurged returns how many events of that event_id stood at a run's timestamp
+// and were purged, and stops counting at enough.
+func (t *kindTail) timesPurged(tx *writeTx, r *idRun, eventID string, enough int64) (n int64, err error) {
 	if err := t.readPurges(tx); err != nil {
-		return false, err
+		return 0, err
 	}
 	from, to := r.micros<<idBits, (r.micros+t.spread)<<idBits|(1<<idBits-1)
 	name := purgedName(r.timestamp, eventID)
 	for i := range t.purges {
 		if p := &t.purges[i]; p.From <= to && p.To >= from {
-			if gone, err := p.has(tx, name); gone || err != nil {
-				return gone, err
+			gone, err := p.times(tx, name)
+			if n += gone; err != nil || n >= enough {
+				return n, err
 			}
 		}
 	}
-	return false, nil
+	return n, nil
 }
 
 func (t *kindTail) readPurges(tx *writeTx) error {

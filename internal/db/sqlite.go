@@ -40,6 +40,9 @@ const sqliteCheckpoint = "4000"
 // sqliteWriteBack is of how many pages the log is written back beside the writer.
 const sqliteWriteBack = 1000
 
+// tooManyFiles says what to do where the system gives no more files.
+const tooManyFiles = "too many files are open; raise the limit, as by ulimit -n"
+
 // sqliteDialect is SQLite through mattn/go-sqlite3, built with FTS5.
 type sqliteDialect struct{}
 
@@ -51,10 +54,12 @@ type sqliteDialect struct{}
 //   - a busy timeout below any deadline of a request, since the driver waits it
 //     out without looking at the context; write retries by itself.
 //   - secure_delete: what is deleted is overwritten.
+//   - mode rw: where the file was moved away, a connection that is opened anew
+//     must not make another one.
 var (
 	sqliteWriter = url.Values{
 		"_synchronous": {"FULL"}, "_txlock": {"immediate"}, "_busy_timeout": {"250"},
-		"_foreign_keys": {"1"}, "_secure_delete": {"1"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"},
+		"_foreign_keys": {"1"}, "_secure_delete": {"1"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"}, "mode": {"rw"},
 	}
 	sqliteReader = url.Values{
 		"mode": {"ro"}, "_query_only": {"1"}, "_busy_timeout": {"2000"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"},
@@ -206,7 +211,9 @@ func sqliteOpenWriter(ctx context.Context, path string, fresh bool, o Options) (
 			return nil, fmt.Errorf("create the database: %w", err)
 		}
 		f.Close()
-	} else if f, err := os.OpenFile(path, os.O_RDWR, 0); err != nil {
+	} else if f, err := os.OpenFile(path, os.O_RDWR, 0); errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return nil, fmt.Errorf("%s: %w: %s (%w)", path, ErrReadOnly, tooManyFiles, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%s: %w; give this user write access to the file and its folder (%w)", path, ErrReadOnly, err)
 	} else {
 		f.Close()
@@ -343,6 +350,9 @@ func (sqliteDialect) classify(err error) error {
 	if e.SystemErrno == syscall.ENOSPC || e.SystemErrno == syscall.EDQUOT {
 		return fmt.Errorf("%w; make room (%w)", ErrFull, err)
 	}
+	if e.SystemErrno == syscall.EMFILE || e.SystemErrno == syscall.ENFILE {
+		return fmt.Errorf("%w: %s (%w)", ErrReadOnly, tooManyFiles, err)
+	}
 	switch e.Code {
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
 		return fmt.Errorf("%w by another program; try again (%w)", ErrBusy, err)
@@ -434,7 +444,6 @@ func (sqliteDialect) side(ctx context.Context, path string, o Options) (*sqlx.DB
 		return nil, fmt.Errorf("find %s: %w", path, err)
 	}
 	settings, synchronous := sqliteWriterSettings(o)
-	settings.Set("mode", "rw") // of a file that was moved away meanwhile it must not make another one
 	side := sqliteConnect(abs, settings, []string{"PRAGMA wal_autocheckpoint = 0"}, "PRAGMA synchronous", synchronous)
 	side.SetMaxOpenConns(1)
 	if err := side.PingContext(ctx); err != nil {

@@ -22,6 +22,7 @@ const tileWidth = 1 << evidence.TileHeight
 type treeReader struct {
 	ctx   context.Context
 	q     sqlx.QueryerContext
+	size  int64 // of the tree, where known: so far leaves are read by whole tiles
 	tiles map[[2]int64][]byte
 }
 
@@ -54,7 +55,8 @@ func (r *treeReader) tile(level, n int64, width int) ([]byte, error) {
 	}
 	var err error
 	if level == 0 {
-		data, err = readLeaves(r.ctx, r.q, n*tileWidth, width)
+		most := max(width, int(min(tileWidth, r.size-n*tileWidth)))
+		data, err = readLeaves(r.ctx, r.q, n*tileWidth, most)
 	} else {
 		err = sqlx.GetContext(r.ctx, r.q, &data, "SELECT hashes FROM tile WHERE level = ? AND n = ?", level, n)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -99,6 +101,30 @@ func (r *treeReader) frontier(size int64) (*evidence.Frontier, error) {
 		f.AddSubtree(level, hashes[0])
 	}
 	return f, nil
+}
+
+// tilesKept bounds how many tiles a reader keeps that is asked for much.
+const tilesKept = 256
+
+// span returns the root over the leaves from one number up to, without it,
+// another. It is for those that a tree has a root over: where they begin, a
+// complete subtree of at least their number begins.
+func (r *treeReader) span(from, to int64) (evidence.Hash, error) {
+	if len(r.tiles) > tilesKept {
+		clear(r.tiles)
+	}
+	f := &evidence.Frontier{}
+	for level := 62; level >= 0; level-- {
+		if (to-from)&(1<<level) == 0 {
+			continue
+		}
+		hashes, err := r.ReadHashes([]int64{tlog.StoredHashIndex(level, (from+f.Size())>>level)})
+		if err != nil {
+			return evidence.Hash{}, err
+		}
+		f.AddSubtree(level, hashes[0])
+	}
+	return f.Root(), nil
 }
 
 func subtree(tile []byte) evidence.Hash {

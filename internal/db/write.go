@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -122,12 +123,14 @@ func (s *Store) deadline(ctx context.Context) time.Time {
 	return time.Now().Add(writeDeadline)
 }
 
-func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx) error) error {
-	inner, conn, end, err := beginOn(ctx, db)
+func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx) error) (err error) {
+	inner, conn, end, err := beginWrite(ctx, db)
 	if err != nil {
 		return err
 	}
-	defer end()
+	// What a connection holds whose write or sync failed is not what the disk has:
+	// it goes, and the next write opens another one.
+	defer func() { end(errors.Is(s.dialect.classify(err), ErrDisk)) }()
 	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: s.dialect, kinds: map[audit.Kind]*kindTail{}}
 	if db == s.desk {
 		tx.dialect = deskDialect
@@ -153,7 +156,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 		}
 	}
 	if err := inner.Commit(); err != nil {
-		end()
+		end(errors.Is(s.dialect.classify(err), ErrDisk)) // settle may want the only connection there is
 		if err := tx.dialect.settle(tx.ctx, db, head, tx, err); err != nil {
 			return err
 		}
@@ -182,7 +185,10 @@ func (s *Store) writeBackLoop() {
 			return
 		}
 		if s.Hindrance() == nil {
-			_ = s.dialect.writeBack(s.closing, s.side)
+			err := s.dialect.writeBack(s.closing, s.side)
+			if errors.Is(s.dialect.classify(err), ErrDisk) {
+				_ = retire(s.closing, s.side)
+			}
 		}
 		select {
 		case <-time.After(writeBackPause):
@@ -197,12 +203,16 @@ func (s *Store) writeBackLoop() {
 // not, since database/sql would roll it back behind our back, and the connection
 // would be in use for some time after we are done with it.
 func begin(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error) {
-	tx, _, end, err = beginOn(ctx, db)
-	return tx, end, err
+	tx, _, endWrite, err := beginWrite(ctx, db)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tx, func() { endWrite(false) }, nil
 }
 
-// beginOn is begin that also returns the connection.
-func beginOn(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, conn *sqlx.Conn, end func(), err error) {
+// beginWrite is begin that also returns the connection, which may have to be
+// closed at the end.
+func beginWrite(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, conn *sqlx.Conn, end func(broken bool), err error) {
 	conn, err = db.Connx(ctx)
 	if err != nil {
 		return nil, nil, nil, err
@@ -212,10 +222,29 @@ func beginOn(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, conn *sqlx.Conn, en
 		conn.Close()
 		return nil, nil, nil, err
 	}
-	return tx, conn, func() {
+	return tx, conn, func(broken bool) {
 		tx.Rollback()
+		if broken {
+			_ = conn.Raw(isBroken) // which closes it
+		}
 		conn.Close()
 	}, nil
+}
+
+// isBroken tells database/sql never to use a connection again.
+func isBroken(any) error { return driver.ErrBadConn }
+
+// retire closes a connection of a pool; the next use opens another one.
+func retire(ctx context.Context, db *sqlx.DB) error {
+	conn, err := db.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Raw(isBroken); !errors.Is(err, driver.ErrBadConn) {
+		return err
+	}
+	return nil
 }
 
 // decide adds an entry of the ledger that somebody decided. subject is that of

@@ -2,28 +2,57 @@ package format
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
 )
 
+// An archive is two files: the events, which import reads, and beside them what
+// proves that they stood in the ledger, each at its place.
+const (
+	archiveEvents = ".ndjson.gz"
+	archiveProofs = ".proofs.gz"
+	archiveFormat = "auditadmin-archive-proofs/1"
+)
+
+// archiveHead is the first line of the proofs. Each further one is an
+// evidence.SetProof of so many events as it says, in the order of the file; its
+// checkpoint is absent where it is that of the line before.
+type archiveHead struct {
+	Format     string     `json:"format"`
+	Kind       audit.Kind `json:"kind"`
+	Fields     []string   `json:"fields"`      // that a leaf commits to, in its order
+	PublicKeys []string   `json:"public_keys"` // that the checkpoints can be checked with
+}
+
 // Archive is a file of events that are about to be taken out of a database:
-// NDJSON, compressed, which import reads back. Whatever Write has returned for
-// is durable and complete, also when the program is killed afterwards.
+// NDJSON, compressed, which import reads back, with their proofs in another one.
+// Whatever Write has returned for is durable and complete, also when the program
+// is killed afterwards.
 type Archive struct {
-	file *os.File // nil until the first Write
-	path string
-	kind audit.Kind
+	kind       audit.Kind
+	path       string
+	events     *os.File // nil until the first Write, as the next one
+	proofs     *os.File // nil also where there is no key to prove with
+	checkpoint string   // of the part before
+	// Of the part before: its last id, and what the files had before it.
+	last             int64
+	eventsBefore     int64
+	proofsBefore     int64
+	checkpointBefore string
 }
 
 // NewArchive returns an archive in a folder, which has to be there, of events of
-// a kind before a time. The file is made by the first Write, so that there is none
+// a kind before a time. The files are made by the first Write, so that there are none
 // where there was nothing to archive.
 func NewArchive(dir string, kind audit.Kind, before, now time.Time) (*Archive, error) {
 	info, err := os.Stat(dir)
@@ -33,55 +62,123 @@ func NewArchive(dir string, kind audit.Kind, before, now time.Time) (*Archive, e
 	if err != nil {
 		return nil, fmt.Errorf("archive into %s: %w; name a folder that is there", dir, err)
 	}
-	name := kind.Path() + "-before-" + before.UTC().Format("20060102-150405") + "-" + now.UTC().Format("20060102-150405.000000") + ".ndjson.gz"
+	name := kind.Path() + "-before-" + before.UTC().Format("20060102-150405") + "-" + now.UTC().Format("20060102-150405.000000") + archiveEvents
 	return &Archive{path: filepath.Join(dir, name), kind: kind}, nil
 }
 
-// Name is the name of the file, without its folder.
+// Name is the name of the file of events, without its folder.
 func (a *Archive) Name() string { return filepath.Base(a.path) }
 
-// Write adds events and returns when they are durable. Each call makes a gzip
-// member of its own: a reader sees one stream, and no kill tears what is there.
-func (a *Archive) Write(events []*db.Stored) error {
-	if a.file == nil {
-		f, err := os.OpenFile(a.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
+// Proven reports whether what was written has its proofs beside it.
+func (a *Archive) Proven() bool { return a.proofs != nil }
+
+// Write adds events and returns when they are durable, with their proofs. Each
+// call makes a gzip member of its own in each file: a reader sees one stream, and
+// no kill tears what is there. Events that begin before the end of those given
+// last take their place.
+func (a *Archive) Write(part db.PurgePart) error {
+	if len(part.Events) == 0 {
+		return nil
+	}
+	if err := a.begin(part); err != nil {
+		return err
+	}
+	err := appendMember(a.events, func(w io.Writer) error {
+		lines := newNDJSONWriter(w, a.kind)
+		for _, st := range part.Events {
+			if err := lines.Write(st); err != nil {
+				return err
+			}
 		}
-		a.file = f
-		if err := syncFolder(filepath.Dir(a.path)); err != nil {
-			return err
+		return lines.End()
+	})
+	if err != nil || a.proofs == nil {
+		return err
+	}
+	proof := *part.Proof
+	if proof.Checkpoint == a.checkpoint {
+		proof.Checkpoint = ""
+	} else {
+		a.checkpoint = proof.Checkpoint
+	}
+	return appendMember(a.proofs, func(w io.Writer) error {
+		lines := json.NewEncoder(w)
+		lines.SetEscapeHTML(false)
+		if a.proofsBefore == 0 {
+			if err := lines.Encode(archiveHead{archiveFormat, a.kind, db.StatedFields(a.kind), part.PublicKeys}); err != nil {
+				return err
+			}
+		}
+		return lines.Encode(proof)
+	})
+}
+
+// begin makes the files, or goes back to before the part before where this one
+// takes its place.
+func (a *Archive) begin(part db.PurgePart) (err error) {
+	first := part.Events[0].ID
+	switch {
+	case a.events == nil:
+		if a.events, err = create(a.path); err == nil && part.Proof != nil {
+			a.proofs, err = create(strings.TrimSuffix(a.path, archiveEvents) + archiveProofs)
+		}
+		if err == nil {
+			err = syncFolder(filepath.Dir(a.path))
+		}
+	case first <= a.last:
+		a.checkpoint = a.checkpointBefore
+		err = cutBack(a.events, a.eventsBefore)
+		if a.proofs != nil {
+			err = errors.Join(err, cutBack(a.proofs, a.proofsBefore))
 		}
 	}
-	zip := gzip.NewWriter(a.file)
-	w, err := NewWriter("ndjson", zip, a.kind)
 	if err == nil {
-		err = w.Begin()
+		a.eventsBefore, err = a.events.Seek(0, io.SeekEnd)
 	}
-	for i := 0; i < len(events) && err == nil; i++ {
-		err = w.Write(events[i])
+	if err == nil && a.proofs != nil {
+		a.proofsBefore, err = a.proofs.Seek(0, io.SeekEnd)
 	}
-	if err == nil {
-		err = w.End()
-	}
+	a.last, a.checkpointBefore = part.Events[len(part.Events)-1].ID, a.checkpoint
+	return err
+}
+
+// appendMember appends a gzip member to a file and returns when it is durable.
+func appendMember(f *os.File, write func(io.Writer) error) error {
+	zip := gzip.NewWriter(f)
+	err := write(zip)
 	if err == nil {
 		err = zip.Close()
 	}
 	if err == nil {
-		err = a.file.Sync()
+		err = f.Sync()
 	}
 	return err
 }
 
-// Close closes the file.
-func (a *Archive) Close() error {
-	if a.file == nil {
-		return nil
-	}
-	return a.file.Close()
+func create(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 }
 
-// syncFolder makes the name of a new file durable.
+func cutBack(f *os.File, size int64) error {
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	_, err := f.Seek(size, io.SeekStart)
+	return err
+}
+
+// Close closes the files.
+func (a *Archive) Close() error {
+	var err error
+	for _, f := range []*os.File{a.events, a.proofs} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
+
+// syncFolder makes the names of new files durable.
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -2,16 +2,11 @@ package format
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -81,13 +76,13 @@ const maxLine = audit.MaxImportLine
 // An event without a name of its own gets one from what it says, after masking,
 // and from how often the same was said before in the same file. So a second
 // import of a file adds nothing, an import of a file that has grown adds what is
-// new, and lines that are alike within one file are events of their own.
+// new, and lines that are alike within one file are events of their own. What was
+// stored without a name counts as named so.
 func Import(ctx context.Context, f *Format, files []string, o ImportOptions, store Appender) (Summary, error) {
 	im := &importer{
 		format: f, options: o,
 		summary: Summary{Reasons: map[string]int64{}},
 		repeats: newRepeats(1 << 18),
-		hash:    sha256.New(),
 		batches: make(chan []*audit.Event, 1),
 	}
 	if f.read == nil {
@@ -167,7 +162,7 @@ type importer struct {
 	options ImportOptions
 	summary Summary
 	repeats *repeats
-	hash    hash.Hash
+	room    []byte // to digest in
 
 	total, finished int64 // bytes
 
@@ -260,12 +255,13 @@ func (im *importer) record(ctx context.Context, file string, r Record) error {
 // add names an event and puts it into the batch.
 func (im *importer) add(ctx context.Context, e *audit.Event) error {
 	if e.EventID == "" {
-		c := im.content(e)
+		im.room = db.AppendContent(im.room[:0], e)
+		c := content{micros: e.Time().UnixMicro(), digest: db.ContentOf(im.room)}
 		n, err := im.repeats.next(ctx, c)
 		if err != nil {
 			return err
 		}
-		e.EventID = "sha256:" + hex.EncodeToString(c.digest[:]) + ":" + strconv.FormatInt(n, 10)
+		e.EventID = c.digest.Name(n)
 	}
 	im.batch = append(im.batch, e)
 	for _, v := range e.Values() {
@@ -275,25 +271,6 @@ func (im *importer) add(ctx context.Context, e *audit.Event) error {
 		return im.flush(ctx)
 	}
 	return nil
-}
-
-// content digests what an event says, leaving out what may change later.
-func (im *importer) content(e *audit.Event) content {
-	im.hash.Reset()
-	io.WriteString(im.hash, string(e.Kind))
-	var length [8]byte
-	for i, f := range e.Kind.Fields() {
-		if f.Mutable {
-			continue
-		}
-		v := e.Values()[i]
-		binary.LittleEndian.PutUint64(length[:], uint64(len(v)))
-		im.hash.Write(length[:])
-		io.WriteString(im.hash, v)
-	}
-	var sum [sha256.Size]byte
-	im.hash.Sum(sum[:0])
-	return content{micros: e.Time().UnixMicro(), digest: [16]byte(sum[:16])}
 }
 
 // flush hands the batch to the store.

@@ -8,13 +8,15 @@ import (
 	"path/filepath"
 
 	_ "github.com/mattn/go-sqlite3" // the temporary table
+
+	"github.com/auditadmin/auditadmin/internal/db"
 )
 
 // content names what an event says: its time in microseconds and a digest of
 // the rest. The time stands first so that sorted input is counted in order.
 type content struct {
 	micros int64
-	digest [16]byte
+	digest db.Content
 }
 
 // repeats counts how often each content came, in bounded memory: the newest

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -94,17 +95,20 @@ func underFailure(r *recorder, own *rand.Rand) (v verdict, failed bool) {
 	s, err := r.start()
 	r.probe = "/readyz"
 	if err != nil || s.get("/readyz").status != http.StatusOK {
-		// Honest, if it said so and went, or serves for reading alone: started
-		// again it works, when the disk is well.
+		// Honest, if it said so and went: started again it works, when the disk is
+		// well. Or it serves for reading alone, and goes on by itself then.
 		if failed = r.control.failed() > 0; !failed {
 			v.complain("start: %v", err)
 		}
-		if s != nil {
-			s.healthy()
-			s.kill()
-		}
 		r.control.heal()
-		if s, err = r.start(); err != nil {
+		if s != nil && !s.ended() {
+			s.healthy()
+			if waited, err := until(r.t.Context(), func() bool { return s.get("/readyz").status == http.StatusOK }); err != nil || waited > 10*time.Second {
+				v.complain("on a disk that is well again it was ready after %s, %v, want within 10 s\n%s", waited, err, s.log())
+				s.kill()
+				return v, failed
+			}
+		} else if s, err = r.start(); err != nil {
 			v.complain("start on a disk that is well again: %v", err)
 			return v, failed
 		}
@@ -141,6 +145,55 @@ func underFailure(r *recorder, own *rand.Rand) (v verdict, failed bool) {
 	found := examine(r.t.Context(), r.db(), j)
 	found.wrong = append(v.wrong, found.wrong...)
 	return found, failed
+}
+
+// TestR04NoFilesAtStart starts a server that gets no file to write to, as where
+// too many are open: it serves for reading, says so, and records again by itself
+// within 10 s after it gets them, at the same address.
+func TestR04NoFilesAtStart(t *testing.T) {
+	r := newRecorder(t, fast(t))
+	r.open().stop()
+	f := finding{Fault: "R4", What: "no files at the start", Times: size(1, 10)}
+	began := time.Now()
+	j := newJournal()
+	client := &http.Client{Timeout: patience}
+	var slowest time.Duration
+	for n := range f.Times {
+		r.control.fail(callOpen, syscall.EMFILE, 1, forEver, failCall)
+		r.probe = "/healthz"
+		s, err := r.start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.mark(j.sent, n)
+		if status, _, header, err := send(client, s.url, r.token, line(n)); err != nil || status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+			f.Wrong++
+			t.Errorf("without files: got %d, %v, Retry-After %q, want 503 and when to try again", status, err, header.Get("Retry-After"))
+		}
+		if a := s.get("/audit-logs.json"); a.status != http.StatusOK {
+			f.Wrong++
+			t.Errorf("GET /audit-logs.json without files: got %d, want 200", a.status)
+		}
+		if !strings.Contains(s.log(), "pages can be read, nothing is recorded") {
+			f.Wrong++
+			t.Errorf("it does not say so:\n%s", s.log())
+		}
+		r.control.heal()
+		waited, err := until(t.Context(), func() bool {
+			status, _, _, err := send(client, s.url, r.token, line(n))
+			return err == nil && status == http.StatusOK
+		})
+		if j.mark(j.acked, n); err != nil || waited > 10*time.Second {
+			f.Wrong++
+			t.Errorf("recorded again after %s, %v, want within 10 s\n%s", waited, err, s.log())
+		}
+		slowest = max(slowest, waited)
+		s.healthy()
+		s.stop()
+	}
+	f.add(examine(t.Context(), r.db(), j))
+	f.Took, f.Note = time.Since(began), fmt.Sprintf("recorded again after %d ms at worst", slowest.Milliseconds())
+	judge(t, f)
 }
 
 // TestR04DeadDisk fails every sync for as long as it pleases: nothing is

@@ -228,15 +228,25 @@ func TestR05ReadOnly(t *testing.T) {
 			t.Errorf("start on a disk that cannot be written: %v", err)
 		} else {
 			refused("started on a disk that cannot be written", 20)
+			remount(t, dir, false)
+			waited, err := until(t.Context(), func() bool { return s.get("/readyz").status == http.StatusOK })
+			if err != nil || waited > 10*time.Second {
+				f.Wrong++
+				t.Errorf("on a disk that can be written again it was ready after %s, %v, want within 10 s", waited, err)
+			}
+			if got := store(21); got != http.StatusOK {
+				f.Wrong++
+				t.Errorf("on a disk that can be written again: got %d, want 200", got)
+			}
+			f.Note = fmt.Sprintf("went on %d ms after the disk could be written", waited.Milliseconds())
 			s.healthy()
 			s.stop()
 		}
-		remount(t, dir, false)
 		h.probe = "/readyz"
 		s = h.serve()
-		if got := store(21); got != http.StatusOK {
+		if got := store(22); got != http.StatusOK {
 			f.Wrong++
-			t.Errorf("on a disk that can be written again: got %d, want 200", got)
+			t.Errorf("started on a disk that can be written again: got %d, want 200", got)
 		}
 		s.stop()
 		v := examine(t.Context(), h.db(), j)

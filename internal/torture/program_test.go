@@ -30,6 +30,7 @@ type workshop struct {
 	program  func() (string, error)
 	careless func() (string, error)
 	shim     func() (string, error)
+	spooler  func() (string, error)
 
 	mutex sync.Mutex
 	found []finding
@@ -71,6 +72,7 @@ func TestMain(m *testing.M) {
 	})
 	shop.careless = sync.OnceValues(func() (string, error) { return buildCareless(dir) })
 	shop.shim = sync.OnceValues(func() (string, error) { return buildShim(dir) })
+	shop.spooler = sync.OnceValues(func() (string, error) { return buildSpooler(dir) })
 	code := m.Run()
 	if os.Getenv(smallDisk) == "" {
 		shop.print()

@@ -195,7 +195,7 @@ static ssize_t do_write(int fd, const void *data, size_t len, int64_t offset, in
 	pthread_mutex_lock(&lock);
 	name = name_of(fd);
 	if (name && here)
-		offset = lseek(fd, 0, SEEK_CUR);
+		offset = lseek(fd, 0, fcntl(fd, F_GETFL) & O_APPEND ? SEEK_END : SEEK_CUR);
 	failed = name && fails(WRITE);
 	if (failed && (control->action != HALF || len < 2)) {
 		pthread_mutex_unlock(&lock);
