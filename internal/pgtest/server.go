@@ -48,6 +48,7 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 shared_buffers = 16MB
 fsync = off
+log_checkpoints = off
 `
 
 // create makes a server that does not run yet.
