@@ -260,8 +260,8 @@ func (s *Server) Database(t testing.TB, template string) (url string) {
 
 // Template makes a database that others are copies of, where there is none of
 // that name yet, and lets fill put into it what they begin with. It lives as long
-// as the server. Nobody may have it open when it is copied, so fill closes what it
-// opens.
+// as the server. Nobody may have it open when it is copied: sessions that fill
+// leaves open are ended.
 func (s *Server) Template(t testing.TB, name string, fill func(url string)) {
 	t.Helper()
 	if s.text(t, "SELECT count(*)::text FROM pg_database WHERE datname = $1", name) != "0" {
@@ -270,6 +270,7 @@ func (s *Server) Template(t testing.TB, name string, fill func(url string)) {
 	making := fmt.Sprintf("template_%d", s.databases.Add(1)) // never half made under its own name
 	s.Exec(t, "CREATE DATABASE "+making)
 	fill(s.url(making))
+	s.text(t, "SELECT count(pg_terminate_backend(pid, 10000))::text FROM pg_stat_activity WHERE datname = $1", making)
 	s.Exec(t, "ALTER DATABASE "+making+" RENAME TO "+pgx.Identifier{name}.Sanitize())
 }
 
