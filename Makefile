@@ -11,7 +11,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 COMMIT      := $(shell git describe --always --dirty 2>/dev/null)
 EVENTS      ?= 20000
 
-.PHONY: build run demo example test torture check vet generated race vulncheck sbom fuzz-list bench bench-10m bench-docs chromium clean
+.PHONY: build run demo example test torture check vet generated race vulncheck sbom fuzz-list bench bench-10m bench-docs chromium postgres clean
 
 build: ## compiles bin/auditadmin
 	go build -trimpath -ldflags '-X main.commit=$(COMMIT)' -o bin/auditadmin ./cmd/auditadmin
@@ -26,7 +26,7 @@ example: build ## runs a small shop that audits itself, and auditadmin beside it
 	go build -trimpath -o bin/shop ./examples/shop
 	examples/shop/run.sh
 
-test: chromium ## everything: unit, store, pages, commands, browser
+test: chromium postgres ## everything: unit, store, pages, commands, browser
 	go test -timeout 20m ./...
 
 check: vet generated race ## what a change has to pass
@@ -69,15 +69,23 @@ bench-10m: ## the same at ten million; makes a database of about 12 GB in BENCH_
 bench-docs: ## writes the tables and the plot of docs/performance.md from the last figures
 	go run ./internal/bench -docs docs
 
-# The browser tests need Chromium. It is installed where that needs no question,
-# and otherwise the tests skip and say so.
+# What the tests need besides Go: Chromium for those of the pages, PostgreSQL's server
+# for those of the database. Each is installed where that needs no question, and
+# otherwise the tests skip and say so.
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
-	{ command -v apt-get >/dev/null && { \
-	    { [ "$$(id -u)" = 0 ] && sudo= ; } || { sudo -n true 2>/dev/null && sudo="sudo -n"; }; } && \
-	  echo "installing chromium for the browser tests" && \
-	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	$(call install,chromium) || \
 	echo "The browser tests will be skipped: install Chromium, for example with: sudo apt-get install chromium" >&2
+
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	$(call install,postgresql) || \
+	echo "The tests on PostgreSQL will be skipped: install its server, for example with: sudo apt-get install postgresql" >&2
+
+install = { command -v apt-get >/dev/null && { \
+	    { [ "$$(id -u)" = 0 ] && sudo= ; } || { sudo -n true 2>/dev/null && sudo="sudo -n"; }; } && \
+	  echo "installing $(1) for the tests" && \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(1) >/dev/null; }
 
 clean:
 	rm -rf bin

@@ -40,6 +40,7 @@ var arrows = map[string]string{
 	"internal/bench":    ". audit internal/query internal/demo internal/db internal/handlers",
 	"internal/need":     "",
 	"internal/pgtest":   "internal/need",
+	"internal/sqllint":  "audit",
 	"internal/torture":  "",
 	"examples/shop":     "audit audit/auditdb audit/gormaudit",
 }

@@ -40,7 +40,7 @@ func postgresScript(o Options, remove bool) []string {
 		"@prefix@", literal(o.Prefix),
 		"@tables@", array(tables), "@skip@", array(skip),
 		"@reprColumns@", array(reprColumns), "@remove@", fmt.Sprint(remove),
-		"@maxText@", fmt.Sprint(maxText), "@textStart@", fmt.Sprint(textStart), "@blobStart@", fmt.Sprint(blobStart), "@maxRepr@", fmt.Sprint(maxRepr),
+		"@maxText@", fmt.Sprint(maxText), "@maxDocument@", fmt.Sprint(maxDocument), "@textStart@", fmt.Sprint(textStart), "@blobStart@", fmt.Sprint(blobStart), "@maxRepr@", fmt.Sprint(maxRepr),
 	).Replace(postgresSQL)
 	all := []string{audit.InboxSchema(Postgres)}
 	for _, s := range strings.Split(text, "\n\n") {

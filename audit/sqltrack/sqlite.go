@@ -12,10 +12,11 @@ import (
 
 // Bounds of what a trigger writes of one value.
 const (
-	maxText   = 10000 // characters of a text that is recorded as it is
-	textStart = 1000  // characters that are recorded of a longer one
-	blobStart = 32    // bytes that are recorded of a blob
-	maxRepr   = 200   // characters of object_repr
+	maxText     = 10000 // characters of a text that is recorded as it is
+	textStart   = 1000  // characters that are recorded of a longer one
+	maxDocument = 50000 // characters of a JSON document that is recorded as it is, on PostgreSQL
+	blobStart   = 32    // bytes that are recorded of a blob
+	maxRepr     = 200   // characters of object_repr
 )
 
 // sqliteTables are what triggers need besides the inbox. A trigger of the main

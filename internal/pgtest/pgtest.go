@@ -1,129 +1,120 @@
-// Package pgtest starts a PostgreSQL server for a test. It is the only package
-// that knows the driver, which no program of ours needs.
+// Package pgtest is a small laboratory of PostgreSQL for tests: throw-away
+// servers on free ports of the loopback interface, with fresh databases, replicas
+// and crashes, and a [Proxy] that breaks connections at chosen moments. It is the
+// only package that knows the driver, which no program of ours needs.
+//
+//	db, url := pgtest.Start(t)                       // one server with an empty database
+//	s := pgtest.New(t, "fsync=on")                   // one to play with
+//	url := s.Database(t, "")                         // an empty database on it
+//	replica := s.Replica(t)                          // one that follows it
+//
+// Whatever is started ends with its test, also where that fails, and with the
+// process of the test, also where that is killed. Where there is no PostgreSQL,
+// the test is skipped by internal/need.
 package pgtest
 
 import (
-	"bytes"
-	"context"
 	"database/sql"
 	"fmt"
-	"net"
+	"net/url"
 	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"syscall"
+	"sync"
 	"testing"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
-
-	"github.com/auditadmin/auditadmin/internal/need"
 )
 
-// Start starts a server with an empty database on a free port of the loopback
-// interface, and returns the database and its address as a URL. Both end with
-// the test. Where there is no PostgreSQL, the test is skipped.
+// Start starts a server with an empty database, and returns the database and its
+// address as a URL. Both end with the test.
 func Start(t testing.TB) (db *sql.DB, url string) {
 	t.Helper()
-	bin := binaries(t)
-	dir, err := os.MkdirTemp("", "pgtest")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	who := credential(t)
-	if who != nil {
-		if err := os.Chown(dir, int(who.Uid), int(who.Gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: who}
-	initdb.Dir = dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", initdb, err, out)
-	}
-	port := freePort(t)
-	var log bytes.Buffer
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", "",
-		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "shared_buffers=16MB")
-	server.SysProcAttr = &syscall.SysProcAttr{Credential: who, Pdeathsig: syscall.SIGQUIT}
-	server.Dir, server.Stdout, server.Stderr = dir, &log, &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	url = fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
-	db, err = sql.Open("pgx", url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(t)
+	return Open(t, s.URL()), s.URL()
+}
+
+// New starts a server with settings like "fsync=on", which go before those of a
+// test server: fsync=off and 16 MB of shared buffers. It ends with the test.
+func New(t testing.TB, settings ...string) *Server {
+	t.Helper()
+	s := create(t, settings)
 	t.Cleanup(func() {
-		db.Close()
-		_ = server.Process.Signal(syscall.SIGINT) // at once, but in order
-		_ = server.Wait()
+		s.remove()
 		if t.Failed() {
-			t.Logf("the server said:\n%s", log.String())
+			t.Logf("the server on port %d said:\n%s", s.port, s.said)
 		}
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	for db.PingContext(ctx) != nil {
-		select {
-		case <-ctx.Done():
-			t.Fatal("the server did not answer within 30 s")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return db, url
+	s.Start(t)
+	return s
 }
 
-// binaries is where the newest server of this machine is.
-func binaries(t testing.TB) string {
+// Open opens a database, which is closed at the end of the test.
+func Open(t testing.TB, url string) *sql.DB {
 	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is right
-	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
-	if len(found) > 0 {
-		return filepath.Dir(found[len(found)-1])
-	}
-	initdb, err := exec.LookPath("initdb")
-	if err != nil {
-		need.Skip(t, "there is no PostgreSQL server here: apt-get install postgresql")
-	}
-	return filepath.Dir(initdb)
-}
-
-func version(initdb string) int {
-	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb)))) // what is no number comes first
-	return n
-}
-
-// credential is who runs the server: ourselves, but not root, whom it refuses.
-func credential(t testing.TB) *syscall.Credential {
-	t.Helper()
-	if os.Getuid() != 0 {
-		return nil
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		if u, err := user.Lookup(name); err == nil {
-			uid, _ := strconv.Atoi(u.Uid) // numbers, on every system with PostgreSQL packages
-			gid, _ := strconv.Atoi(u.Gid)
-			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		}
-	}
-	need.Skip(t, "PostgreSQL does not run as root, and there is no user postgres or nobody")
-	return nil
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	db, err := sql.Open("pgx", url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// shared is the server that the tests of a package have in common. A server is
+// dear and a database is cheap, so a package with many tests takes one server.
+var shared struct {
+	sync.Mutex
+	running bool // Main waits for the tests
+	server  *Server
+}
+
+// Main is the TestMain of a package whose tests use [Shared]:
+//
+//	func TestMain(m *testing.M) { pgtest.Main(m) }
+func Main(m *testing.M) {
+	shared.Lock()
+	shared.running = true
+	shared.Unlock()
+	code := m.Run()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server != nil {
+		shared.server.remove()
+		if code != 0 {
+			fmt.Fprintf(os.Stderr, "the shared server said:\n%s\n", shared.server.said)
+		}
+	}
+	os.Exit(code)
+}
+
+// Shared returns the server that the tests of the package have in common, with
+// the settings of a test server, and starts it for the first of them. A test takes
+// a [Server.Database] of it, and leaves the server as it is.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if !shared.running {
+		t.Fatal("pgtest.Shared needs a TestMain that calls pgtest.Main, which ends the server")
+	}
+	if shared.server == nil {
+		s := create(t, nil)
+		defer func() {
+			if shared.server == nil { // it did not start
+				s.remove()
+			}
+		}()
+		s.Start(t)
+		shared.server = s
+	}
+	return shared.server
+}
+
+// withHost returns the address of a database with another host and port.
+func withHost(t testing.TB, address, host string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = host
+	return u.String()
 }
