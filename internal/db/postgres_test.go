@@ -52,6 +52,16 @@ func stateDir(t testing.TB) string {
 	return filepath.Join(onPostgres.state, strings.ReplaceAll(t.Name(), "/", "-"))
 }
 
+// OnPostgres makes the tests that follow within t run on a server of its own.
+func OnPostgres(t *testing.T) {
+	onPostgres = startPostgres(t)
+	t.Cleanup(func() { onPostgres = nil })
+}
+
+// Address and StateDir are for the tests outside of this package.
+func Address(t testing.TB, path string) string { return address(t, path) }
+func StateDir(t testing.TB) string             { return stateDir(t) }
+
 func startPostgres(t *testing.T) *pgServer {
 	t.Helper()
 	admin, at := pgtest.Start(t)
@@ -161,8 +171,7 @@ func nameOf(test func(*testing.T)) string {
 
 // TestPostgreSQL runs the suite on PostgreSQL, and what is about PostgreSQL alone.
 func TestPostgreSQL(t *testing.T) {
-	onPostgres = startPostgres(t)
-	t.Cleanup(func() { onPostgres = nil })
+	OnPostgres(t)
 	for _, test := range slices.Concat(shared, []func(*testing.T){postgresAgrees, postgresRefuses, postgresIsMadeOnce, postgresPrunes, postgresMonths, postgresLostCommit}) {
 		t.Run(nameOf(test), test)
 	}

@@ -1,5 +1,4 @@
-// Package pgtest starts a PostgreSQL server for a test. It is the only package
-// that knows the driver, which no program of ours needs.
+// Package pgtest starts a PostgreSQL server for a test.
 package pgtest
 
 import (
