@@ -24,7 +24,7 @@ import (
 // that people work with.
 type demoCommand struct {
 	address
-	DB      string `name:"db" placeholder:"FILE" help:"Fill this new database and keep it; without it the database is thrown away at the end."`
+	DB string `name:"db" placeholder:"FILE" help:"Fill this new database and keep it; without it the database is thrown away at the end."`
 	stateDir
 	Events  int    `default:"20000" help:"How many audit logs; login attempts, exports and system events come beside them."`
 	Seed    uint64 `default:"1" help:"The same number gives the same events again."`

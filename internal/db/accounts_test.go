@@ -27,7 +27,7 @@ type admin struct {
 func newAdmin(t *testing.T) *admin {
 	t.Helper()
 	a := &admin{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	store, err := db.Open(t.Context(), filepath.Join(t.TempDir(), "audit.db"), db.Options{Schema: auditadmin.Schema, Now: a.clock})
+	store, err := db.Open(t.Context(), db.Address(t, filepath.Join(t.TempDir(), "audit.db")), db.Options{Schema: auditadmin.Schema, StateDir: db.StateDir(t), Now: a.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,11 @@ func (a *admin) account(name string, role db.Role) *db.Account {
 // rows reads the database as anybody's own tool would: one line a row.
 func (a *admin) rows(query string) []string {
 	a.t.Helper()
-	own, err := sqlx.Open("sqlite3", "file:"+a.Path()+"?mode=ro")
+	driver, source := "sqlite3", "file:"+a.Path()+"?mode=ro"
+	if strings.HasPrefix(a.Path(), "postgres://") {
+		driver, source = "pgx", a.Path()
+	}
+	own, err := sqlx.Open(driver, source)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -212,5 +216,17 @@ func TestTheLastSuperuserStays(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestPeopleOnPostgreSQL runs what is about people and programs that sign in once
+// more, on PostgreSQL.
+func TestPeopleOnPostgreSQL(t *testing.T) {
+	db.OnPostgres(t)
+	for name, test := range map[string]func(*testing.T){
+		"accounts": TestAccounts, "rehash": TestRehashKeepsAPasswordThatWasChangedMeanwhile, "last superuser": TestTheLastSuperuserStays,
+		"sessions": TestSessions, "ending sessions": TestEndingSessions, "tokens": TestTokens, "throttle": TestThrottleIsChargedOneAfterTheOther,
+	} {
+		t.Run(name, test)
 	}
 }

@@ -33,6 +33,7 @@ func (s *Store) Resolve(ctx context.Context, actor Actor, ids []int64, note stri
 }
 
 func (s *Store) resolve(ctx context.Context, actor Actor, ids []int64, note string) (int, error) {
+	note = stored(note)
 	total := 0
 	for part := range slices.Chunk(ids, decideEvents) {
 		changed := 0
@@ -60,6 +61,7 @@ func (s *Store) resolve(ctx context.Context, actor Actor, ids []int64, note stri
 // Reopen marks a resolved system event open again. The error wraps ErrConflict
 // if it is open.
 func (s *Store) Reopen(ctx context.Context, actor Actor, id int64, note string) error {
+	note = stored(note)
 	return s.write(ctx, "reopen a system event", func(tx *writeTx) error {
 		ok, err := tx.setResolved(actor, id, false, note)
 		if err == nil && !ok {
@@ -143,7 +145,7 @@ func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []
 	if len(ids) > DeleteLimit {
 		return 0, fmt.Errorf("delete %d %s: at most %d at a time: %w", len(ids), kind.Plural(), DeleteLimit, ErrConflict)
 	}
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	ids, reason = slices.Compact(slices.Sorted(slices.Values(ids))), stored(reason)
 	err := s.unlessHeld(ctx, "delete "+kind.Plural(), kind, ids, func(tx *writeTx) error {
 		for _, id := range ids {
 			if err := tx.delete(actor, kind, id, reason); err != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/auditadmin/auditadmin/audit"
 )
@@ -55,6 +57,15 @@ func (by Actor) id() string {
 		return ""
 	}
 	return strconv.FormatInt(by.AccountID, 10)
+}
+
+// stored is a text that somebody typed as every engine stores it, which is also
+// what is vouched for: UTF-8, and U+2400 for U+0000.
+func stored(text string) string {
+	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 {
+		return text
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\u2400")
 }
 
 // object names what a deed was done to.

@@ -55,6 +55,17 @@ func postgresAgrees(t *testing.T) {
 	for _, s := range both {
 		mixture(t, s, 1500, 7)
 		decisions(t, s)
+		odd := "a\x00b\xff" // what no engine's text holds, from somebody's keyboard
+		newest := mustList(t, mustSelect(t, s, audit.KindSystemEvent, "is:unresolved"), Page{Limit: 2}).Items
+		if _, err := s.Resolve(t.Context(), ines, []int64{newest[0].ID}, odd); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Delete(t.Context(), ines, audit.KindSystemEvent, []int64{newest[1].ID}, odd); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := s.Verify(t.Context(), VerifyOptions{}); err != nil || !v.Holds() {
+			t.Errorf("got %+v, %v", v, err)
+		}
 		mixture(t, s, 700, 8)
 	}
 	queries := []string{"", "alice", "user:alice", "-user:alice", "user:bob,alice long", `"aus köln"`, "x", "long", "source:orders", "ip:203.0.113.0/26", `user:""`, "module:orders -long",

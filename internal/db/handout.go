@@ -11,6 +11,7 @@ import (
 // HandOut notes, before any of it leaves, that evidence is handed out: by an
 // entry in the ledger and an audit log. what says of which events.
 func (s *Store) HandOut(ctx context.Context, by Actor, kind audit.Kind, what string) error {
+	what = stored(what)
 	return s.write(ctx, "note that evidence is handed out", func(tx *writeTx) error {
 		if err := tx.decide(evidence.Exported, "", 0, by.Name, what, evidence.Hash{}); err != nil {
 			return err

@@ -61,6 +61,7 @@ func (e *HeldError) Unwrap() error { return ErrHeld }
 // means the same for ever: one with last: is refused, and the error of a query
 // that cannot be read is a *query.SyntaxError.
 func (s *Store) Hold(ctx context.Context, actor Actor, kind audit.Kind, q, reason string) (int64, error) {
+	q, reason = stored(q), stored(reason)
 	h := Hold{Kind: kind, Query: q, Reason: reason, HeldBy: actor.Name}
 	for _, k := range audit.Kinds() {
 		if !h.Covers(k) {
@@ -97,6 +98,7 @@ func (s *Store) Hold(ctx context.Context, actor Actor, kind audit.Kind, q, reaso
 // Release ends a hold. The error wraps ErrNotFound, or ErrConflict where it is
 // released already.
 func (s *Store) Release(ctx context.Context, actor Actor, id int64, reason string) error {
+	reason = stored(reason)
 	return s.write(ctx, "release a hold", func(tx *writeTx) error {
 		all, err := readHolds(tx.ctx, tx, "WHERE id = ?", id)
 		switch {

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -94,9 +93,7 @@ func pgValue(value any) any {
 		}
 		return int64(0)
 	case string:
-		if strings.IndexByte(v, 0) >= 0 || !utf8.ValidString(v) {
-			return strings.ReplaceAll(strings.ToValidUTF8(v, "\ufffd"), "\x00", "\u2400")
-		}
+		return stored(v)
 	}
 	return value
 }

@@ -52,6 +52,16 @@ func stateDir(t testing.TB) string {
 	return filepath.Join(onPostgres.state, strings.ReplaceAll(t.Name(), "/", "-"))
 }
 
+// OnPostgres makes the tests that follow within t run on a server of its own.
+func OnPostgres(t *testing.T) {
+	onPostgres = startPostgres(t)
+	t.Cleanup(func() { onPostgres = nil })
+}
+
+// Address and StateDir are for the tests outside of this package.
+func Address(t testing.TB, path string) string { return address(t, path) }
+func StateDir(t testing.TB) string             { return stateDir(t) }
+
 func startPostgres(t *testing.T) *pgServer {
 	t.Helper()
 	admin, at := pgtest.Start(t)
@@ -112,7 +122,8 @@ var shared = []func(*testing.T){
 	TestRetention, TestClaimRetention, TestSealedSegmentsAgreeWithTheRows, TestDeletedWordsAreInNoFile, TestSelectionsAgreeWithTheRows,
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
 	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
-	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite,
+	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
+	TestPurgeWithoutKey,
 }
 
 // fileOnly names what is about a file that this program writes by itself, and why.
@@ -124,6 +135,7 @@ var fileOnly = map[string]string{
 	"LockedByAnother": "the lock of a file", "Redact": "looks into the file", "RedactionsGuard": "triggers", "Guards": "triggers",
 	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
+	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
 	"ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
 }
 
@@ -161,8 +173,7 @@ func nameOf(test func(*testing.T)) string {
 
 // TestPostgreSQL runs the suite on PostgreSQL, and what is about PostgreSQL alone.
 func TestPostgreSQL(t *testing.T) {
-	onPostgres = startPostgres(t)
-	t.Cleanup(func() { onPostgres = nil })
+	OnPostgres(t)
 	for _, test := range slices.Concat(shared, []func(*testing.T){postgresAgrees, postgresRefuses, postgresIsMadeOnce, postgresPrunes, postgresMonths, postgresLostCommit}) {
 		t.Run(nameOf(test), test)
 	}

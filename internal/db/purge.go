@@ -68,6 +68,7 @@ const (
 // An error leaves what was taken away until then, which the returned value says.
 func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, error) {
 	var total Purged
+	job.Reason, job.ArchiveName = stored(job.Reason), stored(job.ArchiveName)
 	after, rows := int64(-1), purgeRows
 	var err error
 	var prover *purgeProver

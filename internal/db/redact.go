@@ -26,7 +26,7 @@ func Redactable(f audit.Field) bool {
 // ErrDeleted, ErrHeld, ErrConflict where the field is empty, ErrHeld where a hold covers the
 // event, or ErrProtected for the trace of a deletion or redaction.
 func (s *Store) Redact(ctx context.Context, actor Actor, kind audit.Kind, id int64, field, reason string) error {
-	at := kind.Index(field)
+	at, reason := kind.Index(field), stored(reason)
 	if at < 0 || !Redactable(kind.Fields()[at]) {
 		return fmt.Errorf("redact %q of %s %d: there is no such field to redact: %w", field, kind.Singular(), id, ErrNotFound)
 	}

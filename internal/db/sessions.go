@@ -155,7 +155,7 @@ func (s *Store) EndSession(ctx context.Context, by Actor, publicID string, accou
 		var name string
 		err := tx.GetContext(tx.ctx, &name,
 			`SELECT a.name FROM session s JOIN account a ON a.id = s.account_id
-			WHERE s.public_id = ? AND ? IN (0, a.id)`, publicID, accountID)
+			WHERE s.public_id = ? AND CAST(? AS BIGINT) IN (0, a.id)`, publicID, accountID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}
