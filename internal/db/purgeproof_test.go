@@ -23,8 +23,10 @@ func TestPurgeProves(t *testing.T) {
 			event(t, "timestamp", fmt.Sprintf("2025-02-0%dT10:00:00.%06dZ", 1+i%7, i), "event_id", fmt.Sprint("late", i)))
 	}
 	altered := mustList(t, mustSelect(t, s, audit.KindAuditLog, "on:2025-03-03 user:bob"), Page{Limit: 1}).Items[0].ID
-	if _, err := s.rw.Exec("DROP TRIGGER audit_log_fixed"); err != nil {
-		t.Fatal(err)
+	if s.dialect.embedded() { // a server has no triggers there, but rights
+		if _, err := s.rw.Exec("DROP TRIGGER audit_log_fixed"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := s.rw.Exec("UPDATE audit_log SET username = 'nobody' WHERE id = ?", altered); err != nil {
 		t.Fatal(err)
