@@ -245,6 +245,20 @@ func (v *verification) run() error {
 			return err
 		}
 	}
+	return v.complete()
+}
+
+// complete makes sure that every event was looked at: that nothing is wrong with
+// what was is not enough.
+func (v *verification) complete() error {
+	var created, seen int64
+	for b := range v.created {
+		created += int64(v.created[b])
+		seen += int64(v.seen[b].Load())
+	}
+	if v.verdict.Holds() && seen+v.verdict.Gone < created {
+		return fmt.Errorf("of %d events %d were passed over; this is a fault of the program, please report it", created, created-seen-v.verdict.Gone)
+	}
 	return nil
 }
 
