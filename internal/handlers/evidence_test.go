@@ -77,6 +77,8 @@ func TestEvidencePages(t *testing.T) {
 
 // TestAnAlteredEventIsToldAtOnce alters events behind the program's back, after
 // everything was verified: their pages say so at once, and those of others do not.
+//
+// ASVS:V16.4.2
 func TestAnAlteredEventIsToldAtOnce(t *testing.T) {
 	s := newSite(t)
 	ids := s.shop()
