@@ -123,7 +123,7 @@ var shared = []func(*testing.T){
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
 	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
-	TestPurgeWithoutKey,
+	TestPurgeWithoutKey, TestVerifyLooksAtEverything,
 }
 
 // fileOnly names what is about a file that this program writes by itself, and why.
