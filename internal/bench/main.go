@@ -97,7 +97,12 @@ func run(ctx context.Context, o options, sizes, only string) error {
 		return err
 	}
 	for _, n := range o.sizes {
-		b := &bench{options: o, program: program, size: n, file: o.db, run: book.of(n)}
+		b := &bench{options: o, program: program, size: n, file: o.db}
+		engine := ""
+		if b.onServer() {
+			engine = postgres
+		}
+		b.run = book.of(n, engine)
 		if b.file == "" {
 			b.file = filepath.Join(o.dir, "audit-"+strconv.Itoa(n)+".db")
 		}
