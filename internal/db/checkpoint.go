@@ -138,7 +138,7 @@ func (s *Store) Writable() bool { return s.rw != nil }
 
 // Incarnations returns the lives of the database, oldest first.
 func (s *Store) Incarnations(ctx context.Context) ([]Incarnation, error) {
-	all, err := incarnations(ctx, s.ro)
+	all, err := incarnations(ctx, s.primary())
 	if err != nil {
 		return nil, fmt.Errorf("read the incarnations: %w", s.dialect.classify(err))
 	}
@@ -195,7 +195,7 @@ func (s *Store) checkpoint(ctx context.Context, signers ...note.Signer) (*Signed
 
 // treeHead is the state of the ledger as a checkpoint states it.
 func (s *Store) treeHead(ctx context.Context) (*evidence.Checkpoint, error) {
-	tx, end, err := begin(ctx, s.ro)
+	tx, end, err := begin(ctx, s.primary())
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func (s *Store) treeHead(ctx context.Context) (*evidence.Checkpoint, error) {
 // is none.
 func (s *Store) LastCheckpoint(ctx context.Context) (*SignedCheckpoint, error) {
 	var text string
-	err := s.ro.GetContext(ctx, &text, "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
+	err := s.primary().GetContext(ctx, &text, "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -237,7 +237,7 @@ func (s *Store) LastCheckpoint(ctx context.Context) (*SignedCheckpoint, error) {
 // Consistency returns the proof (RFC 6962) that the first old entries of the
 // ledger are also the first ones of a checkpoint of size entries.
 func (s *Store) Consistency(ctx context.Context, old, size int64) ([]evidence.Hash, error) {
-	tx, end, err := begin(ctx, s.ro)
+	tx, end, err := begin(ctx, s.primary())
 	if err != nil {
 		return nil, s.dialect.classify(err)
 	}
@@ -258,7 +258,7 @@ func (s *Store) Consistency(ctx context.Context, old, size int64) ([]evidence.Ha
 // witness' or that of a key that was changed. Each life of the database keeps
 // its own.
 func (s *Store) ThinCheckpoints(ctx context.Context) error {
-	return s.write(ctx, "thin the checkpoints", func(tx *writeTx) error {
+	return s.writeAsSuperuser(ctx, "thin the checkpoints", func(tx *writeTx) error {
 		before := func(d time.Duration) string { return audit.FormatTime(tx.now.Add(-d)) }
 		const day = 24 * time.Hour
 		var thin []int64

@@ -163,7 +163,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (*Verdict, error) {
 }
 
 func (v *verification) run() error {
-	if err := v.store.back.GetContext(v.ctx, &v.head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+	if err := v.store.worker().GetContext(v.ctx, &v.head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 		return err
 	}
 	marks, err := v.checkpoints()

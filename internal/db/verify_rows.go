@@ -56,7 +56,7 @@ func (v *verification) rows(give func(func() error) error) error {
 		var from, last sql.NullInt64
 		// Each by itself: SQLite finds the least or the highest id at once, but for
 		// both in one look it reads the whole table.
-		err := v.store.back.QueryRowxContext(v.ctx, "SELECT (SELECT min(id) FROM "+string(kind)+"), (SELECT max(id) FROM "+string(kind)+")").Scan(&from, &last)
+		err := v.store.worker().QueryRowxContext(v.ctx, "SELECT (SELECT min(id) FROM "+string(kind)+"), (SELECT max(id) FROM "+string(kind)+")").Scan(&from, &last)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (v *verification) rows(give func(func() error) error) error {
 		// A row whose id was set back in time is still in the range of ids.
 		for at := int64(-1 << 63); ; {
 			var next []int64
-			err := v.store.back.SelectContext(v.ctx, &next, "SELECT id FROM "+string(kind)+" WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?", max(at, from.Int64), verifyRows)
+			err := v.store.worker().SelectContext(v.ctx, &next, "SELECT id FROM "+string(kind)+" WHERE id >= ? ORDER BY id LIMIT 1 OFFSET ?", max(at, from.Int64), verifyRows)
 			if err != nil && !errors.Is(v.store.dialect.classify(err), ErrDamaged) {
 				return err
 			}
@@ -102,7 +102,7 @@ func (v *verification) checkRows(kind audit.Kind, query string, from, to int64) 
 		return nil
 	}
 	var ids []int64
-	listing := v.store.back.SelectContext(v.ctx, &ids, "SELECT id FROM "+string(kind)+" WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", from, to, 2*verifyRows)
+	listing := v.store.worker().SelectContext(v.ctx, &ids, "SELECT id FROM "+string(kind)+" WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", from, to, 2*verifyRows)
 	if listing != nil && !errors.Is(v.store.dialect.classify(listing), ErrDamaged) {
 		return listing
 	}
@@ -138,7 +138,7 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 		events, red int64
 		dest        = []any{&id, &seq, &checks, &body, &kept, &state}
 	)
-	rows, err := v.store.back.QueryxContext(v.ctx, query, from, to)
+	rows, err := v.store.worker().QueryxContext(v.ctx, query, from, to)
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (v *verification) suspect(kind audit.Kind, p Problem) error {
 		dest = append(dest, &types[i])
 	}
 	dest = append(dest, &ledgerID)
-	err := v.store.back.QueryRowxContext(v.ctx, r.one, p.ID).Scan(dest...)
+	err := v.store.worker().QueryRowxContext(v.ctx, r.one, p.ID).Scan(dest...)
 	if err == sql.ErrNoRows {
 		return nil // deleted meanwhile, over its tombstone: v.gone looks at that
 	}
