@@ -76,6 +76,7 @@ type Store struct {
 	texts       *textCache
 	lots        lotCache
 
+	unsigned atomic.Pointer[error]    // why this server signs no checkpoints, nil where it does
 	verified atomic.Pointer[Verified] // how far the evidence was verified
 	asked    attention                // of those who look at pages
 
