@@ -30,13 +30,14 @@ type grammar struct {
 	Prove    proveCommands   `cmd:"" help:"Write or check the proof of one event."`
 	Key      keyCommands     `cmd:"" help:"Show or rotate the key that signs checkpoints."`
 	Evidence evidenceCommand `cmd:"" help:"Write the events that match a query with their proofs, for an auditor."`
+	DB       dbCommands      `cmd:"" name:"db" help:"Prepare a database on a server."`
 	Salvage  salvageCommand  `cmd:"" help:"Keep what can be read of a damaged database."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and SQLite version."`
 }
 
 const description = `Browse, search and resolve audit events.
 
-A database is a file; --db names it on every command. Flags beat the environment, which beats the defaults. ` +
+A database is a file, or one on a PostgreSQL server; --db names it on every command. Flags beat the environment, which beats the defaults. ` +
 	`The exit code is 0 when it is done, 1 when it failed and 2 when the command line is wrong.`
 
 // options are what the grammar is parsed with.

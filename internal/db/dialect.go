@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -35,6 +36,18 @@ type dialect interface {
 
 	// readers opens another pool that cannot write, of a database that is open.
 	readers(ctx context.Context, path string, o Options) (*sqlx.DB, error)
+
+	// near opens a pool that cannot write, for what the readers may not read, such as
+	// who may sign in; nil where they may.
+	near(ctx context.Context, path string, o Options) (*sqlx.DB, error)
+
+	// replica reports whether the server is one that follows another, and lag how long
+	// ago the last change was made that has arrived there; 0 where none is on its way.
+	replica(ctx context.Context, db *sqlx.DB) (bool, error)
+	lag(ctx context.Context, db *sqlx.DB) (time.Duration, error)
+
+	// superuser gives a transaction the right to do what superusers do, up to its end.
+	superuser(ctx context.Context, tx *sqlx.Tx) error
 
 	// watch returns a check that what was opened at path is still what is there:
 	// its error wraps ErrMoved.

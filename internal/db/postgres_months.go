@@ -39,6 +39,8 @@ const (
 
 // pgMonths knows which months have a partition, as far as this program has seen.
 type pgMonths struct {
+	byFunction bool // roles that own no table make months by make_month
+
 	mu     sync.Mutex
 	known  map[audit.Kind]map[month]bool
 	failed map[audit.Kind]map[month]bool // could not be made; until the next look
@@ -124,11 +126,24 @@ func (m *pgMonths) load(ctx context.Context, q sqlx.QueryerContext) error {
 // look.
 func (m *pgMonths) make(ctx context.Context, db *sqlx.DB, kind audit.Kind, some []month) {
 	for _, at := range some {
-		err := makeMonth(ctx, db, kind, at)
+		err := m.makeMonth(ctx, db, kind, at)
 		m.mu.Lock()
 		m.known[kind][at], m.failed[kind][at] = err == nil, err != nil
 		m.mu.Unlock()
 	}
+}
+
+func (m *pgMonths) makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) error {
+	if !m.byFunction {
+		return makeMonth(ctx, db, kind, at)
+	}
+	_, err := db.ExecContext(ctx, "SELECT make_month(?, CAST(? AS date))", string(kind), at.day())
+	return err
+}
+
+// day is the first day of the month.
+func (m month) day() string {
+	return time.Date(int(m)/12, time.Month(int(m)%12+1), 1, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
 }
 
 // makeMonth makes a partition where there is none, and moves into it what stands in

@@ -90,6 +90,13 @@ func (sqliteDialect) open(ctx context.Context, path string, o Options) (writer, 
 	return writer, readers, nil
 }
 
+// near, replica, lag and superuser are nothing here: a file has one reader, its
+// owner, and no copy that follows it.
+func (sqliteDialect) near(context.Context, string, Options) (*sqlx.DB, error) { return nil, nil }
+func (sqliteDialect) replica(context.Context, *sqlx.DB) (bool, error)         { return false, nil }
+func (sqliteDialect) lag(context.Context, *sqlx.DB) (time.Duration, error)    { return 0, nil }
+func (sqliteDialect) superuser(context.Context, *sqlx.Tx) error               { return nil }
+
 func (sqliteDialect) readers(ctx context.Context, path string, o Options) (*sqlx.DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {

@@ -68,6 +68,17 @@ func (s *Store) write(ctx context.Context, op string, fn func(tx *writeTx) error
 	return err
 }
 
+// writeAsSuperuser is write for what superusers do: all but adding to what is
+// recorded, and signing in.
+func (s *Store) writeAsSuperuser(ctx context.Context, op string, fn func(tx *writeTx) error) error {
+	return s.write(ctx, op, func(tx *writeTx) error {
+		if err := tx.dialect.superuser(tx.ctx, tx.Tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
 // writeLater is write for what can be done later as well: events, which whoever
 // sends them sends again, and everything derived. While there is a hindrance it
 // fails at once with its error.
@@ -129,8 +140,13 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 		return err
 	}
 	// What a connection holds whose write or sync failed is not what the disk has:
-	// it goes, and the next write opens another one.
-	defer func() { end(errors.Is(s.dialect.classify(err), ErrDisk)) }()
+	// it goes, and the next write opens another one. So does one to a server that was
+	// the primary: the address may name several.
+	broken := func(err error) bool {
+		err = s.dialect.classify(err)
+		return errors.Is(err, ErrDisk) || errors.Is(err, ErrReadOnly) && !s.dialect.embedded()
+	}
+	defer func() { end(broken(err)) }()
 	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: s.dialect, kinds: map[audit.Kind]*kindTail{}}
 	if db == s.desk {
 		tx.dialect = deskDialect
@@ -156,7 +172,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 		}
 	}
 	if err := inner.Commit(); err != nil {
-		end(errors.Is(s.dialect.classify(err), ErrDisk)) // settle may want the only connection there is
+		end(broken(err)) // settle may want the only connection there is
 		if err := tx.dialect.settle(tx.ctx, db, head, tx, err); err != nil {
 			return err
 		}
