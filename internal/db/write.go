@@ -59,7 +59,7 @@ func (tx *writeTx) record(events ...*audit.Event) error {
 // can wait goes through writeLater.
 func (s *Store) write(ctx context.Context, op string, fn func(tx *writeTx) error) error {
 	if s.rw == nil {
-		return fmt.Errorf("%s: %w: it was opened for reading", op, ErrReadOnly)
+		return fmt.Errorf("%s: %w", op, s.Hindrance().Err)
 	}
 	err := s.writeTo(ctx, s.rw, op, fn)
 	if s.guard.hindered(err, s.now()) {
@@ -84,7 +84,7 @@ func (s *Store) writeAsSuperuser(ctx context.Context, op string, fn func(tx *wri
 // fails at once with its error.
 func (s *Store) writeLater(ctx context.Context, op string, fn func(tx *writeTx) error) error {
 	if s.rw == nil {
-		return fmt.Errorf("%s: %w: it was opened for reading", op, ErrReadOnly)
+		return fmt.Errorf("%s: %w", op, s.Hindrance().Err)
 	}
 	if h := s.Hindrance(); h != nil {
 		return fmt.Errorf("%s: %w", op, h.Err)

@@ -201,7 +201,10 @@ func (v *visit) layout(title string) templates.Layout {
 	}
 	if h := v.server.Store.Hindrance(); h != nil {
 		seen := judge(h.Err)
-		l.Alarm = &templates.Banner{Title: seen.title, Since: v.clock(h.Since, dayAndTime), Text: seen.say + "."}
+		l.Alarm = &templates.Banner{Title: seen.title, Since: v.clock(h.Since, dayAndTime), Text: seen.say + ".", Calm: errors.Is(h.Err, db.ErrReplica)}
+		if l.Alarm.Calm {
+			l.Alarm.Since = templates.Time{}
+		}
 	}
 	if !v.who.SignedIn() {
 		return l

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -79,7 +80,7 @@ func worry(tone templates.Tone, text, advice, href string) templates.Attention {
 
 func (v *visit) worries(all *vitals) []templates.Attention {
 	var list []templates.Attention
-	if h := all.Hindrance; h != nil {
+	if h := all.Hindrance; h != nil && !errors.Is(h.Err, db.ErrReplica) { // which is no news
 		seen := judge(h.Err)
 		w := worry(templates.Alarm, seen.title, seen.say+".", "")
 		w.Time = v.clock(h.Since, timeOfDay)

@@ -90,6 +90,7 @@ type Banner struct {
 	Title string // "The disk is full"
 	Since Time   // empty where it was so from the start
 	Text  string // what that means, and what to do
+	Calm  bool   // it is so on purpose
 }
 
 // Flash says what the last action did.
