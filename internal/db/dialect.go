@@ -55,8 +55,9 @@ type dialect interface {
 	classify(err error) error
 
 	// among returns a condition that holds where a column of ids is one of ids,
-	// and its argument. One argument for all of them is cheaper than one each.
-	among(column string, ids []int64) (condition string, argument any)
+	// and its arguments. One argument for all of them is cheaper than one each; those
+	// of an engine that parts its tables by id are their bounds as well.
+	among(column string, ids []int64) (condition string, args []any)
 
 	// inOne is an expression for columns as one text with partBreak between them and
 	// NULL as nothing, for engines that hand over one value sooner than many.
@@ -81,8 +82,8 @@ type dialect interface {
 	// ledger ends, which nobody else changes until the transaction is over.
 	head(ctx context.Context, tx *sqlx.Tx) (ledgerHead, error)
 
-	// advance is the last one of a transaction that added entries, up to seq.
-	advance(ctx context.Context, tx *sqlx.Tx, seq int64) error
+	// advance is the last one of a transaction that added entries.
+	advance(tx *writeTx) error
 
 	// settle finds out whether a transaction whose commit failed with err took place
 	// all the same, because the answer alone was lost: then it returns nil, and
@@ -106,6 +107,10 @@ type dialect interface {
 	// database that is open for writing.
 	side(ctx context.Context, path string, o Options) (*sqlx.DB, error)
 
+	// unplaced returns what of each kind stands in no part of its table; nil for an
+	// engine whose tables are whole.
+	unplaced(ctx context.Context, q sqlx.QueryerContext) (map[audit.Kind]Unplaced, error)
+
 	// writeBack does beside whoever reads and writes what the writer would stop for
 	// otherwise: writes the log back into the database where much of it is not there
 	// yet, or makes the next parts of tables. It is called after commits.
@@ -121,6 +126,7 @@ type dialect interface {
 // ledgerHead is where the ledger ends.
 type ledgerHead struct {
 	seq        int64
-	recordedAt string // of the entry seq; "" where there is none
-	mark       string // what the engine calls the transaction that asked; "" for nothing
+	recordedAt string               // of the entry seq; "" where there is none
+	mark       string               // what the engine calls the transaction that asked; "" for nothing
+	newest     map[audit.Kind]int64 // the highest id there ever was of each kind, or more; nil where each has to be looked for
 }

@@ -333,8 +333,8 @@ func (s *Store) purgeLeaves(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, r
 		for i, row := range rows {
 			seqs[i] = row.seq
 		}
-		condition, argument := s.dialect.among("l.seq", seqs)
-		chosen, args = condition, []any{kind, argument}
+		condition, among := s.dialect.among("l.seq", seqs)
+		chosen, args = condition, append([]any{kind}, among...)
 	}
 	n := 0
 	open := false // the last run may go on

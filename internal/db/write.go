@@ -27,8 +27,9 @@ type writeTx struct {
 	store   *Store
 	dialect dialect // of the database it writes, which is the store's but for the desk
 	now     time.Time
-	seq     int64         // the ledger's head, as this transaction leaves it
-	leaf    evidence.Hash // of the entry seq, where this transaction wrote it
+	seq     int64                // the ledger's head, as this transaction leaves it
+	leaf    evidence.Hash        // of the entry seq, where this transaction wrote it
+	newest  map[audit.Kind]int64 // of the head
 	kinds   map[audit.Kind]*kindTail
 }
 
@@ -139,7 +140,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 	if err != nil {
 		return err
 	}
-	tx.seq = head.seq
+	tx.seq, tx.newest = head.seq, head.newest
 	tx.now = s.now().UTC().Truncate(time.Microsecond)
 	if t, err := audit.ParseTime(head.recordedAt); err == nil && t.After(tx.now) {
 		tx.now = t
@@ -151,7 +152,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 		return err
 	}
 	if tx.seq != head.seq {
-		if err := tx.dialect.advance(tx.ctx, inner, tx.seq); err != nil {
+		if err := tx.dialect.advance(tx); err != nil {
 			return err
 		}
 	}
