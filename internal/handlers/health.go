@@ -65,6 +65,16 @@ func (s *Server) showMetrics(w http.ResponseWriter, v *visit) error {
 	fmt.Fprintf(&out, "auditadmin_system_events_unresolved %d\n", open)
 	header(&out, "auditadmin_ledger_entries_total", "counter", "Entries of the ledger.")
 	fmt.Fprintf(&out, "auditadmin_ledger_entries_total %d\n", recorded)
+	unplaced, err := s.Store.Unplaced(v.Context())
+	if err != nil {
+		return err
+	}
+	if unplaced != nil {
+		header(&out, "auditadmin_events_outside_of_months", "gauge", "Events in the default partition, which should be empty, by kind.")
+		for _, kind := range audit.Kinds() {
+			fmt.Fprintf(&out, "auditadmin_events_outside_of_months{kind=%s} %d\n", label(string(kind)), unplaced[kind].Events)
+		}
+	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = out.WriteTo(w)
 	return nil
