@@ -49,6 +49,11 @@ func (b *bench) append(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if b.onServer() {
+		if err := b.plain(ctx); err != nil {
+			return err
+		}
+	}
 	start := time.Now()
 	for from := 0; from < len(events); from += 1000 {
 		if _, err := store.Append(ctx, events[from:from+1000]); err != nil {

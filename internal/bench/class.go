@@ -80,8 +80,10 @@ func (b *bench) ask(ctx context.Context, prefix string, asks int) error {
 	if err := b.ready(ctx); err != nil {
 		return err
 	}
-	if err := warm(b.file); err != nil {
-		return err
+	if !b.onServer() {
+		if err := warm(b.file); err != nil {
+			return err
+		}
 	}
 	for _, c := range classes {
 		if b.classes != nil && !b.classes.MatchString(c.name) {

@@ -35,6 +35,7 @@ type figure struct {
 // figures are those of one size.
 type figures struct {
 	Size    int      `json:"size"`
+	Engine  string   `json:"engine,omitempty"` // "" for SQLite
 	Date    string   `json:"date"`
 	Machine string   `json:"machine"`
 	Figures []figure `json:"figures"`
@@ -66,17 +67,25 @@ func (b book) write(file string) error {
 	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
-// of returns the figures of a size, to be added to.
-func (b *book) of(size int) *figures {
+// postgres is the Engine of figures of a server's database.
+const postgres = "PostgreSQL"
+
+// of returns the figures of a size on an engine, to be added to.
+func (b *book) of(size int, engine string) *figures {
 	for _, f := range *b {
-		if f.Size == size {
+		if f.Size == size && f.Engine == engine {
 			return f
 		}
 	}
-	f := &figures{Size: size}
+	f := &figures{Size: size, Engine: engine}
 	*b = append(*b, f)
-	slices.SortFunc(*b, func(x, y *figures) int { return cmp.Compare(x.Size, y.Size) })
+	slices.SortFunc(*b, func(x, y *figures) int { return cmp.Or(cmp.Compare(x.Engine, y.Engine), cmp.Compare(x.Size, y.Size)) })
 	return f
+}
+
+// only returns the figures of one engine, by size.
+func (b book) only(engine string) book {
+	return slices.DeleteFunc(slices.Clone(b), func(f *figures) bool { return f.Engine != engine })
 }
 
 // add notes a figure, in the place of an older one of that name.
@@ -134,7 +143,7 @@ func (b book) names() []figure {
 // ratio is the largest size's figure over the smallest size's, NaN where there
 // are not two.
 func (b book) ratio(name string) float64 {
-	if len(b) < 2 {
+	if len(b) < 2 || b[0].Engine != b[len(b)-1].Engine {
 		return math.NaN()
 	}
 	first, ok := b[0].get(name)
@@ -149,7 +158,7 @@ func (b book) ratio(name string) float64 {
 func (b book) rows() [][]string {
 	head := []string{"what", "unit", "goal"}
 	for _, f := range b {
-		head = append(head, thousands(f.Size))
+		head = append(head, strings.TrimSpace(thousands(f.Size)+" "+f.Engine))
 	}
 	head = append(head, "ratio")
 	rows := [][]string{head}

@@ -45,7 +45,7 @@ func main() {
 	sizes, only := "", ""
 	flag.StringVar(&sizes, "sizes", "100000,1000000", "how many audit logs, in each database")
 	flag.StringVar(&o.dir, "dir", filepath.Join(os.TempDir(), "auditadmin-bench"), "the folder of the databases; one that is there is used again")
-	flag.StringVar(&o.db, "db", "", "a database made before by `auditadmin demo`, instead of one in -dir")
+	flag.StringVar(&o.db, "db", "", "a database made before by `auditadmin demo`, instead of one in -dir; or the address of an empty one of PostgreSQL")
 	flag.StringVar(&o.results, "results", filepath.Join("bin", "bench.json"), "the file that keeps the figures")
 	flag.StringVar(&o.docs, "docs", "", "measure nothing: write the table and the plot of this folder's performance.md from -results")
 	flag.IntVar(&o.asks, "asks", 200, "how many requests of each class of pages")
@@ -97,7 +97,12 @@ func run(ctx context.Context, o options, sizes, only string) error {
 		return err
 	}
 	for _, n := range o.sizes {
-		b := &bench{options: o, program: program, size: n, file: o.db, run: book.of(n)}
+		b := &bench{options: o, program: program, size: n, file: o.db}
+		engine := ""
+		if b.onServer() {
+			engine = postgres
+		}
+		b.run = book.of(n, engine)
 		if b.file == "" {
 			b.file = filepath.Join(o.dir, "audit-"+strconv.Itoa(n)+".db")
 		}
@@ -147,6 +152,10 @@ var steps = []struct {
 	{"purge", true, (*bench).purge},
 }
 
+// serverSteps are those that a database of a server is put through; what they
+// add to it stays.
+var serverSteps = regexp.MustCompile("^(fill|start|pages|readers|work|profile|writer|append)$")
+
 func stepNames() []string {
 	var names []string
 	for _, s := range steps {
@@ -165,10 +174,10 @@ func (b *bench) measure(ctx context.Context) error {
 		}
 	}()
 	for _, s := range steps {
-		if !b.only.MatchString(s.name) && s.name != "fill" {
+		if !b.only.MatchString(s.name) && s.name != "fill" || b.onServer() && !serverSteps.MatchString(s.name) {
 			continue
 		}
-		if s.copy && b.file == whole {
+		if s.copy && b.file == whole && !b.onServer() {
 			b.stop()
 			b.file = strings.TrimSuffix(whole, ".db") + "-copy.db"
 			remove(b.file)

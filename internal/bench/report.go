@@ -9,7 +9,8 @@ import (
 
 // writeDocs puts the tables into performance.md, each between its markers, and
 // draws the plot beside it.
-func writeDocs(dir string, b book) error {
+func writeDocs(dir string, all book) error {
+	b := all.only("")
 	if len(b) == 0 {
 		return fmt.Errorf("nothing was measured yet; run make bench first")
 	}
@@ -19,7 +20,7 @@ func writeDocs(dir string, b book) error {
 		return err
 	}
 	text := string(data)
-	for name, block := range map[string]string{"figures": b.markdown(), "django": b.besideDjango()} {
+	for name, block := range map[string]string{"figures": b.markdown(), "django": b.besideDjango(), "postgres": all.besideSQLite()} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 		before, rest, ok := strings.Cut(text, begin)
 		_, after, and := strings.Cut(rest, end)
@@ -32,6 +33,35 @@ func writeDocs(dir string, b book) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "performance.svg"), []byte(b.draw()), 0o644)
+}
+
+// besideSQLite is the table of a server's databases, each beside the file of the
+// same size, of what was measured on both.
+func (b book) besideSQLite() string {
+	var pairs book
+	for _, f := range b.only(postgres) {
+		for _, file := range b.only("") {
+			if file.Size == f.Size {
+				pairs = append(pairs, file)
+			}
+		}
+		pairs = append(pairs, f)
+	}
+	if len(pairs) == 0 {
+		return ""
+	}
+	rows := pairs.rows()
+	var s strings.Builder
+	for i, row := range rows {
+		if i > 0 && row[len(row)-2] == "" {
+			continue // of the file alone
+		}
+		fmt.Fprintf(&s, "| %s |\n", strings.Join(row[:len(row)-1], " | "))
+		if i == 0 {
+			s.WriteString("| --- | --- | ---: |" + strings.Repeat(" ---: |", len(row)-4) + "\n")
+		}
+	}
+	return s.String()
 }
 
 // markdown is the table of all figures.

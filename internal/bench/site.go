@@ -228,7 +228,11 @@ func copyDatabase(from, to string) error {
 
 // fill makes the database, unless it is there.
 func (b *bench) fill(ctx context.Context) error {
-	if _, err := os.Stat(b.file); err == nil {
+	if b.onServer() {
+		if there, err := b.filled(ctx); err != nil || there {
+			return err
+		}
+	} else if _, err := os.Stat(b.file); err == nil {
 		return nil
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -34,7 +34,7 @@ func (b *bench) work(ctx context.Context) error {
 		return err
 	}
 	defer h.store.Close()
-	raw, err := sql.Open("sqlite3", "file:"+b.file+"?mode=ro&_query_only=1&_mutex=no&_stmt_cache_size=64")
+	raw, err := b.bare()
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (b *bench) work(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			bare, err := selectRows(ctx, raw, ids)
+			bare, err := b.selectRows(ctx, raw, ids)
 			if err != nil {
 				return err
 			}
@@ -236,12 +236,12 @@ func dataAccess(ctx context.Context, store *db.Store, q string) (ids []any, took
 }
 
 // selectRows reads rows by their ids, and nothing else.
-func selectRows(ctx context.Context, raw *sql.DB, ids []any) (time.Duration, error) {
+func (b *bench) selectRows(ctx context.Context, raw *sql.DB, ids []any) (time.Duration, error) {
 	start := time.Now()
 	if len(ids) == 0 {
 		return time.Since(start), nil
 	}
-	rows, err := raw.QueryContext(ctx, "SELECT * FROM audit_log WHERE id IN (?"+strings.Repeat(",?", len(ids)-1)+") ORDER BY id DESC", ids...)
+	rows, err := raw.QueryContext(ctx, b.bareRows(len(ids)), ids...)
 	if err != nil {
 		return 0, err
 	}

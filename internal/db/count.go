@@ -103,7 +103,8 @@ func (sel *Selection) FacetsAtHand(ctx context.Context, top int) ([]Facet, error
 }
 
 // A field of more than manyWords values is not at hand where more than manyRows
-// events match, but not all.
+// events match, but not all; the more values there are, the fewer events: to count
+// them is a look at one place in all of memory for each.
 const (
 	manyWords = 20_000
 	manyRows  = 200_000
@@ -152,7 +153,7 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int,
 	for _, i := range order {
 		f := fields[i]
 		if atHand && words(i) > manyWords {
-			many := sets[i].count > manyRows && sets[i].count < int64(sel.view.count)
+			many := sets[i].count > int64(manyRows/(1+words(i)/manyRows)) && sets[i].count < int64(sel.view.count)
 			if all[i].Uncounted = many || !sel.kind.names[sel.kind.index[f.Columns[0]]].ready(); all[i].Uncounted {
 				continue
 			}

@@ -94,7 +94,7 @@ func (sel *Selection) read(ctx context.Context, places []rowPlace) (st stretch) 
 	if sel.view.between(oldest, newest) > 2*len(ids) {
 		condition, args = s.dialect.among("e.id", ids)
 	}
-	size, at := 0, 0
+	size, at, strange := 0, 0, false
 	var raw sql.RawBytes
 	err := eachRow(ctx, s.back, "SELECT "+text+" FROM "+string(t.kind)+" e WHERE "+condition+" ORDER BY e.id DESC", args, func(row scanner) error {
 		if err := row.Scan(&raw); err != nil {
@@ -112,14 +112,8 @@ func (sel *Selection) read(ctx context.Context, places []rowPlace) (st stretch) 
 		}
 		at++
 		event, err := t.parse(string(raw))
-		if err != nil { // nothing that we stored: its columns are read one by one
-			event, err = t.scan(s.back.QueryRowxContext(ctx, t.byID, id))
-			if errors.Is(err, sql.ErrNoRows) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		if err != nil { // nothing that we stored: see reread
+			event, strange = &Stored{ID: id}, true
 		}
 		st.rows = append(st.rows, event)
 		return nil
@@ -130,7 +124,31 @@ func (sel *Selection) read(ctx context.Context, places []rowPlace) (st stretch) 
 	case err != nil:
 		st.err = err
 	}
+	if strange && st.err == nil {
+		st.rows, st.err = s.reread(ctx, t, st.rows)
+	}
 	return st
+}
+
+// reread reads the rows that could not be taken apart, which have no event yet,
+// column by column. No connection is in use when it is called: another one might
+// not be free.
+func (s *Store) reread(ctx context.Context, t *table, rows []*Stored) ([]*Stored, error) {
+	kept := rows[:0]
+	for _, row := range rows {
+		if row.Event == nil {
+			var err error
+			row, err = t.scan(s.back.QueryRowxContext(ctx, t.byID, row.ID))
+			if errors.Is(err, sql.ErrNoRows) {
+				continue
+			}
+			if err != nil {
+				return kept, err
+			}
+		}
+		kept = append(kept, row)
+	}
+	return kept, nil
 }
 
 // between is how many rows of the view, deleted or not, have ids from lo to hi.

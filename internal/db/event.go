@@ -107,46 +107,60 @@ func (s *Store) Neighbours(ctx context.Context, st *Stored) ([]Neighbours, error
 	if err != nil {
 		return nil, err
 	}
-	var all []Neighbours
-	for _, sh := range shared {
-		sel, err := s.selectIn(ctx, sh.filter, v)
-		if err != nil {
-			return nil, err
-		}
-		n := Neighbours{Shared: sh.name}
-		if n.Count, err = sel.Count(ctx); err != nil {
-			return nil, err
-		}
-		for _, side := range []struct {
-			page Page
-			to   **Stored
-		}{{Page{After: st.ID, Limit: 1}, &n.Earlier}, {Page{Before: st.ID, Limit: 1}, &n.Later}} {
-			list, err := sel.List(ctx, side.page)
-			if err != nil {
-				return nil, err
-			}
-			if len(list.Items) > 0 {
-				*side.to = list.Items[0]
-			}
-		}
-		all = append(all, n)
+	all := make([]Neighbours, len(shared))
+	err = together(len(shared), func(i int) (err error) {
+		all[i], err = s.neighbours(ctx, st, shared[i].name, shared[i].filter, v)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
+}
+
+// neighbours are those of one thing that an event shares with others.
+func (s *Store) neighbours(ctx context.Context, st *Stored, shared string, f *query.Filter, v *view) (n Neighbours, err error) {
+	n.Shared = shared
+	sel, err := s.selectIn(ctx, f, v)
+	if err != nil {
+		return n, err
+	}
+	if n.Count, err = sel.Count(ctx); err != nil {
+		return n, err
+	}
+	for _, side := range []struct {
+		page Page
+		to   **Stored
+	}{{Page{After: st.ID, Limit: 1}, &n.Earlier}, {Page{Before: st.ID, Limit: 1}, &n.Later}} {
+		list, err := sel.List(ctx, side.page)
+		if err != nil {
+			return n, err
+		}
+		if len(list.Items) > 0 {
+			*side.to = list.Items[0]
+		}
+	}
+	return n, nil
 }
 
 // Request returns the events of every kind that one request caused, in the
 // order in which they happened; of each kind at most limit, the newest.
 func (s *Store) Request(ctx context.Context, requestID string, limit int) ([]*Stored, error) {
+	kinds := audit.Kinds()
+	lists := make([]*List, len(kinds))
+	err := together(len(kinds), func(i int) error {
+		sel, err := s.Select(ctx, exactly(kinds[i], "request", requestID))
+		if err != nil {
+			return err
+		}
+		lists[i], err = sel.List(ctx, Page{Limit: limit})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	var all []*Stored
-	for _, kind := range audit.Kinds() {
-		sel, err := s.Select(ctx, exactly(kind, "request", requestID))
-		if err != nil {
-			return nil, err
-		}
-		list, err := sel.List(ctx, Page{Limit: limit})
-		if err != nil {
-			return nil, err
-		}
+	for _, list := range lists {
 		all = append(all, list.Items...)
 	}
 	slices.SortStableFunc(all, func(a, b *Stored) int {

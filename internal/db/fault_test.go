@@ -160,6 +160,8 @@ func TestOpenWithoutATable(t *testing.T) {
 // TestAFailedWriteOpensAnotherConnection lets a transaction end as one does whose
 // sync failed: the next one has a new connection with all of its settings, and
 // that the disk failed is recorded, once.
+//
+// ASVS:V16.5.2
 func TestAFailedWriteOpensAnotherConnection(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.db")
 	s, err := Open(t.Context(), path, Options{Schema: auditadmin.Schema, Served: true})

@@ -15,7 +15,7 @@ import (
 // walkBudget is how many rows a page may look at for a frequent text before it
 // is shown with what was found, and shortBudget the same for a word of one or two
 // letters.
-const walkBudget = 2_400
+const walkBudget = 1_200
 
 // pageBytes is about how much one page holds. A thousand events of a megabyte
 // would take the memory of everybody.

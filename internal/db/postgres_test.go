@@ -157,7 +157,7 @@ var shared = []func(*testing.T){
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
 	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
-	TestPurgeWithoutKey,
+	TestPurgeWithoutKey, TestVerifyLooksAtEverything,
 }
 
 // fileOnly names what is about a file that this program writes by itself, and why.
@@ -170,7 +170,8 @@ var fileOnly = map[string]string{
 	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
-	"LintSeesTheStore":                   "no database", "ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
+	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "ReadinessOfEveryKind": "tables of PostgreSQL", "LintSeesTheStore": "no database",
+	"ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
 }
 
 // TestSuiteIsWhole: a test of the store runs on both engines, or it is said why not.

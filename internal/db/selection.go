@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -229,6 +230,25 @@ func (sel *Selection) parallel(n, few int, fn func(i int)) {
 	if p := panicked.Load(); p != nil {
 		panic(*p)
 	}
+}
+
+// together calls fn with the numbers below n, all at the same time, and returns
+// the first error.
+func together(n int, fn func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	var panicked atomic.Pointer[any]
+	for i := range n {
+		wg.Go(func() {
+			defer keepPanic(&panicked)
+			errs[i] = fn(i)
+		})
+	}
+	wg.Wait()
+	if p := panicked.Load(); p != nil {
+		panic(*p)
+	}
+	return cmp.Or(errs...)
 }
 
 // keepPanic keeps what a goroutine panics with, which would otherwise end the

@@ -64,6 +64,13 @@ var sqliteRowReaders = func() map[audit.Kind]*rowReader {
 			"SELECT e.id, e.seq, (" + placed + ") AND (" + sound + ") AND e.seed IS NOT NULL AS fine, " + state + " AS state, " +
 			"concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS body" +
 			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ")"
+		if len(r.states) == 0 { // without a state a row is joined once, and tells its end itself
+			r.batch = "SELECT count(*), max(id), CAST(group_concat(CASE WHEN octet_length(body) <= " + strconv.Itoa(longRow) +
+				" THEN body ELSE concat(id, char(0), char(0)) END, '') AS BLOB) FROM (" +
+				"SELECT e.id, CASE WHEN (" + placed + ") AND (" + sound + ") AND e.seed IS NOT NULL THEN concat(e.id, char(0), e.seq, char(0), '0', char(0), '0', char(0), " +
+				strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) ELSE concat(e.id, char(0), char(0)) END AS body" +
+				" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ")"
+		}
 		columns := "SELECT e.id, CAST(e.seq AS INTEGER), 2 * ((" + placed + ") IS TRUE) + ((" + sound + ") IS TRUE), " +
 			"CAST(concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS BLOB), " +
 			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END, " + state

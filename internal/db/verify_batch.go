@@ -97,8 +97,10 @@ func (b *batch) check(from, to int64) (n, last int64, err error) {
 
 // row verifies the first of some rows. Before its body and the hash of its state
 // stand, each with a NUL behind it, its id, seq and the lengths of those two; of a
-// row that is not for here, the id and a NUL alone. It returns what follows the
-// row, and false where nobody can know that.
+// row that is not for here, the id and a NUL alone. A length of 0 says that the
+// body ends where its last column, its seed and its leaf do: one with a NUL too
+// many, which no text of ours has, is followed by what is no row, or one too many.
+// It returns what follows the row, and false where nobody can know that.
 func (b *batch) row(all []byte) (rest []byte, ok bool) {
 	id, all, ok := cutNumber(all)
 	if !ok || len(all) == 0 {
@@ -111,6 +113,9 @@ func (b *batch) row(all []byte) (rest []byte, ok bool) {
 	seq, all, ok1 := cutNumber(all)
 	size, all, ok2 := cutNumber(all)
 	stateSize, all, ok3 := cutNumber(all)
+	if ok3 && size == 0 {
+		size = b.end(all)
+	}
 	end := size + stateSize
 	if !ok1 || !ok2 || !ok3 || size < 0 || stateSize < 0 || end > int64(len(all)) {
 		return nil, false
@@ -123,6 +128,19 @@ func (b *batch) row(all []byte) (rest []byte, ok bool) {
 		b.rest = append(b.rest, id)
 	}
 	return all[end:], true
+}
+
+// end returns the length of a body by what it has to have, or -1.
+func (b *batch) end(all []byte) int64 {
+	at := 0
+	for range b.parts {
+		n := bytes.IndexByte(all[at:], 0)
+		if n < 0 {
+			return -1
+		}
+		at += n + 1
+	}
+	return int64(at + evidence.SeedSize + len(b.reader.table.form.Fields()) + len(evidence.Hash{}))
 }
 
 // holds reports whether a row is what its leaf says. The statement has seen to it that

@@ -215,6 +215,8 @@ func TestArchiveProves(t *testing.T) {
 }
 
 // TestForgedArchive changes an archive wherever it says something: none of it holds.
+//
+// ASVS:V16.4.2
 func TestForgedArchive(t *testing.T) {
 	_, path := archiveOf(t, 40)
 	events, proofs := path, strings.TrimSuffix(path, archiveEvents)+archiveProofs

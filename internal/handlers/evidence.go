@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
@@ -11,11 +12,12 @@ import (
 	"github.com/auditadmin/auditadmin/web/templates"
 )
 
-// evidenceOf shows the place of an event in the ledger, and how far that was
-// verified. A page that can be made at all is not kept back by it.
+// evidenceOf shows the place of an event in the ledger, whether it is what stands
+// there, which is verified now, and how far everything was verified. A page that can be made at all is not kept back by it.
 func (v *visit) evidenceOf(st *db.Stored) *templates.Evidence {
 	place, err := v.server.Store.PlaceOf(v.Context(), st)
-	if err != nil || place.Leaf == "" {
+	problem, failed := v.server.Store.Check(v.Context(), st.Kind, st.ID)
+	if err != nil && problem == nil || failed != nil {
 		return nil
 	}
 	mono := func(text string) templates.Value {
@@ -24,15 +26,22 @@ func (v *visit) evidenceOf(st *db.Stored) *templates.Evidence {
 	e := &templates.Evidence{
 		Badge: templates.Badge{Text: "not verified yet", Icon: templates.IconInfo},
 		Text:  "It has its place in the ledger; the server has not come to it yet.",
-		Rows: []templates.Detail{
+		Proof: &templates.Link{Text: "Download its proof", Href: eventPath(st.Kind, st.ID) + "/proof", Hint: "anybody can check it without this database: auditadmin prove check FILE"},
+	}
+	if err == nil {
+		e.Rows = []templates.Detail{
 			{Name: "Place", Value: templates.Value{Spans: []templates.Span{plain("entry #" + number(st.Seq) + " of " + number(place.Size))}}},
 			{Name: "Leaf", Value: mono(place.Leaf)},
-		},
-		Proof: &templates.Link{Text: "Download its proof", Href: eventPath(st.Kind, st.ID) + "/proof", Hint: "anybody can check it without this database: auditadmin prove check FILE"},
+		}
 	}
 	if len(st.Damaged) > 0 {
 		e.Badge = templates.Badge{Text: "does not hold", Tone: templates.Alarm, Icon: templates.IconBad}
 		e.Text, e.Proof = "The row is not what the ledger committed to, so there is no proof of it; auditadmin verify names what differs.", nil
+		return e
+	}
+	if problem != nil {
+		e.Badge = templates.Badge{Text: "does not hold", Tone: templates.Alarm, Icon: templates.IconBad}
+		e.Text, e.Proof = "This event is not what the ledger committed to: "+differs(problem)+". There is no proof of it; auditadmin verify looks at all the others.", nil
 		return e
 	}
 	seen := v.server.Store.VerifiedUpTo(v.Context())
@@ -49,6 +58,14 @@ func (v *visit) evidenceOf(st *db.Stored) *templates.Evidence {
 		e.Text = "Verified from entry #" + number(seen.Since) + " to #" + number(seen.UpTo) + ", " + ago(seen.At, v.now) + "; this one lies before that, under a signed checkpoint. auditadmin verify checks all."
 	}
 	return e
+}
+
+// differs says what is wrong with an event.
+func differs(p *db.Problem) string {
+	if len(p.Fields) == 0 {
+		return p.Detail
+	}
+	return strings.Join(p.Fields, ", ") + ": " + p.Detail
 }
 
 // showProof hands out the proof of one event.

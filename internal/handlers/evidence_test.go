@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"net/http"
 	"strings"
 	"sync"
@@ -71,5 +72,54 @@ func TestEvidencePages(t *testing.T) {
 	}
 	if page := s.page("superuser", "/health"); !strings.Contains(page, "up to entry #") {
 		t.Error("the health does not say how far the evidence was verified")
+	}
+}
+
+// TestAnAlteredEventIsToldAtOnce alters events behind the program's back, after
+// everything was verified: their pages say so at once, and those of others do not.
+//
+// ASVS:V16.4.2
+func TestAnAlteredEventIsToldAtOnce(t *testing.T) {
+	s := newSite(t)
+	ids := s.shop()
+	if _, err := s.store.BeginEvidence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open("sqlite3", s.store.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	for _, table := range []string{"audit_log", "login_attempt", "data_export", "system_event"} {
+		if _, err := raw.Exec("DROP TRIGGER " + table + "_fixed"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const bad = "does not hold"
+	for _, c := range []struct {
+		kind              audit.Kind
+		alter, back, want string
+	}{
+		{audit.KindAuditLog, "UPDATE audit_log SET username = username || 'x' WHERE id = ?", "UPDATE audit_log SET username = substr(username, 1, length(username) - 1) WHERE id = ?", "username: "},
+		{audit.KindAuditLog, "UPDATE audit_log SET seq = seq + 100000 WHERE id = ?", "UPDATE audit_log SET seq = seq - 100000 WHERE id = ?", "seq: "},
+		{audit.KindAuditLog, "UPDATE audit_log SET source = source || 'x' WHERE id = ?", "UPDATE audit_log SET source = substr(source, 1, length(source) - 1) WHERE id = ?", "its source, event_id or seed"},
+		{audit.KindLoginAttempt, "UPDATE login_attempt SET country = country || 'XX' WHERE id = ?", "UPDATE login_attempt SET country = substr(country, 1, length(country) - 2) WHERE id = ?", "country: "},
+		{audit.KindDataExport, "UPDATE data_export SET record_count = record_count + 1 WHERE id = ?", "UPDATE data_export SET record_count = record_count - 1 WHERE id = ?", "record_count: "},
+		{audit.KindSystemEvent, "UPDATE system_event SET resolved_by = 'nobody' WHERE id = ?", "UPDATE system_event SET resolved_by = '' WHERE id = ?", "its state is not the one that the ledger decided last"},
+	} {
+		path := "/" + c.kind.Path() + "/" + ids[c.kind]
+		if page := s.page("viewer", path); strings.Contains(page, bad) || !strings.Contains(page, path+"/proof") {
+			t.Errorf("the page of %s, which nobody altered, says that it does not hold, or has no proof", path)
+		}
+		if _, err := raw.Exec(c.alter, ids[c.kind]); err != nil {
+			t.Fatal(err)
+		}
+		page := s.page("viewer", path)
+		if !strings.Contains(page, bad) || !strings.Contains(page, c.want) || strings.Contains(page, path+"/proof") {
+			t.Errorf("after %q the page does not say that it does not hold, with %q, or still offers a proof", c.alter, c.want)
+		}
+		if _, err := raw.Exec(c.back, ids[c.kind]); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -150,6 +150,8 @@ func underFailure(r *recorder, own *rand.Rand) (v verdict, failed bool) {
 // TestR04NoFilesAtStart starts a server that gets no file to write to, as where
 // too many are open: it serves for reading, says so, and records again by itself
 // within 10 s after it gets them, at the same address.
+//
+// ASVS:V16.5.2
 func TestR04NoFilesAtStart(t *testing.T) {
 	r := newRecorder(t, fast(t))
 	r.open().stop()
