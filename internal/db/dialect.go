@@ -107,6 +107,19 @@ type dialect interface {
 	// database that is open for writing.
 	side(ctx context.Context, path string, o Options) (*sqlx.DB, error)
 
+	// parts returns the parts of a kind's table that can be dropped, in the order of
+	// their ids; nil for an engine whose tables are whole.
+	parts(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) ([]tablePart, error)
+
+	// apart begins a transaction on a connection of its own, which may take its time
+	// to prepare that a part is dropped, or returns nil where another one does so just
+	// now. lockPart then locks the head and, against everybody, the part and what it
+	// is a part of: it waits for readers only while nobody waits for long, and its
+	// error wraps ErrBusy where they do not end. dropPart drops the part.
+	apart(ctx context.Context) (*apart, error)
+	lockPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) (ledgerHead, error)
+	dropPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) error
+
 	// unplaced returns what of each kind stands in no part of its table; nil for an
 	// engine whose tables are whole.
 	unplaced(ctx context.Context, q sqlx.QueryerContext) (map[audit.Kind]Unplaced, error)
@@ -129,4 +142,23 @@ type ledgerHead struct {
 	recordedAt string               // of the entry seq; "" where there is none
 	mark       string               // what the engine calls the transaction that asked; "" for nothing
 	newest     map[audit.Kind]int64 // the highest id there ever was of each kind, or more; nil where each has to be looked for
+}
+
+// tablePart is a part of a table: the events with from <= id < to.
+type tablePart struct {
+	name     string
+	from, to int64
+}
+
+// apart is a transaction on a connection of its own.
+type apart struct {
+	db   *sqlx.DB
+	tx   *sqlx.Tx
+	conn *sqlx.Conn
+	end  func(broken bool)
+}
+
+func (a *apart) close() {
+	a.end(false)
+	a.db.Close()
 }

@@ -42,7 +42,8 @@ const (
 // The advisory locks: each is held by one server at a time.
 const (
 	pgLockSchema     = pgLock + iota // who creates or upgrades the schema
-	pgLockPartitions                 // who makes partitions
+	pgLockPartitions                 // who makes or drops partitions
+	pgLockPurge                      // who prepares that a partition is dropped
 )
 
 // postgresDialect is PostgreSQL 15 or newer through pgx.
@@ -52,8 +53,10 @@ type postgresDialect struct {
 	trace  func(string)
 	months *pgMonths
 
-	mu      sync.Mutex
-	warning []string
+	invented bool
+	patience time.Duration // with readers of a part that is to be dropped
+	mu       sync.Mutex
+	warning  []string
 }
 
 func newPostgresDialect(address string, o Options) (*postgresDialect, error) {
@@ -70,7 +73,7 @@ func newPostgresDialect(address string, o Options) (*postgresDialect, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = Self
 	}
-	return &postgresDialect{config: config, texts: &pgTexts{}, trace: o.Trace, months: newPgMonths()}, nil
+	return &postgresDialect{config: config, texts: &pgTexts{}, trace: o.Trace, months: newPgMonths(), invented: o.Invented, patience: 15 * time.Second}, nil
 }
 
 func (*postgresDialect) embedded() bool { return false }

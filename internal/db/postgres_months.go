@@ -67,6 +67,13 @@ func (m *pgMonths) missing(kind audit.Kind, some []month) (none []month) {
 	return none
 }
 
+// forget is told that a month has no partition any more.
+func (m *pgMonths) forget(kind audit.Kind, at month) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[kind][at], m.failed[kind][at] = false, false
+}
+
 // ahead makes this month and the next ones, and those of what stands in the default
 // partition. A role that may not make tables leaves that to one that may.
 func (m *pgMonths) ahead(ctx context.Context, db *sqlx.DB, now time.Time) error {

@@ -411,6 +411,18 @@ func (sqliteDialect) settle(_ context.Context, _ *sqlx.DB, _ ledgerHead, _ *writ
 
 func (sqliteDialect) makeRoom(context.Context, *sqlx.DB, []*audit.Event) {}
 
+func (sqliteDialect) parts(context.Context, sqlx.QueryerContext, audit.Kind) ([]tablePart, error) {
+	return nil, nil
+}
+
+func (sqliteDialect) apart(context.Context) (*apart, error) { return nil, nil }
+
+func (sqliteDialect) lockPart(context.Context, *sqlx.Tx, audit.Kind, tablePart) (h ledgerHead, err error) {
+	return h, nil
+}
+
+func (sqliteDialect) dropPart(context.Context, *sqlx.Tx, audit.Kind, tablePart) error { return nil }
+
 func (sqliteDialect) unplaced(context.Context, sqlx.QueryerContext) (map[audit.Kind]Unplaced, error) {
 	return nil, nil
 }

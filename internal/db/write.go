@@ -132,14 +132,21 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 	// What a connection holds whose write or sync failed is not what the disk has:
 	// it goes, and the next write opens another one.
 	defer func() { end(errors.Is(s.dialect.classify(err), ErrDisk)) }()
-	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: s.dialect, kinds: map[audit.Kind]*kindTail{}}
+	d := s.dialect
 	if db == s.desk {
-		tx.dialect = deskDialect
+		d = deskDialect
 	}
-	head, err := tx.dialect.head(tx.ctx, inner)
+	head, err := d.head(context.WithoutCancel(ctx), inner)
 	if err != nil {
 		return err
 	}
+	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: d, kinds: map[audit.Kind]*kindTail{}}
+	return s.finishWrite(db, tx, head, end, fn)
+}
+
+// finishWrite runs fn in a transaction on a connection of db that has locked the
+// head, and commits it. end ends it otherwise.
+func (s *Store) finishWrite(db *sqlx.DB, tx *writeTx, head ledgerHead, end func(broken bool), fn func(tx *writeTx) error) error {
 	tx.seq, tx.newest = head.seq, head.newest
 	tx.now = s.now().UTC().Truncate(time.Microsecond)
 	if t, err := audit.ParseTime(head.recordedAt); err == nil && t.After(tx.now) {
@@ -156,7 +163,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 			return err
 		}
 	}
-	if err := inner.Commit(); err != nil {
+	if err := tx.Commit(); err != nil {
 		end(errors.Is(s.dialect.classify(err), ErrDisk)) // settle may want the only connection there is
 		if err := tx.dialect.settle(tx.ctx, db, head, tx, err); err != nil {
 			return err
