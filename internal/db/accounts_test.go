@@ -27,7 +27,7 @@ type admin struct {
 func newAdmin(t *testing.T) *admin {
 	t.Helper()
 	a := &admin{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	store, err := db.Open(t.Context(), db.Address(t, filepath.Join(t.TempDir(), "audit.db")), db.Options{Schema: auditadmin.Schema, StateDir: db.StateDir(t), Now: a.clock})
+	store, err := db.Open(t.Context(), db.Address(t, filepath.Join(t.TempDir(), "audit.db")), db.Options{Schema: auditadmin.Schema, StateDir: db.StateDir(t), Now: a.clock, Trace: db.Trace()})
 	if err != nil {
 		t.Fatal(err)
 	}

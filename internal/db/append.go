@@ -345,12 +345,18 @@ func (tx *writeTx) tail(kind audit.Kind) (*kindTail, error) {
 		return t, nil
 	}
 	t := &kindTail{kind: kind, runs: map[int64]*idRun{}, taken: map[int64]struct{}{}}
-	var stored, buried int64
-	err := tx.QueryRowxContext(tx.ctx, "SELECT coalesce((SELECT max(id) FROM "+string(kind)+"), 0), coalesce((SELECT max(id) FROM tombstone WHERE kind = ?), -1),"+
+	var buried int64
+	err := tx.QueryRowxContext(tx.ctx, "SELECT coalesce((SELECT max(id) FROM tombstone WHERE kind = ?), -1),"+
 		" coalesce((SELECT max(to_id) FROM purge WHERE kind = ?), -1), coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = ?), 0)",
-		kind, kind, "spread:"+string(kind)).Scan(&stored, &buried, &t.purged, &t.spread)
+		kind, kind, "spread:"+string(kind)).Scan(&buried, &t.purged, &t.spread)
 	if err != nil {
 		return nil, err
+	}
+	stored, known := tx.newest[kind]
+	if !known {
+		if err := tx.GetContext(tx.ctx, &stored, "SELECT coalesce(max(id), 0) FROM "+string(kind)); err != nil {
+			return nil, err
+		}
 	}
 	t.last, t.graves = max(stored, buried, t.purged), buried >= 0
 	tx.kinds[kind] = t
@@ -439,22 +445,23 @@ func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
 		r.free = max(r.free, id+1)
 		return r
 	}
-	err := eachRow(tx.ctx, tx, "SELECT j.key, e.id, e.timestamp, e.event_id FROM "+list+" j JOIN "+string(t.kind)+" e ON e.id BETWEEN j.value AND j.value + ?",
-		[]any{starts, span}, func(row scanner) error {
-			var run int
-			var id int64
-			var timestamp string
-			var eventID sql.NullString
-			if err := row.Scan(&run, &id, &timestamp, &eventID); err != nil {
-				return err
-			}
-			if r := take(run, id, timestamp); r != nil && eventID.Valid {
-				r.stored[eventID.String] = id
-			} else if r != nil {
-				r.nameless, r.contents = append(r.nameless, id), nil
-			}
-			return nil
-		})
+	// All of them together have bounds, which spare what lies before and behind.
+	err := eachRow(tx.ctx, tx, "SELECT j.key, e.id, e.timestamp, e.event_id FROM "+list+" j JOIN "+string(t.kind)+" e ON e.id BETWEEN j.value AND j.value + ?"+
+		" WHERE e.id BETWEEN ? AND ?", []any{starts, span, slices.Min(from), slices.Max(from) + span}, func(row scanner) error {
+		var run int
+		var id int64
+		var timestamp string
+		var eventID sql.NullString
+		if err := row.Scan(&run, &id, &timestamp, &eventID); err != nil {
+			return err
+		}
+		if r := take(run, id, timestamp); r != nil && eventID.Valid {
+			r.stored[eventID.String] = id
+		} else if r != nil {
+			r.nameless, r.contents = append(r.nameless, id), nil
+		}
+		return nil
+	})
 	if err != nil || !t.graves {
 		return err
 	}

@@ -365,8 +365,8 @@ func (s *Store) ThinCheckpoints(ctx context.Context) error {
 		if err != nil || len(thin) == 0 {
 			return err
 		}
-		condition, argument := tx.dialect.among("size", thin)
-		_, err = tx.ExecContext(tx.ctx, "DELETE FROM checkpoint WHERE "+condition, argument)
+		condition, args := tx.dialect.among("size", thin)
+		_, err = tx.ExecContext(tx.ctx, "DELETE FROM checkpoint WHERE "+condition, args...)
 		return err
 	})
 }

@@ -68,8 +68,9 @@ type dialect interface {
 	classify(err error) error
 
 	// among returns a condition that holds where a column of ids is one of ids,
-	// and its argument. One argument for all of them is cheaper than one each.
-	among(column string, ids []int64) (condition string, argument any)
+	// and its arguments. One argument for all of them is cheaper than one each; those
+	// of an engine that parts its tables by id are their bounds as well.
+	among(column string, ids []int64) (condition string, args []any)
 
 	// inOne is an expression for columns as one text with partBreak between them and
 	// NULL as nothing, for engines that hand over one value sooner than many.
@@ -94,8 +95,8 @@ type dialect interface {
 	// ledger ends, which nobody else changes until the transaction is over.
 	head(ctx context.Context, tx *sqlx.Tx) (ledgerHead, error)
 
-	// advance is the last one of a transaction that added entries, up to seq.
-	advance(ctx context.Context, tx *sqlx.Tx, seq int64) error
+	// advance is the last one of a transaction that added entries.
+	advance(tx *writeTx) error
 
 	// settle finds out whether a transaction whose commit failed with err took place
 	// all the same, because the answer alone was lost: then it returns nil, and
@@ -119,6 +120,23 @@ type dialect interface {
 	// database that is open for writing.
 	side(ctx context.Context, path string, o Options) (*sqlx.DB, error)
 
+	// parts returns the parts of a kind's table that can be dropped, in the order of
+	// their ids; nil for an engine whose tables are whole.
+	parts(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) ([]tablePart, error)
+
+	// apart begins a transaction on a connection of its own, which may take its time
+	// to prepare that a part is dropped, or returns nil where another one does so just
+	// now. lockPart then locks the head and, against everybody, the part and what it
+	// is a part of: it waits for readers only while nobody waits for long, and its
+	// error wraps ErrBusy where they do not end. dropPart drops the part.
+	apart(ctx context.Context) (*apart, error)
+	lockPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) (ledgerHead, error)
+	dropPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) error
+
+	// unplaced returns what of each kind stands in no part of its table; nil for an
+	// engine whose tables are whole.
+	unplaced(ctx context.Context, q sqlx.QueryerContext) (map[audit.Kind]Unplaced, error)
+
 	// writeBack does beside whoever reads and writes what the writer would stop for
 	// otherwise: writes the log back into the database where much of it is not there
 	// yet, or makes the next parts of tables. It is called after commits.
@@ -134,6 +152,26 @@ type dialect interface {
 // ledgerHead is where the ledger ends.
 type ledgerHead struct {
 	seq        int64
-	recordedAt string // of the entry seq; "" where there is none
-	mark       string // what the engine calls the transaction that asked; "" for nothing
+	recordedAt string               // of the entry seq; "" where there is none
+	mark       string               // what the engine calls the transaction that asked; "" for nothing
+	newest     map[audit.Kind]int64 // the highest id there ever was of each kind, or more; nil where each has to be looked for
+}
+
+// tablePart is a part of a table: the events with from <= id < to.
+type tablePart struct {
+	name     string
+	from, to int64
+}
+
+// apart is a transaction on a connection of its own.
+type apart struct {
+	db   *sqlx.DB
+	tx   *sqlx.Tx
+	conn *sqlx.Conn
+	end  func(broken bool)
+}
+
+func (a *apart) close() {
+	a.end(false)
+	a.db.Close()
 }

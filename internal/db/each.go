@@ -92,8 +92,7 @@ func (sel *Selection) read(ctx context.Context, places []rowPlace) (st stretch) 
 	newest, oldest := ids[0], ids[len(ids)-1]
 	condition, args := "e.id BETWEEN ? AND ?", []any{oldest, newest}
 	if sel.view.between(oldest, newest) > 2*len(ids) {
-		among, argument := s.dialect.among("e.id", ids)
-		condition, args = among, []any{argument}
+		condition, args = s.dialect.among("e.id", ids)
 	}
 	size, at, strange := 0, 0, false
 	var raw sql.RawBytes

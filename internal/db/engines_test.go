@@ -175,7 +175,7 @@ func postgresRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		db := d.pool(1, "", nil)
+		db := d.pool(1, "", "", nil)
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +228,7 @@ func postgresIsMadeOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			s, err := Open(t.Context(), onPostgres.url("together"), Options{Schema: auditadmin.Schema, StateDir: stateDir(t)})
+			s, err := Open(t.Context(), onPostgres.url("together"), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Trace: trace()})
 			if err != nil {
 				t.Error(err)
 				return
@@ -249,7 +249,9 @@ func postgresIsMadeOnce(t *testing.T) {
 	}
 }
 
-// postgresPrunes asks the server which months it looks at to read a page.
+// postgresPrunes asks the server which months it looks at: to read a page, to look
+// for twins, to take up what is new, to verify a range and to purge one. Of many
+// months, each of them needs two.
 func postgresPrunes(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string
@@ -270,36 +272,58 @@ func postgresPrunes(t *testing.T) {
 		}
 	}
 	mustAppend(t, s, events...)
-	mu.Lock()
-	seen = nil
-	mu.Unlock()
 	list := mustList(t, mustSelect(t, s, audit.KindAuditLog, ""), Page{Limit: 8})
-	var ids []int64
+	var ids, starts []int64
 	for _, st := range list.Items {
 		ids = append(ids, st.ID)
+		starts = append(starts, st.Time().UnixMicro()<<idBits)
 	}
-	mu.Lock()
-	var page string
-	for _, statement := range seen {
-		if strings.HasPrefix(statement, "SELECT e.id, e.seq, e.recorded_at") && strings.Contains(statement, "ANY($1)") {
-			page = statement
-		}
+	if len(ids) != 8 {
+		t.Fatalf("got %d ids, want 8", len(ids))
 	}
-	mu.Unlock()
-	if page == "" || len(ids) != 8 {
-		t.Fatalf("no statement of a page among %q, or not 8 ids: %v", seen, ids)
+	mustAppend(t, s, events[:2]...) // twins
+	if v, err := s.Verify(t.Context(), VerifyOptions{}); err != nil || !v.Holds() {
+		t.Fatalf("got %+v, %v", v, err)
 	}
-	var plan []string
-	if err := s.ro.SelectContext(t.Context(), &plan, "EXPLAIN (ANALYZE, COSTS OFF) "+page, ids); err != nil {
+	if _, err := s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "x", DryRun: true}); err != nil {
 		t.Fatal(err)
 	}
-	text := strings.Join(plan, "\n")
-	touched := map[string]bool{}
-	for _, part := range regexp.MustCompile(`audit_log_\w+`).FindAllString(text, -1) {
-		touched[strings.TrimSuffix(part, "_pkey")] = true
-	}
-	if len(touched) != 2 || !touched["audit_log_2026_08"] || !touched["audit_log_2026_07"] {
-		t.Errorf("a page of two months touches %v:\n%s", touched, text)
+	lo, hi, span := ids[7], ids[0], int64(1<<idBits-1)
+	for _, c := range []struct {
+		what, begins, holds string
+		args                []any
+	}{
+		{"a page", "SELECT e.id, e.seq, e.recorded_at", "ANY($1)", []any{ids, lo, hi}},
+		{"twins", "SELECT j.key, e.id", "", []any{starts, span, lo, hi}},
+		{"the refresh", "SELECT e.id, e.seq, e.timestamp", "JOIN audit_log", []any{int64(92), int64(100), "audit_log"}},
+		{"a range to verify", "SELECT count(*), max(id)", "FROM audit_log", []any{lo, hi}},
+		{"a range to purge", "SELECT e.id, e.seq, e.timestamp, e.recorded_at", "FROM audit_log", []any{lo - 1, hi + 1, 100}},
+	} {
+		mu.Lock()
+		i := slices.IndexFunc(seen, func(s string) bool { return strings.HasPrefix(s, c.begins) && strings.Contains(s, c.holds) })
+		statement := ""
+		if i >= 0 {
+			statement = seen[i]
+		}
+		mu.Unlock()
+		if statement == "" {
+			t.Errorf("there is no statement of %s", c.what)
+			continue
+		}
+		var plan []string
+		if err := s.ro.SelectContext(t.Context(), &plan, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "+statement, c.args...); err != nil {
+			t.Errorf("%s: %v: %s", c.what, err, statement)
+			continue
+		}
+		touched := map[string]bool{}
+		for _, line := range plan {
+			if part := regexp.MustCompile(`on (audit_log_\w+)`).FindStringSubmatch(line); part != nil && !strings.Contains(line, "never executed") {
+				touched[part[1]] = true
+			}
+		}
+		if len(touched) != 2 || !touched["audit_log_2026_08"] || !touched["audit_log_2026_07"] {
+			t.Errorf("%s of two months touches %v:\n%s", c.what, touched, strings.Join(plan, "\n"))
+		}
 	}
 }
 
@@ -424,7 +448,7 @@ func postgresLostCommit(t *testing.T) {
 			w := &wire{to: direct.Host, late: late}
 			go w.serve(l)
 			direct.Host = l.Addr().String()
-			s, err := Open(t.Context(), direct.String(), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }})
+			s, err := Open(t.Context(), direct.String(), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }, Trace: trace()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -436,7 +436,7 @@ func TestCheckpointsAreThinned(t *testing.T) {
 	var clock atomic.Int64 // the seconds of noon that are gone
 	at := func() time.Time { return noon.Add(time.Duration(clock.Load()) * time.Second) }
 	clock.Store(-40 * 24 * 3600)
-	s, err := Open(ctx, address(t, filepath.Join(t.TempDir(), "audit.db")), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: at})
+	s, err := Open(ctx, address(t, filepath.Join(t.TempDir(), "audit.db")), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: at, Trace: trace()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,7 +127,7 @@ func TestOpenWhileAnotherMakesIt(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 6 {
 			wg.Go(func() {
-				s, err := Open(t.Context(), address(t, path), Options{Schema: auditadmin.Schema, StateDir: stateDir(t)})
+				s, err := Open(t.Context(), address(t, path), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Trace: trace()})
 				if err != nil {
 					t.Error(err)
 					return

@@ -43,6 +43,27 @@ type KindHealth struct {
 	Segments int       // in files
 	Tail     int64     // events that are in none of them yet, but in memory
 	Unsearch int64     // entries of the ledger that the text index has not seen yet
+	Unplaced Unplaced
+}
+
+// Unplaced says what stands in no month of a table that is parted by month: nothing
+// but for a moment, and for longer where nobody may make the month. Everything finds
+// it all the same, but retention takes it away row by row.
+type Unplaced struct {
+	Events int64     // mostUnplaced, where it is as many or more
+	Since  time.Time // since when this program has tried in vain to place it; zero where it has not
+}
+
+const mostUnplaced = 1_000_000
+
+// Unplaced returns what of each kind stands in no month; nil for an engine whose
+// tables are not parted.
+func (s *Store) Unplaced(ctx context.Context) (map[audit.Kind]Unplaced, error) {
+	all, err := s.dialect.unplaced(ctx, s.ro)
+	if err != nil {
+		return nil, fmt.Errorf("look for events without a month: %w", s.dialect.classify(err))
+	}
+	return all, nil
 }
 
 // FileHealth is one file of the database.
@@ -96,12 +117,16 @@ func (s *Store) head(ctx context.Context) (int64, time.Time, error) {
 }
 
 func (s *Store) kindHealth(ctx context.Context, h *Health) error {
+	unplaced, err := s.Unplaced(ctx)
+	if err != nil {
+		return err
+	}
 	for _, kind := range audit.Kinds() {
 		v, err := s.view(ctx, kind)
 		if err != nil {
 			return err
 		}
-		k := KindHealth{Kind: kind, Events: int64(v.count)}
+		k := KindHealth{Kind: kind, Events: int64(v.count), Unplaced: unplaced[kind]}
 		for _, p := range v.segments {
 			if p.file == "" {
 				k.Tail += int64(p.Count())

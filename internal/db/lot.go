@@ -423,8 +423,8 @@ func (s *Store) textsOf(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seqs 
 	if len(asked) == 0 {
 		return nil, nil
 	}
-	condition, argument := s.dialect.among("l.seq", asked)
-	rows, err := s.textRows(ctx, tx, kind, condition, argument)
+	condition, args := s.dialect.among("l.seq", asked)
+	rows, err := s.textRows(ctx, tx, kind, condition, args...)
 	texts := make(map[int][]byte, len(rows))
 	for _, r := range rows {
 		if row, ok := slices.BinarySearch(seqs, r.seq); ok {

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 
+	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
@@ -40,7 +42,8 @@ const (
 // The advisory locks: each is held by one server at a time.
 const (
 	pgLockSchema     = pgLock + iota // who creates or upgrades the schema
-	pgLockPartitions                 // who makes partitions
+	pgLockPartitions                 // who makes or drops partitions
+	pgLockPurge                      // who prepares that a partition is dropped
 )
 
 // postgresDialect is PostgreSQL 15 or newer through pgx.
@@ -50,9 +53,11 @@ type postgresDialect struct {
 	trace  func(string)
 	months *pgMonths
 
-	mu      sync.Mutex
-	warning []string
-	roles   pgRoles // that connections take
+	invented bool
+	patience time.Duration // with readers of a part that is to be dropped
+	mu       sync.Mutex
+	warning  []string
+	roles    pgRoles // that connections take
 }
 
 func newPostgresDialect(address string, o Options) (*postgresDialect, error) {
@@ -69,7 +74,7 @@ func newPostgresDialect(address string, o Options) (*postgresDialect, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = Self
 	}
-	return &postgresDialect{config: config, texts: &pgTexts{}, trace: o.Trace, months: newPgMonths()}, nil
+	return &postgresDialect{config: config, texts: &pgTexts{}, trace: o.Trace, months: newPgMonths(), invented: o.Invented, patience: 15 * time.Second}, nil
 }
 
 func (*postgresDialect) embedded() bool { return false }
@@ -132,8 +137,9 @@ const (
 	pgReaderLimit = "55s"
 )
 
-// pool opens connections with settings of their own.
-func (d *postgresDialect) pool(size int, role string, settings map[string]string) *sqlx.DB {
+// pool opens connections with settings of their own, as a role where that is not
+// "". Where begin is not "", it is how a transaction on them begins.
+func (d *postgresDialect) pool(size int, role, begin string, settings map[string]string) *sqlx.DB {
 	config := d.config.Copy()
 	if role != "" {
 		config.RuntimeParams["role"] = role
@@ -142,7 +148,7 @@ func (d *postgresDialect) pool(size int, role string, settings map[string]string
 		config.RuntimeParams[name] = value
 	}
 	connector := stdlib.GetConnector(*config, stdlib.OptionAfterConnect(durable))
-	pool := sql.OpenDB(pgConnector{Connector: connector, trace: d.trace, texts: d.texts})
+	pool := sql.OpenDB(pgConnector{Connector: connector, trace: d.trace, texts: d.texts, begin: begin})
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -178,7 +184,7 @@ func (d *postgresDialect) writer(o Options) *sqlx.DB {
 	if o.Invented {
 		settings["synchronous_commit"] = "off"
 	}
-	return d.pool(1, d.roles.append, settings)
+	return d.pool(1, d.roles.append, "", settings)
 }
 
 func (d *postgresDialect) open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error) {
@@ -242,6 +248,20 @@ func durable(ctx context.Context, c *pgx.Conn) error {
 	return err
 }
 
+// pgSnapshot begins a transaction that sees one state of all tables. Which months a
+// table has is no part of a snapshot: a reader finds the ones that there are when he
+// locks the table. So he locks the tables first, and whoever takes a month away, or
+// moves its rows, locks them against readers: then the months and the rows that
+// he sees belong together. A statement by itself has its snapshot made after its
+// tables are locked, but only where it may read what was committed while it waited.
+var pgSnapshot = func() string {
+	var tables []string
+	for _, kind := range audit.Kinds() {
+		tables = append(tables, "ONLY "+string(kind))
+	}
+	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE " + strings.Join(tables, ", ") + " IN ACCESS SHARE MODE"
+}()
+
 // pgReaders is how many connections read at a time, for pages and beside them.
 const pgReaders = 8
 
@@ -258,7 +278,7 @@ func (d *postgresDialect) near(ctx context.Context, _ string, _ Options) (*sqlx.
 }
 
 func (d *postgresDialect) readersAs(ctx context.Context, role string) (*sqlx.DB, error) {
-	readers := d.pool(pgReaders, role, pgSettings("default_transaction_isolation", "repeatable read", "default_transaction_read_only", "on",
+	readers := d.pool(pgReaders, role, pgSnapshot, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
 		"statement_timeout", pgReaderLimit, "idle_in_transaction_session_timeout", "2min"))
 	if err := readers.PingContext(ctx); err != nil {
 		readers.Close()
@@ -278,7 +298,7 @@ func (d *postgresDialect) side(ctx context.Context, _ string, o Options) (*sqlx.
 
 // look finds out what there is and which roles to take, on a connection of its own.
 func (d *postgresDialect) look(ctx context.Context, o Options) error {
-	login := d.pool(1, "", pgSettings("lock_timeout", pgLockWait))
+	login := d.pool(1, "", "", pgSettings("lock_timeout", pgLockWait))
 	defer login.Close()
 	version, err := d.examine(ctx, login)
 	if err != nil {
@@ -290,7 +310,7 @@ func (d *postgresDialect) look(ctx context.Context, o Options) error {
 	if d.roles.read == "" {
 		return d.inspect(ctx, login, o)
 	}
-	reader := d.pool(1, d.roles.read, pgSettings())
+	reader := d.pool(1, d.roles.read, "", pgSettings())
 	defer reader.Close()
 	return d.inspect(ctx, reader, o)
 }
@@ -500,8 +520,14 @@ func (d *postgresDialect) classify(err error) error {
 	return err
 }
 
-func (*postgresDialect) among(column string, ids []int64) (string, any) {
-	return column + " = ANY(?)", ids
+// among has bounds too, since no partition is spared by a list alone once a plan
+// is made for any list, nor on Citus.
+func (*postgresDialect) among(column string, ids []int64) (string, []any) {
+	lo, hi := int64(1), int64(0)
+	if len(ids) > 0 {
+		lo, hi = slices.Min(ids), slices.Max(ids)
+	}
+	return column + " = ANY(?) AND " + column + " BETWEEN ? AND ?", []any{ids, lo, hi}
 }
 
 func (*postgresDialect) inOne([]string) (string, bool) { return "", false }
@@ -515,14 +541,44 @@ func (*postgresDialect) joined(a, b string) string { return a + " || " + b }
 // head locks the row of the head. Rows carry their place in the ledger, so the
 // lock comes first, and what takes long is done before.
 func (*postgresDialect) head(ctx context.Context, tx *sqlx.Tx) (h ledgerHead, err error) {
-	err = tx.QueryRowxContext(ctx, "SELECT seq, recorded_at, CAST(pg_current_xact_id() AS text) FROM head WHERE id = 1 FOR UPDATE").Scan(&h.seq, &h.recordedAt, &h.mark)
-	return h, err
+	kinds := audit.Kinds()
+	newest := make([]int64, len(kinds))
+	dest := []any{&h.seq, &h.recordedAt, &h.mark}
+	for i := range newest {
+		dest = append(dest, &newest[i])
+	}
+	if err = tx.QueryRowxContext(ctx, pgHead).Scan(dest...); err != nil {
+		return h, err
+	}
+	h.newest = map[audit.Kind]int64{}
+	for i, kind := range kinds {
+		h.newest[kind] = newest[i]
+	}
+	return h, nil
 }
 
-func (*postgresDialect) advance(ctx context.Context, tx *sqlx.Tx, seq int64) error {
-	_, err := tx.ExecContext(ctx, "UPDATE head SET seq = ?, recorded_at = (SELECT recorded_at FROM ledger WHERE seq = ?) WHERE id = 1", seq, seq)
+func (*postgresDialect) advance(tx *writeTx) error {
+	args := []any{tx.seq, tx.seq}
+	for _, kind := range audit.Kinds() {
+		newest := int64(0)
+		if tail := tx.kinds[kind]; tail != nil {
+			newest = tail.last
+		}
+		args = append(args, newest)
+	}
+	_, err := tx.ExecContext(tx.ctx, pgAdvance, args...)
 	return err
 }
+
+// pgHead and pgAdvance read and write the head: its column newest_KIND for each.
+var pgHead, pgAdvance = func() (head, advance string) {
+	head, advance = "SELECT seq, recorded_at, CAST(pg_current_xact_id() AS text)", "UPDATE head SET seq = ?, recorded_at = (SELECT recorded_at FROM ledger WHERE seq = ?)"
+	for _, kind := range audit.Kinds() {
+		column := "newest_" + string(kind)
+		head, advance = head+", "+column, advance+", "+column+" = greatest("+column+", ?)"
+	}
+	return head + " FROM head WHERE id = 1 FOR UPDATE", advance + " WHERE id = 1"
+}()
 
 // settle asks on a new connection. The lock of the head waits until the server is
 // done with the old one. An entry of the ledger is known by its leaf, which is

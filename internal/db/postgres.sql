@@ -158,9 +158,13 @@ CREATE INDEX ledger_decisions ON ledger (kind, id, seq) WHERE entry <> 'created'
 -- the commit: so seq is dense, and never before recorded_at of the entry above,
 -- however many servers append.
 CREATE TABLE head (
-    id          bigint           NOT NULL PRIMARY KEY CHECK (id = 1),
-    seq         bigint           NOT NULL,
-    recorded_at text COLLATE "C" NOT NULL
+    id                   bigint           NOT NULL PRIMARY KEY CHECK (id = 1),
+    seq                  bigint           NOT NULL,
+    recorded_at          text COLLATE "C" NOT NULL,
+    newest_audit_log     bigint           NOT NULL DEFAULT 0,  -- the highest id there ever was, also of what is gone:
+    newest_login_attempt bigint           NOT NULL DEFAULT 0,  -- what happened after it has no twin, and nobody has to
+    newest_data_export   bigint           NOT NULL DEFAULT 0,  -- look for one in every month
+    newest_system_event  bigint           NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);  -- rewritten by every commit, in its page
 
 INSERT INTO head (id, seq, recorded_at) VALUES (1, 0, '');

@@ -18,6 +18,7 @@ type pgConnector struct {
 	driver.Connector
 	trace func(statement string) // nil for nobody
 	texts *pgTexts
+	begin string // what begins a transaction, where that is more than BEGIN
 }
 
 // Connect implements driver.Connector.
@@ -31,7 +32,7 @@ func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
 		conn.Close()
 		return nil, errors.New("the driver of PostgreSQL is another one than this was made for")
 	}
-	return &pgConn{Conn: inner, trace: c.trace, texts: c.texts}, nil
+	return &pgConn{Conn: inner, trace: c.trace, texts: c.texts, begin: c.begin}, nil
 }
 
 // pgConn is one connection.
@@ -39,12 +40,14 @@ type pgConn struct {
 	*stdlib.Conn
 	trace func(string)
 	texts *pgTexts
+	begin string
 }
 
 // The interfaces that database/sql looks for.
 var (
 	_ driver.QueryerContext    = (*pgConn)(nil)
 	_ driver.ExecerContext     = (*pgConn)(nil)
+	_ driver.ConnBeginTx       = (*pgConn)(nil)
 	_ driver.NamedValueChecker = (*pgConn)(nil)
 	_ driver.SessionResetter   = (*pgConn)(nil)
 )
@@ -63,6 +66,40 @@ func (c *pgConn) ExecContext(ctx context.Context, query string, args []driver.Na
 func (c *pgConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	return c.Conn.PrepareContext(ctx, c.statement(query))
 }
+
+// BeginTx implements driver.ConnBeginTx.
+func (c *pgConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	if c.begin == "" {
+		return c.Conn.BeginTx(ctx, o)
+	}
+	tx := pgTx{ctx: ctx, conn: c}
+	if err := tx.run(c.statement(c.begin)); err != nil {
+		_ = tx.Rollback() // it may have begun
+		return nil, err
+	}
+	return tx, nil
+}
+
+// pgTx is a transaction that began with several statements in one message.
+type pgTx struct {
+	ctx  context.Context
+	conn *pgConn
+}
+
+func (tx pgTx) run(statements string) error {
+	c := tx.conn.Conn.Conn().PgConn()
+	if c.IsClosed() {
+		return driver.ErrBadConn
+	}
+	_, err := c.Exec(tx.ctx, statements).ReadAll()
+	return err
+}
+
+// Commit implements driver.Tx.
+func (tx pgTx) Commit() error { return tx.run("COMMIT") }
+
+// Rollback implements driver.Tx.
+func (tx pgTx) Rollback() error { return tx.run("ROLLBACK") }
 
 func (c *pgConn) statement(query string) string {
 	text := c.texts.of(query)

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,10 +46,11 @@ type pgMonths struct {
 	known  map[audit.Kind]map[month]bool
 	failed map[audit.Kind]map[month]bool // could not be made; until the next look
 	looked time.Time
+	stuck  map[audit.Kind]time.Time // since when a look has left events in the default partition
 }
 
 func newPgMonths() *pgMonths {
-	m := &pgMonths{known: map[audit.Kind]map[month]bool{}, failed: map[audit.Kind]map[month]bool{}}
+	m := &pgMonths{known: map[audit.Kind]map[month]bool{}, failed: map[audit.Kind]map[month]bool{}, stuck: map[audit.Kind]time.Time{}}
 	for _, kind := range audit.Kinds() {
 		m.known[kind], m.failed[kind] = map[month]bool{}, map[month]bool{}
 	}
@@ -67,8 +69,15 @@ func (m *pgMonths) missing(kind audit.Kind, some []month) (none []month) {
 	return none
 }
 
-// ahead makes this month and the next ones. A role that may not make tables leaves
-// that to one that may: events without a month stand in the default partition.
+// forget is told that a month has no partition any more.
+func (m *pgMonths) forget(kind audit.Kind, at month) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[kind][at], m.failed[kind][at] = false, false
+}
+
+// ahead makes this month and the next ones, and those of what stands in the default
+// partition. A role that may not make tables leaves that to one that may.
 func (m *pgMonths) ahead(ctx context.Context, db *sqlx.DB, now time.Time) error {
 	m.mu.Lock()
 	m.looked = time.Now()
@@ -85,8 +94,50 @@ func (m *pgMonths) ahead(ctx context.Context, db *sqlx.DB, now time.Time) error 
 	}
 	for _, kind := range audit.Kinds() {
 		m.make(ctx, db, kind, m.missing(kind, some))
+		left, err := m.drain(ctx, db, kind)
+		if err != nil {
+			return err
+		}
+		m.mu.Lock()
+		switch _, before := m.stuck[kind]; {
+		case !left:
+			delete(m.stuck, kind)
+		case !before:
+			m.stuck[kind] = now
+		}
+		m.mu.Unlock()
 	}
 	return nil
+}
+
+// drain makes the months of what stands in the default partition, oldest first, and
+// reports whether something is left there, since a month could not be made.
+func (m *pgMonths) drain(ctx context.Context, db *sqlx.DB, kind audit.Kind) (left bool, err error) {
+	if may, err := mayReadFallback(ctx, db, kind); err != nil || !may {
+		return false, err
+	}
+	for last := month(-1); ; {
+		var least sql.NullInt64
+		if err := db.GetContext(ctx, &least, "SELECT min(id) FROM "+fallback(kind)); err != nil || !least.Valid {
+			return false, err
+		}
+		at := monthOf(time.UnixMicro(least.Int64 >> idBits))
+		if at <= last {
+			return true, nil
+		}
+		m.make(ctx, db, kind, []month{at})
+		last = at
+	}
+}
+
+// fallback is the default partition of a table.
+func fallback(kind audit.Kind) string { return string(kind) + "_default" }
+
+// mayReadFallback reports whether the default partition can be looked at by itself:
+// the right to read a table is none to read its parts.
+func mayReadFallback(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) (may bool, err error) {
+	err = sqlx.GetContext(ctx, q, &may, "SELECT coalesce(has_table_privilege(to_regclass(?), 'SELECT'), FALSE)", fallback(kind))
+	return may, err
 }
 
 // load reads which partitions there are.
@@ -147,8 +198,8 @@ func (m month) day() string {
 }
 
 // makeMonth makes a partition where there is none, and moves into it what stands in
-// the default one. It is attached, not created in its place: that would stop whoever
-// reads the table.
+// the default one: readers see that before or afterwards, see pgSnapshot. It is
+// attached, not created in its place: that would stop whoever reads the table.
 func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) error {
 	tx, end, err := begin(ctx, db)
 	if err != nil {
@@ -158,7 +209,7 @@ func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) erro
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockPartitions); err != nil {
 		return err
 	}
-	table, part, fallback := string(kind), at.partition(kind), string(kind)+"_default"
+	table, part, fallback := string(kind), at.partition(kind), fallback(kind)
 	var there bool
 	if err := tx.GetContext(ctx, &there, "SELECT to_regclass(?) IS NOT NULL", part); err != nil || there {
 		return err
@@ -224,4 +275,28 @@ func (d *postgresDialect) writeBack(ctx context.Context, side *sqlx.DB) error {
 		return nil
 	}
 	return d.months.ahead(ctx, side, time.Now())
+}
+
+// unplaced counts what stands in the default partitions, as far as mostUnplaced.
+func (d *postgresDialect) unplaced(ctx context.Context, q sqlx.QueryerContext) (map[audit.Kind]Unplaced, error) {
+	all := map[audit.Kind]Unplaced{}
+	for _, kind := range audit.Kinds() {
+		var u Unplaced
+		if may, err := mayReadFallback(ctx, q, kind); err != nil {
+			return nil, err
+		} else if !may {
+			continue
+		}
+		err := sqlx.GetContext(ctx, q, &u.Events, "SELECT count(*) FROM (SELECT 1 FROM "+fallback(kind)+" LIMIT ?) part", mostUnplaced)
+		if err != nil {
+			return nil, err
+		}
+		if u.Events > 0 {
+			d.months.mu.Lock()
+			u.Since = d.months.stuck[kind]
+			d.months.mu.Unlock()
+		}
+		all[kind] = u
+	}
+	return all, nil
 }

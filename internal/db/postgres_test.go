@@ -28,6 +28,35 @@ type pgServer struct {
 	mu       sync.Mutex
 	made     map[string]bool
 	state    string
+	seen     sync.Map // the statements that the tests ran
+	whole    bool     // and that these were all tests of the store
+}
+
+// saw takes a statement that the store ran for a test. What a test asks by itself is
+// none of the store's.
+func (p *pgServer) saw(statement string) {
+	callers := make([]uintptr, 64)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers)])
+	for {
+		frame, more := frames.Next()
+		name := filepath.Base(frame.File)
+		ours := strings.Contains(frame.Function, "/internal/db.") && !strings.HasSuffix(frame.Function, ".eachRow") && name != "postgres_driver.go" && name != "postgres_test.go"
+		if ours && strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		if ours || !more {
+			p.seen.Store(statement, true)
+			return
+		}
+	}
+}
+
+// trace is for the options of a store of a test.
+func trace() func(string) {
+	if onPostgres == nil {
+		return nil
+	}
+	return onPostgres.saw
 }
 
 // onPostgres is the server of the tests that run on PostgreSQL just now.
@@ -54,13 +83,18 @@ func stateDir(t testing.TB) string {
 
 // OnPostgres makes the tests that follow within t run on a server of its own.
 func OnPostgres(t *testing.T) {
-	onPostgres = startPostgres(t)
-	t.Cleanup(func() { onPostgres = nil })
+	p := startPostgres(t)
+	onPostgres = p
+	t.Cleanup(func() {
+		onPostgres = nil
+		p.lint(t, p.whole)
+	})
 }
 
-// Address and StateDir are for the tests outside of this package.
+// Address, StateDir and Trace are for the tests outside of this package.
 func Address(t testing.TB, path string) string { return address(t, path) }
 func StateDir(t testing.TB) string             { return stateDir(t) }
+func Trace() func(string)                      { return trace() }
 
 func startPostgres(t *testing.T) *pgServer {
 	t.Helper()
@@ -73,7 +107,7 @@ func startPostgres(t *testing.T) *pgServer {
 	if _, err := admin.Exec("CREATE DATABASE template_audit"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), p.url("template_audit"), Options{Schema: auditadmin.Schema, StateDir: p.state, Now: func() time.Time { return noon }})
+	s, err := Open(t.Context(), p.url("template_audit"), Options{Schema: auditadmin.Schema, StateDir: p.state, Now: func() time.Time { return noon }, Trace: p.saw})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +170,8 @@ var fileOnly = map[string]string{
 	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
-	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "ReadinessOfEveryKind": "tables of PostgreSQL", "ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
+	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "ReadinessOfEveryKind": "tables of PostgreSQL", "LintSeesTheStore": "no database",
+	"ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
 	"Roles": "is about PostgreSQL", "ServersOfOneDatabase": "is about PostgreSQL", "ReplicaOfAnother": "is about PostgreSQL",
 }
 
@@ -175,7 +210,13 @@ func nameOf(test func(*testing.T)) string {
 // TestPostgreSQL runs the suite on PostgreSQL, and what is about PostgreSQL alone.
 func TestPostgreSQL(t *testing.T) {
 	OnPostgres(t)
-	for _, test := range slices.Concat(shared, []func(*testing.T){postgresAgrees, postgresRefuses, postgresIsMadeOnce, postgresPrunes, postgresMonths, postgresLostCommit}) {
-		t.Run(nameOf(test), test)
+	all, ran := slices.Concat(shared, []func(*testing.T){postgresAgrees, postgresRefuses, postgresIsMadeOnce, postgresPrunes, postgresMonths, postgresDefault,
+		postgresReadersSeeOneState, postgresNewest, postgresLostCommit, postgresPurgeDropsMonths, postgresPurgeIsInterrupted, postgresPurgeWaitsForReaders, postgresPurgeLosesItsCommit}), 0
+	for _, test := range all {
+		t.Run(nameOf(test), func(t *testing.T) {
+			ran++
+			test(t)
+		})
 	}
+	onPostgres.whole = ran == len(all)
 }

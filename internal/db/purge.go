@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ type PurgeJob struct {
 	Reason string
 	// Archive takes the events of one slice, in the order of their ids, with their
 	// proof, and returns when they are durable; only then are they taken away. A part
-	// that begins before the end of the one before takes its place: that one was not
+	// takes the place of all parts before that end after it begins: those were not
 	// taken away after all. Nil archives nothing.
 	Archive func(PurgePart) error
 	// ArchiveName is what the ledger says of where they went; "" for nowhere.
@@ -61,81 +62,140 @@ const (
 
 // Purge takes old events away for good: from their table, the text index and the
 // columns. It goes in slices, between which appends pass, so it can be stopped
-// and started again at any time. What a hold covers stays, and so does the audit
-// log of a deletion for TraceKept. For each run of ids the ledger gets one entry
-// 'purged', and for the whole an audit log of the actor.
+// and started again at any time. A part of a table that goes whole, or holds
+// nothing, is dropped. What a hold covers stays, and so does the audit log of a
+// deletion for TraceKept. For each run of ids the ledger gets one entry 'purged', and
+// for the whole an audit log of the actor.
 //
 // An error leaves what was taken away until then, which the returned value says.
 func (s *Store) Purge(ctx context.Context, actor Actor, job PurgeJob) (Purged, error) {
-	var total Purged
 	job.Reason, job.ArchiveName = stored(job.Reason), stored(job.ArchiveName)
-	after, rows := int64(-1), purgeRows
-	var err error
-	var prover *purgeProver
+	p := &purger{store: s, actor: actor, job: job, after: -1, rows: purgeRows}
 	if job.Archive != nil && !job.DryRun {
-		if prover, err = s.prover(ctx); err != nil {
-			return total, fmt.Errorf("purge %s: prove what is archived: %w", job.Kind.Plural(), err)
+		var err error
+		if p.prover, err = s.prover(ctx); err != nil {
+			return p.total, fmt.Errorf("purge %s: prove what is archived: %w", job.Kind.Plural(), err)
 		}
 	}
 	s.purging.Add(1)
-	for {
-		var sl *purgeSlice
-		if sl, err = s.nextPurge(ctx, job, after, rows); err != nil || sl == nil {
-			break
-		}
-		took := time.Duration(0)
-		if !job.DryRun && len(sl.runs) > 0 {
-			if job.Archive != nil {
-				var part PurgePart
-				if part, err = prover.part(ctx, job.Kind, sl.gone); err == nil {
-					err = job.Archive(part)
-				}
-				if err != nil {
-					err = fmt.Errorf("archive: %w", err)
-					break
-				}
-			}
-			took, err = s.purgeSlice(ctx, actor, job, sl)
-			if errors.Is(err, errHoldsChanged) {
-				continue
-			}
-			if err != nil {
-				break
-			}
-		}
-		total.add(sl, took)
-		if job.Progress != nil {
-			job.Progress(total)
-		}
-		after = sl.last
-		if took > 0 {
-			rows = min(max(int(float64(sl.rows)*float64(purgePause)/float64(took)), 100), 2*rows, purgeMost)
-		} else {
-			rows = min(2*rows, purgeMost)
-		}
-	}
+	err := p.run(ctx)
 	s.purging.Add(-1)
 	if err == nil {
 		err = ctx.Err()
 	}
-	if !job.DryRun && total.Events > 0 {
+	if !job.DryRun && p.total.Events > 0 {
 		// Also after an interruption: what was done is told, and its text goes.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		err = errors.Join(err, s.recordPurge(ctx, actor, job, total))
+		err = errors.Join(err, s.recordPurge(ctx, actor, job, p.total))
 		s.eraseText(ctx)
 	}
 	if err != nil {
 		err = fmt.Errorf("purge %s: %w", job.Kind.Plural(), s.dialect.classify(err))
 	}
-	return total, err
+	return p.total, err
 }
 
-func (p *Purged) add(sl *purgeSlice, took time.Duration) {
-	p.Held += sl.held
-	p.Traces += sl.traces
+// purger is a purge on its way.
+type purger struct {
+	store  *Store
+	actor  Actor
+	job    PurgeJob
+	prover *purgeProver // nil where nothing is archived
+	total  Purged
+	after  int64 // all ids up to it were looked at
+	rows   int   // of the next slice
+}
+
+// run takes away what lies before the time: parts of the table whole, and what lies
+// between them, or does not go whole, in slices.
+func (p *purger) run(ctx context.Context) error {
+	var parts []tablePart
+	if !p.job.DryRun {
+		var err error
+		if parts, err = p.store.dialect.parts(ctx, p.store.back, p.job.Kind); err != nil {
+			return err
+		}
+	}
+	for _, part := range parts {
+		if part.to > p.job.Before.UnixMicro()<<idBits {
+			break
+		}
+		if err := p.slices(ctx, part.from); err != nil {
+			return err
+		}
+		gone, err := p.takePart(ctx, part)
+		if err != nil {
+			return err
+		}
+		if gone {
+			p.after = max(p.after, part.to-1)
+		}
+	}
+	return p.slices(ctx, math.MaxInt64)
+}
+
+// slices takes away what lies below an id, slice by slice.
+func (p *purger) slices(ctx context.Context, below int64) error {
+	for p.after+1 < below {
+		sl, err := p.store.nextPurge(ctx, p.job, p.after, below, p.rows)
+		if err != nil || sl == nil {
+			return err
+		}
+		took := time.Duration(0)
+		if !p.job.DryRun && len(sl.runs) > 0 {
+			if err := p.archive(ctx, sl); err != nil {
+				return err
+			}
+			took, err = p.store.purgeSlice(ctx, p.actor, p.job, sl)
+			if errors.Is(err, errHoldsChanged) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		p.total.Held += sl.held
+		p.total.Traces += sl.traces
+		p.done(sl.runs, took)
+		p.after = sl.last
+		if took > 0 {
+			p.rows = min(max(int(float64(sl.rows)*float64(purgePause)/float64(took)), 100), 2*p.rows, purgeMost)
+		} else {
+			p.rows = min(2*p.rows, purgeMost)
+		}
+	}
+	return nil
+}
+
+// archive hands over the events of a slice.
+func (p *purger) archive(ctx context.Context, sl *purgeSlice) error {
+	if p.job.Archive == nil {
+		return nil
+	}
+	part, err := p.prover.part(ctx, p.job.Kind, sl.gone)
+	if err == nil {
+		err = p.job.Archive(part)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errArchive, err)
+	}
+	return nil
+}
+
+var errArchive = errors.New("archive")
+
+// done adds what was taken away to the whole, and tells it.
+func (p *purger) done(runs []*purgeRun, took time.Duration) {
+	p.total.add(runs, took)
+	if p.job.Progress != nil {
+		p.job.Progress(p.total)
+	}
+}
+
+func (p *Purged) add(runs []*purgeRun, took time.Duration) {
 	p.Pause = max(p.Pause, took)
-	for _, run := range sl.runs {
+	for _, run := range runs {
 		p.Events += run.events
 		first, _ := audit.ParseTime(run.first)
 		last, _ := audit.ParseTime(run.last)
@@ -182,11 +242,13 @@ type purgeRow struct {
 	seed      []byte
 	kept      []byte
 	leaf      evidence.Hash
+	gone      evidence.Hash // what stays of the leaf
 	run       *purgeRun
 }
 
-// nextPurge reads the next slice after an id, or nil where there is none.
-func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after int64, limit int) (*purgeSlice, error) {
+// nextPurge reads the next slice after an id and below another one, or nil where
+// there is none.
+func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after, below int64, limit int) (*purgeSlice, error) {
 	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
 		return nil, err
@@ -196,7 +258,7 @@ func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after int64, limit 
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.purgeRows(ctx, tx, job, after, (job.Before.UnixMicro()+spread)<<idBits, limit)
+	all, err := s.purgeRows(ctx, tx, job, after, min(below, (job.Before.UnixMicro()+spread)<<idBits), limit)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
@@ -333,8 +395,8 @@ func (s *Store) purgeLeaves(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, r
 		for i, row := range rows {
 			seqs[i] = row.seq
 		}
-		condition, argument := s.dialect.among("l.seq", seqs)
-		chosen, args = condition, []any{kind, argument}
+		condition, among := s.dialect.among("l.seq", seqs)
+		chosen, args = condition, append([]any{kind}, among...)
 	}
 	n := 0
 	open := false // the last run may go on
@@ -355,8 +417,8 @@ func (s *Store) purgeLeaves(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, r
 			if !ok || seq != row.seq {
 				return errNoLeaf(row.seq)
 			}
-			row.leaf = hash
-			row.run.tree.Add(evidence.Gone(string(kind), row.id, seq, recordedAt, &hash))
+			row.leaf, row.gone = hash, evidence.Gone(string(kind), row.id, seq, recordedAt, &hash)
+			row.run.tree.Add(row.gone)
 			if n++; open && (dense || seq == stale[len(stale)-1].Last+1) {
 				stale[len(stale)-1].Last = seq
 			} else {
@@ -419,19 +481,11 @@ func (s *Store) purgeSlice(ctx context.Context, actor Actor, job PurgeJob, sl *p
 
 // purgeRun takes a run of events away.
 func (tx *writeTx) purgeRun(actor Actor, job PurgeJob, run *purgeRun) error {
-	names := make([]byte, 0, nameSize*len(run.names))
-	for i := range run.names {
-		names = append(names, run.names[i][:]...)
-	}
-	root, at := run.tree.Root(), audit.FormatTime(tx.now)
-	subject := purgeSubject(job.Kind, run.from, run.to, run.events, run.first, run.last, root[:], names, at, actor.Name, job.Reason, job.ArchiveName)
+	subject, insert := run.record(actor, job, audit.FormatTime(tx.now))
 	if err := tx.decide(evidence.Purged, job.Kind, run.to, actor.Name, job.Reason, subject); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(tx.ctx, "INSERT INTO purge (seq, kind, from_id, to_id, events, first, last, root, names, ids, purged_at, purged_by, reason, archive)"+
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		tx.seq, job.Kind, run.from, run.to, run.events, run.first, run.last, root[:], names, run.ids, at, actor.Name, job.Reason, job.ArchiveName)
-	if err != nil {
+	if err := insert(tx.ctx, tx, tx.seq); err != nil {
 		return err
 	}
 	result, err := tx.ExecContext(tx.ctx, "DELETE FROM "+string(job.Kind)+" WHERE id BETWEEN ? AND ?", run.from, run.to)
@@ -443,6 +497,23 @@ func (tx *writeTx) purgeRun(actor Actor, job PurgeJob, run *purgeRun) error {
 	}
 	_, err = tx.ExecContext(tx.ctx, "DELETE FROM redaction WHERE kind = ? AND id BETWEEN ? AND ?", job.Kind, run.from, run.to)
 	return err
+}
+
+// record returns what the entry of a run vouches for, and what inserts its row in
+// purge under the number of that entry.
+func (r *purgeRun) record(actor Actor, job PurgeJob, at string) (subject evidence.Hash, insert func(ctx context.Context, q queryer, seq int64) error) {
+	names := make([]byte, 0, nameSize*len(r.names))
+	for i := range r.names {
+		names = append(names, r.names[i][:]...)
+	}
+	root := r.tree.Root()
+	subject = purgeSubject(job.Kind, r.from, r.to, r.events, r.first, r.last, root[:], names, at, actor.Name, job.Reason, job.ArchiveName)
+	return subject, func(ctx context.Context, q queryer, seq int64) error {
+		_, err := q.ExecContext(ctx, "INSERT INTO purge (seq, kind, from_id, to_id, events, first, last, root, names, ids, purged_at, purged_by, reason, archive)"+
+			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			seq, job.Kind, r.from, r.to, r.events, r.first, r.last, root[:], names, r.ids, at, actor.Name, job.Reason, job.ArchiveName)
+		return err
+	}
 }
 
 // recordPurge leaves the audit log of a purge.

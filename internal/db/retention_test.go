@@ -44,7 +44,7 @@ func TestClaimRetention(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.db")
 	var stores []*Store
 	for range 2 {
-		s, err := Open(t.Context(), address(t, path), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return now }})
+		s, err := Open(t.Context(), address(t, path), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return now }, Trace: trace()})
 		if err != nil {
 			t.Fatal(err)
 		}

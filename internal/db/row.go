@@ -229,8 +229,8 @@ func (s *Store) eachByID(ctx context.Context, kind audit.Kind, ids []int64, fn f
 		ids = ids[len(part):]
 		found := make(map[int64]*Stored, len(part))
 		size := 0
-		condition, argument := s.dialect.among("e.id", part)
-		err := eachRow(ctx, s.ro, "SELECT "+t.columns+" FROM "+string(kind)+" e WHERE "+condition, []any{argument},
+		condition, args := s.dialect.among("e.id", part)
+		err := eachRow(ctx, s.ro, "SELECT "+t.columns+" FROM "+string(kind)+" e WHERE "+condition, args,
 			func(row scanner) error {
 				st, err := t.scan(row)
 				if err == nil {

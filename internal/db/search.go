@@ -290,9 +290,9 @@ func (s *Store) checkPart(ctx context.Context, v *view, n *needle, rows []rowPla
 			ids[i] = rows[at].id(v)
 			places[ids[i]] = at
 		}
-		condition, argument := s.dialect.among("e.id", ids)
+		condition, args := s.dialect.among("e.id", ids)
 		statement := "SELECT e.id" + n.reader.sql + " FROM " + string(n.reader.table.kind) + " e WHERE " + condition
-		err := eachRow(ctx, s.ro, statement, []any{argument}, func(row scanner) error {
+		err := eachRow(ctx, s.ro, statement, args, func(row scanner) error {
 			if err := row.Scan(dest...); err != nil {
 				return err
 			}

@@ -377,8 +377,8 @@ func (sqliteDialect) classify(err error) error {
 	return err
 }
 
-func (sqliteDialect) among(column string, ids []int64) (string, any) {
-	return column + " IN (SELECT value FROM json_each(?))", string(jsonNumbers(ids))
+func (sqliteDialect) among(column string, ids []int64) (string, []any) {
+	return column + " IN (SELECT value FROM json_each(?))", []any{string(jsonNumbers(ids))}
 }
 
 func (sqliteDialect) list(numbers []int64) (string, any) {
@@ -410,13 +410,29 @@ func (sqliteDialect) head(ctx context.Context, tx *sqlx.Tx) (h ledgerHead, err e
 
 // What follows is nothing to do for a file that this program writes by itself.
 
-func (sqliteDialect) advance(context.Context, *sqlx.Tx, int64) error { return nil }
+func (sqliteDialect) advance(*writeTx) error { return nil }
 
 func (sqliteDialect) settle(_ context.Context, _ *sqlx.DB, _ ledgerHead, _ *writeTx, err error) error {
 	return err
 }
 
 func (sqliteDialect) makeRoom(context.Context, *sqlx.DB, []*audit.Event) {}
+
+func (sqliteDialect) parts(context.Context, sqlx.QueryerContext, audit.Kind) ([]tablePart, error) {
+	return nil, nil
+}
+
+func (sqliteDialect) apart(context.Context) (*apart, error) { return nil, nil }
+
+func (sqliteDialect) lockPart(context.Context, *sqlx.Tx, audit.Kind, tablePart) (h ledgerHead, err error) {
+	return h, nil
+}
+
+func (sqliteDialect) dropPart(context.Context, *sqlx.Tx, audit.Kind, tablePart) error { return nil }
+
+func (sqliteDialect) unplaced(context.Context, sqlx.QueryerContext) (map[audit.Kind]Unplaced, error) {
+	return nil, nil
+}
 
 func (sqliteDialect) gathers() bool                             { return false }
 func (sqliteDialect) copyIn(*writeTx, *rowBuffer) (bool, error) { return false, nil }

@@ -35,7 +35,7 @@ func openTest(t testing.TB) *Store {
 
 func openAt(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), address(t, path), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }})
+	s, err := Open(t.Context(), address(t, path), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }, Trace: trace()})
 	if err != nil {
 		t.Fatal(err)
 	}

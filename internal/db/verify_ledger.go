@@ -450,8 +450,8 @@ func (v *verification) judgeDoubted() error {
 			list = append(list, id)
 		}
 		places := map[int64]int64{} // id to its seq in the ledger
-		condition, argument := v.store.dialect.among("id", list)
-		err := eachRow(v.ctx, v.store.worker(), "SELECT seq, CAST(id AS BIGINT) FROM ledger WHERE entry = 'created' AND kind = ? AND "+condition, []any{kind, argument}, func(row scanner) error {
+		condition, among := v.store.dialect.among("id", list)
+		err := eachRow(v.ctx, v.store.worker(), "SELECT seq, CAST(id AS BIGINT) FROM ledger WHERE entry = 'created' AND kind = ? AND "+condition, append([]any{kind}, among...), func(row scanner) error {
 			var seq, id int64
 			err := row.Scan(&seq, &id)
 			places[id] = seq

@@ -27,8 +27,9 @@ type writeTx struct {
 	store   *Store
 	dialect dialect // of the database it writes, which is the store's but for the desk
 	now     time.Time
-	seq     int64         // the ledger's head, as this transaction leaves it
-	leaf    evidence.Hash // of the entry seq, where this transaction wrote it
+	seq     int64                // the ledger's head, as this transaction leaves it
+	leaf    evidence.Hash        // of the entry seq, where this transaction wrote it
+	newest  map[audit.Kind]int64 // of the head
 	kinds   map[audit.Kind]*kindTail
 }
 
@@ -139,23 +140,32 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 	if err != nil {
 		return err
 	}
-	// What a connection holds whose write or sync failed is not what the disk has:
-	// it goes, and the next write opens another one. So does one to a server that was
-	// the primary: the address may name several.
-	broken := func(err error) bool {
-		err = s.dialect.classify(err)
-		return errors.Is(err, ErrDisk) || errors.Is(err, ErrReadOnly) && !s.dialect.embedded()
-	}
-	defer func() { end(broken(err)) }()
-	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: s.dialect, kinds: map[audit.Kind]*kindTail{}}
+	defer func() { end(s.broken(err)) }()
+	d := s.dialect
 	if db == s.desk {
-		tx.dialect = deskDialect
+		d = deskDialect
 	}
-	head, err := tx.dialect.head(tx.ctx, inner)
+	head, err := d.head(context.WithoutCancel(ctx), inner)
 	if err != nil {
 		return err
 	}
-	tx.seq = head.seq
+	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: d, kinds: map[audit.Kind]*kindTail{}}
+	return s.finishWrite(db, tx, head, end, fn)
+}
+
+// broken reports whether the connection of a transaction that failed with err is
+// not to be used again. What a connection holds whose write or sync failed is not
+// what the disk has: it goes, and the next write opens another one. So does one to
+// a server that was the primary: the address may name several.
+func (s *Store) broken(err error) bool {
+	err = s.dialect.classify(err)
+	return errors.Is(err, ErrDisk) || errors.Is(err, ErrReadOnly) && !s.dialect.embedded()
+}
+
+// finishWrite runs fn in a transaction on a connection of db that has locked the
+// head, and commits it. end ends it otherwise.
+func (s *Store) finishWrite(db *sqlx.DB, tx *writeTx, head ledgerHead, end func(broken bool), fn func(tx *writeTx) error) error {
+	tx.seq, tx.newest = head.seq, head.newest
 	tx.now = s.now().UTC().Truncate(time.Microsecond)
 	if t, err := audit.ParseTime(head.recordedAt); err == nil && t.After(tx.now) {
 		tx.now = t
@@ -167,12 +177,12 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 		return err
 	}
 	if tx.seq != head.seq {
-		if err := tx.dialect.advance(tx.ctx, inner, tx.seq); err != nil {
+		if err := tx.dialect.advance(tx); err != nil {
 			return err
 		}
 	}
-	if err := inner.Commit(); err != nil {
-		end(broken(err)) // settle may want the only connection there is
+	if err := tx.Commit(); err != nil {
+		end(s.broken(err)) // settle may want the only connection there is
 		if err := tx.dialect.settle(tx.ctx, db, head, tx, err); err != nil {
 			return err
 		}

@@ -44,11 +44,14 @@ type Archive struct {
 	events     *os.File // nil until the first Write, as the next one
 	proofs     *os.File // nil also where there is no key to prove with
 	checkpoint string   // of the part before
-	// Of the part before: its last id, and what the files had before it.
-	last             int64
-	eventsBefore     int64
-	proofsBefore     int64
-	checkpointBefore string
+	parts      []archivePart
+}
+
+// archivePart is a part that was written: its last id, and what there was before it.
+type archivePart struct {
+	last           int64
+	events, proofs int64 // bytes of the files
+	checkpoint     string
 }
 
 // NewArchive returns an archive in a folder, which has to be there, of events of
@@ -74,8 +77,8 @@ func (a *Archive) Proven() bool { return a.proofs != nil }
 
 // Write adds events and returns when they are durable, with their proofs. Each
 // call makes a gzip member of its own in each file: a reader sees one stream, and
-// no kill tears what is there. Events that begin before the end of those given
-// last take their place.
+// no kill tears what is there. Events take the place of all those before that end
+// after they begin.
 func (a *Archive) Write(part db.PurgePart) error {
 	if len(part.Events) == 0 {
 		return nil
@@ -104,7 +107,7 @@ func (a *Archive) Write(part db.PurgePart) error {
 	return appendMember(a.proofs, func(w io.Writer) error {
 		lines := json.NewEncoder(w)
 		lines.SetEscapeHTML(false)
-		if a.proofsBefore == 0 {
+		if a.parts[len(a.parts)-1].proofs == 0 {
 			if err := lines.Encode(archiveHead{archiveFormat, a.kind, db.StatedFields(a.kind), part.PublicKeys}); err != nil {
 				return err
 			}
@@ -113,32 +116,38 @@ func (a *Archive) Write(part db.PurgePart) error {
 	})
 }
 
-// begin makes the files, or goes back to before the part before where this one
-// takes its place.
+// begin makes the files, or goes back to before the parts whose place this one takes.
 func (a *Archive) begin(part db.PurgePart) (err error) {
-	first := part.Events[0].ID
-	switch {
-	case a.events == nil:
+	if a.events == nil {
 		if a.events, err = create(a.path); err == nil && part.Proof != nil {
 			a.proofs, err = create(strings.TrimSuffix(a.path, archiveEvents) + archiveProofs)
 		}
 		if err == nil {
 			err = syncFolder(filepath.Dir(a.path))
 		}
-	case first <= a.last:
-		a.checkpoint = a.checkpointBefore
-		err = cutBack(a.events, a.eventsBefore)
-		if a.proofs != nil {
-			err = errors.Join(err, cutBack(a.proofs, a.proofsBefore))
+		if err != nil {
+			return err
 		}
 	}
-	if err == nil {
-		a.eventsBefore, err = a.events.Seek(0, io.SeekEnd)
+	keep := len(a.parts)
+	for keep > 0 && a.parts[keep-1].last >= part.Events[0].ID {
+		keep--
 	}
-	if err == nil && a.proofs != nil {
-		a.proofsBefore, err = a.proofs.Seek(0, io.SeekEnd)
+	if keep < len(a.parts) {
+		back := a.parts[keep]
+		a.parts, a.checkpoint = a.parts[:keep], back.checkpoint
+		if err = cutBack(a.events, back.events); err == nil && a.proofs != nil {
+			err = cutBack(a.proofs, back.proofs)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	a.last, a.checkpointBefore = part.Events[len(part.Events)-1].ID, a.checkpoint
+	now := archivePart{last: part.Events[len(part.Events)-1].ID, checkpoint: a.checkpoint}
+	if now.events, err = a.events.Seek(0, io.SeekEnd); err == nil && a.proofs != nil {
+		now.proofs, err = a.proofs.Seek(0, io.SeekEnd)
+	}
+	a.parts = append(a.parts, now)
 	return err
 }
 

@@ -88,14 +88,16 @@ func TestArchiveSurvives(t *testing.T) {
 	e := audit.NewEvent(audit.KindAuditLog)
 	e.SetTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	e.Set("action", "UPDATE")
-	for id := range int64(3) {
-		if err := a.Write(db.PurgePart{Events: []*db.Stored{{Event: e, ID: id + 1, Seq: id + 1}}}); err != nil {
+	// What was not taken away after all is given again, and takes its own place: the
+	// last part, and then several.
+	for _, part := range [][]int64{{1}, {2}, {3}, {3}, {4, 5}, {6}, {2, 3}} {
+		var events []*db.Stored
+		for _, id := range part {
+			events = append(events, &db.Stored{Event: e, ID: id, Seq: id})
+		}
+		if err := a.Write(db.PurgePart{Events: events}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	// What was not taken away after all is given again, and takes its own place.
-	if err := a.Write(db.PurgePart{Events: []*db.Stored{{Event: e, ID: 3, Seq: 3}}}); err != nil {
-		t.Fatal(err)
 	}
 	in, err := os.Open(filepath.Join(dir, a.Name()))
 	if err != nil {
@@ -107,8 +109,8 @@ func TestArchiveSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(zip)
-	if lines := bytes.Count(text, []byte("\n")); err != nil || lines != 3 {
-		t.Errorf("got %d events, %v before the archive was closed, want 3", lines, err)
+	if lines := bytes.Count(text, []byte("\n")); err != nil || lines != 3 || !bytes.Contains(text, []byte(`"id":"2"`)) {
+		t.Errorf("got %d events, %v before the archive was closed, want 1 to 3: %s", lines, err, text)
 	}
 	if err := a.Close(); err != nil {
 		t.Error(err)

@@ -77,6 +77,16 @@ func (s *Server) showMetrics(w http.ResponseWriter, v *visit) error {
 		header(&out, "auditadmin_replica_lag_seconds", "gauge", "How far what pages read trails what is recorded.")
 		fmt.Fprintf(&out, "auditadmin_replica_lag_seconds %g\n", lag.Behind.Seconds())
 	}
+	unplaced, err := s.Store.Unplaced(v.Context())
+	if err != nil {
+		return err
+	}
+	if unplaced != nil {
+		header(&out, "auditadmin_events_outside_of_months", "gauge", "Events in the default partition, which should be empty, by kind.")
+		for _, kind := range audit.Kinds() {
+			fmt.Fprintf(&out, "auditadmin_events_outside_of_months{kind=%s} %d\n", label(string(kind)), unplaced[kind].Events)
+		}
+	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = out.WriteTo(w)
 	return nil

@@ -120,6 +120,12 @@ func (v *visit) worries(all *vitals) []templates.Attention {
 		list = append(list, worry(templates.Neutral, "The columns cannot be written to their folder",
 			"Answers are right meanwhile, memory and the next start grow. "+all.Unsealed.Error(), ""))
 	}
+	for _, k := range all.Kinds {
+		if since := k.Unplaced.Since; !since.IsZero() {
+			list = append(list, worry(templates.Neutral, plural(k.Unplaced.Events, k.Kind.Singular())+" stand outside of their months for "+span(v.now.Sub(since)),
+				"Pages find them, but retention takes them away one by one. Give the role of the server the right to make tables, or run auditadmin serve once with one that has it.", ""))
+		}
+	}
 	if behind > searchLag {
 		list = append(list, worry(templates.Neutral, "The text index is "+plural(behind, "entry")+" behind",
 			"Pages are right meanwhile, and searches slower. It catches up when less is recorded.", ""))
@@ -282,6 +288,7 @@ func (s *Server) healthData(v *visit) (any, error) {
 		Segments int        `json:"segments"`
 		Tail     int64      `json:"tail"`
 		Unsearch int64      `json:"search_behind"`
+		Unplaced int64      `json:"outside_of_months"`
 	}
 	type fileJSON struct {
 		Name string `json:"name"`
@@ -339,7 +346,7 @@ func (s *Server) healthData(v *visit) (any, error) {
 		data.Hindrance = judge(all.Hindrance.Err).title
 	}
 	for _, k := range all.Kinds {
-		data.Kinds = append(data.Kinds, kindJSON{k.Kind, k.Events, timeOrNone(k.Newest), k.Segments, k.Tail, k.Unsearch})
+		data.Kinds = append(data.Kinds, kindJSON{k.Kind, k.Events, timeOrNone(k.Newest), k.Segments, k.Tail, k.Unsearch, k.Unplaced.Events})
 	}
 	for _, f := range all.Files {
 		data.Files = append(data.Files, fileJSON(f))

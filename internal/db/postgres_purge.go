@@ -1,0 +1,125 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/auditadmin/auditadmin/audit"
+)
+
+// pgBounds reads what a partition says of itself.
+var pgBounds = regexp.MustCompile(`^FOR VALUES FROM \('(-?\d+)'\) TO \('(-?\d+)'\)$`)
+
+// parts returns the partitions but for the default one, of a table and parts that
+// belong to the role.
+func (*postgresDialect) parts(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) (all []tablePart, err error) {
+	err = eachRow(ctx, q, `
+		SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
+		WHERE p.oid = to_regclass(?) AND c.relnamespace = p.relnamespace AND c.relkind = 'r'
+			AND pg_has_role(p.relowner, 'USAGE') AND pg_has_role(c.relowner, 'USAGE')`, []any{kind}, func(row scanner) error {
+		var name, bounds string
+		if err := row.Scan(&name, &bounds); err != nil {
+			return err
+		}
+		found := pgBounds.FindStringSubmatch(bounds)
+		if found == nil {
+			return nil
+		}
+		from, err := strconv.ParseInt(found[1], 10, 64)
+		if err != nil {
+			return err
+		}
+		to, err := strconv.ParseInt(found[2], 10, 64)
+		if err == nil {
+			all = append(all, tablePart{name, from, to})
+		}
+		return err
+	})
+	slices.SortFunc(all, func(a, b tablePart) int { return cmp.Compare(a.from, b.from) })
+	return all, err
+}
+
+// apart may be silent for as long as an archive takes: it holds nothing that anybody
+// waits for.
+func (d *postgresDialect) apart(ctx context.Context) (*apart, error) {
+	a := &apart{db: d.writer(Options{Invented: d.invented})}
+	var err error
+	if a.tx, a.conn, a.end, err = beginWrite(ctx, a.db); err != nil {
+		a.db.Close()
+		return nil, err
+	}
+	var mine bool
+	_, err = a.tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0")
+	if err == nil {
+		err = a.tx.GetContext(ctx, &mine, "SELECT pg_try_advisory_xact_lock(?)", pgLockPurge)
+	}
+	if err != nil || !mine {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// lockPart asks for the table for a moment only: who waits for readers there keeps
+// everybody else waiting. Where it does not come by it, it lets go of all and tries
+// again.
+func (d *postgresDialect) lockPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) (h ledgerHead, err error) {
+	until := time.Now().Add(d.patience)
+	try := func() (err error) {
+		for _, statement := range []string{"SAVEPOINT part", "SET LOCAL idle_in_transaction_session_timeout = '" + pgSilence + "'", "SET LOCAL lock_timeout = '" + pgLockWait + "'"} {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockPartitions); err != nil {
+			return err
+		}
+		if h, err = d.head(ctx, tx); err != nil {
+			return err
+		}
+		for _, statement := range []string{"SET LOCAL lock_timeout = '15ms'",
+			"LOCK TABLE ONLY " + string(kind) + ", ONLY " + pgx.Identifier{part.name}.Sanitize() + ", ONLY " + fallback(kind) + " IN ACCESS EXCLUSIVE MODE", "SET LOCAL lock_timeout = '" + pgLockWait + "'"} {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for wait := 25 * time.Millisecond; ; wait = min(2*wait, 400*time.Millisecond) {
+		err := try()
+		var e *pgconn.PgError
+		if !errors.As(err, &e) || e.Code != "55P03" || time.Now().Add(wait).After(until) { // lock_not_available
+			return h, d.classify(err)
+		}
+		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT part"); err != nil {
+			return h, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return h, ctx.Err()
+		}
+	}
+}
+
+// dropPart detaches the part first: the order that works with references to the
+// table, and on Citus.
+func (d *postgresDialect) dropPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) error {
+	for _, statement := range []string{"ALTER TABLE " + string(kind) + " DETACH PARTITION " + pgx.Identifier{part.name}.Sanitize(), "DROP TABLE " + pgx.Identifier{part.name}.Sanitize()} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	// Whoever needs the month again waits for this transaction, and then looks.
+	d.months.forget(kind, monthOf(time.UnixMicro(part.from>>idBits)))
+	return nil
+}
