@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"crypto/subtle"
 	"fmt"
 	"net/url"
 	"strings"
@@ -139,7 +140,7 @@ func (s *Store) refreshDesk(ctx context.Context, copied map[string]bool) error {
 				}
 				continue
 			}
-			if before.Password != a.Password || text(before.Secret) != text(a.Secret) {
+			if !same(before.Password, a.Password) || !same(text(before.Secret), text(a.Secret)) {
 				if _, err := tx.endSessions(a.ID, ""); err != nil {
 					return err
 				}
@@ -162,6 +163,8 @@ func (s *Store) refreshDesk(ctx context.Context, copied map[string]bool) error {
 		return nil
 	})
 }
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 func text(s *string) string {
 	if s == nil {
