@@ -30,6 +30,7 @@ type grammar struct {
 	Prove    proveCommands   `cmd:"" help:"Write or check the proof of one event."`
 	Key      keyCommands     `cmd:"" help:"Show or rotate the key that signs checkpoints."`
 	Evidence evidenceCommand `cmd:"" help:"Write the events that match a query with their proofs, for an auditor."`
+	DB       dbCommands      `cmd:"" name:"db" help:"Prepare a database on a server."`
 	Salvage  salvageCommand  `cmd:"" help:"Keep what can be read of a damaged database."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and SQLite version."`
 }

@@ -83,9 +83,14 @@ func (*postgresDialect) embedded() bool { return false }
 func (d *postgresDialect) place(_ string, o Options) (name, beside string, err error) {
 	host, port := d.config.Host, strconv.Itoa(int(d.config.Port))
 	u := url.URL{Scheme: "postgres", Host: net.JoinHostPort(host, port), Path: "/" + d.config.Database, User: url.User(d.config.User)}
+	more := url.Values{}
 	if strings.HasPrefix(host, "/") {
-		u.Host, u.RawQuery = "", url.Values{"host": {host}, "port": {port}}.Encode()
+		u.Host, more["host"], more["port"] = "", []string{host}, []string{port}
 	}
+	if schema := d.config.RuntimeParams["search_path"]; schema != "" {
+		more.Set("search_path", schema)
+	}
+	u.RawQuery = more.Encode()
 	folder := o.StateDir
 	if folder == "" {
 		if folder, err = stateFolder(); err != nil {
@@ -136,15 +141,19 @@ const (
 	pgReaderLimit = "55s"
 )
 
-// pool opens connections with settings of their own. Where begin is not "", it is
-// how a transaction on them begins.
-func (d *postgresDialect) pool(size int, begin string, settings map[string]string) *sqlx.DB {
+// pool opens connections with settings of their own. A transaction on those that can
+// only read is one snapshot.
+func (d *postgresDialect) pool(size int, settings map[string]string) *sqlx.DB {
 	config := d.config.Copy()
 	for name, value := range settings {
 		config.RuntimeParams[name] = value
 	}
 	connector := stdlib.GetConnector(*config, stdlib.OptionAfterConnect(durable))
-	pool := sql.OpenDB(pgConnector{Connector: connector, trace: d.trace, texts: d.texts, begin: begin})
+	opened := pgConnector{Connector: connector, trace: d.trace, texts: d.texts}
+	if settings["default_transaction_read_only"] == "on" {
+		opened.begin = pgSnapshot
+	}
+	pool := sql.OpenDB(opened)
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -180,7 +189,7 @@ func (d *postgresDialect) writer(o Options) *sqlx.DB {
 	if o.Invented {
 		settings["synchronous_commit"] = "off"
 	}
-	return d.pool(1, "", settings)
+	return d.pool(1, settings)
 }
 
 func (d *postgresDialect) open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error) {
@@ -260,7 +269,7 @@ var pgSnapshot = func() string {
 const pgReaders = 8
 
 func (d *postgresDialect) readers(ctx context.Context, _ string, _ Options) (*sqlx.DB, error) {
-	readers := d.pool(pgReaders, pgSnapshot, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
+	readers := d.pool(pgReaders, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
 		"statement_timeout", pgReaderLimit, "idle_in_transaction_session_timeout", "2min"))
 	if err := readers.PingContext(ctx); err != nil {
 		readers.Close()
