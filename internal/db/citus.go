@@ -4,7 +4,13 @@ import (
 	"context"
 	"database/sql"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/auditadmin/auditadmin/audit"
 )
 
 //go:embed citus.sql
@@ -37,4 +43,73 @@ func Readiness(ctx context.Context, db Rows) ([]string, error) {
 		return nil, fmt.Errorf("look whether the tables can be distributed: %w", err)
 	}
 	return faults, nil
+}
+
+// ErrNoCitus is returned where a server has no Citus.
+var ErrNoCitus = errors.New("the server has no Citus")
+
+// MostShards is how many shards a table can be distributed into.
+const MostShards = 1024
+
+// Distribute distributes the tables of events of a database of ours, at the address
+// of the coordinator of a Citus cluster, by id into so many shards each. What is
+// distributed already stays as it is, so that it can be called again after an error.
+// Every other table stays on the coordinator. It returns the tables that it has
+// distributed. The error wraps ErrNoCitus where the extension is missing; what keeps
+// the tables from being distributed (see Readiness) is named before any is.
+func Distribute(ctx context.Context, address string, shards int) (done []string, err error) {
+	if shards < 1 || shards > MostShards {
+		return nil, fmt.Errorf("distribute into %d shards: give 1 to %d", shards, MostShards)
+	}
+	if !isPostgres(address) {
+		return nil, fmt.Errorf("distribute %s: it is a file; give the address of a coordinator, postgres://…", address)
+	}
+	d, err := newPostgresDialect(address, Options{})
+	if err != nil {
+		return nil, err
+	}
+	db := d.writer(Options{})
+	defer db.Close()
+	fail := func(err error) ([]string, error) {
+		return done, fmt.Errorf("distribute %s: %w", d.config.Database, d.classify(err))
+	}
+	switch there, err := pgState(ctx, db); {
+	case err != nil:
+		return fail(err)
+	case there == pgEmpty:
+		return fail(fmt.Errorf("there is nothing in it yet: make it with 'auditadmin serve': %w", fs.ErrNotExist))
+	}
+	var can, knows bool
+	err = db.QueryRowxContext(ctx, "SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'create_distributed_table' AND pg_function_is_visible(oid)), to_regclass('pg_dist_partition') IS NOT NULL").Scan(&can, &knows)
+	if err != nil {
+		return fail(err)
+	}
+	if !can {
+		return fail(fmt.Errorf("%w: install its package on every node, put citus first in shared_preload_libraries, start the servers anew,"+
+			" run CREATE EXTENSION citus in the database %s of each, and name the workers to the coordinator with citus_add_node", ErrNoCitus, d.config.Database))
+	}
+	faults, err := Readiness(ctx, db)
+	if err != nil {
+		return fail(err)
+	}
+	if len(faults) > 0 {
+		return fail(fmt.Errorf("the tables cannot be distributed: %s", strings.Join(faults, "; ")))
+	}
+	for _, kind := range audit.Kinds() {
+		table := string(kind)
+		if knows {
+			var is bool
+			if err := db.GetContext(ctx, &is, "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass(?))", table); err != nil {
+				return fail(err)
+			}
+			if is {
+				continue
+			}
+		}
+		if _, err := db.ExecContext(ctx, "SELECT create_distributed_table('"+table+"', 'id', shard_count => "+strconv.Itoa(shards)+")"); err != nil {
+			return fail(fmt.Errorf("%s: %w", table, err))
+		}
+		done = append(done, table)
+	}
+	return done, nil
 }

@@ -12,10 +12,14 @@ import (
 
 // dialectOf returns the dialect of the engine that a path or address names.
 func dialectOf(path string, o Options) (dialect, error) {
-	if strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://") {
+	if isPostgres(path) {
 		return newPostgresDialect(path, o)
 	}
 	return sqliteDialect{}, nil
+}
+
+func isPostgres(path string) bool {
+	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
 }
 
 // dialect is all that differs from one engine to another. Everything outside

@@ -84,9 +84,14 @@ func (*postgresDialect) embedded() bool { return false }
 func (d *postgresDialect) place(_ string, o Options) (name, beside string, err error) {
 	host, port := d.config.Host, strconv.Itoa(int(d.config.Port))
 	u := url.URL{Scheme: "postgres", Host: net.JoinHostPort(host, port), Path: "/" + d.config.Database, User: url.User(d.config.User)}
+	more := url.Values{}
 	if strings.HasPrefix(host, "/") {
-		u.Host, u.RawQuery = "", url.Values{"host": {host}, "port": {port}}.Encode()
+		u.Host, more["host"], more["port"] = "", []string{host}, []string{port}
 	}
+	if schema := d.config.RuntimeParams["search_path"]; schema != "" {
+		more.Set("search_path", schema)
+	}
+	u.RawQuery = more.Encode()
 	folder := o.StateDir
 	if folder == "" {
 		if folder, err = stateFolder(); err != nil {
@@ -138,8 +143,8 @@ const (
 )
 
 // pool opens connections with settings of their own, as a role where that is not
-// "". Where begin is not "", it is how a transaction on them begins.
-func (d *postgresDialect) pool(size int, role, begin string, settings map[string]string) *sqlx.DB {
+// "". A transaction on those that can only read is one snapshot.
+func (d *postgresDialect) pool(size int, role string, settings map[string]string) *sqlx.DB {
 	config := d.config.Copy()
 	if role != "" {
 		config.RuntimeParams["role"] = role
@@ -148,7 +153,11 @@ func (d *postgresDialect) pool(size int, role, begin string, settings map[string
 		config.RuntimeParams[name] = value
 	}
 	connector := stdlib.GetConnector(*config, stdlib.OptionAfterConnect(durable))
-	pool := sql.OpenDB(pgConnector{Connector: connector, trace: d.trace, texts: d.texts, begin: begin})
+	opened := pgConnector{Connector: connector, trace: d.trace, texts: d.texts}
+	if settings["default_transaction_read_only"] == "on" {
+		opened.begin = pgSnapshot
+	}
+	pool := sql.OpenDB(opened)
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -184,7 +193,7 @@ func (d *postgresDialect) writer(o Options) *sqlx.DB {
 	if o.Invented {
 		settings["synchronous_commit"] = "off"
 	}
-	return d.pool(1, d.roles.append, "", settings)
+	return d.pool(1, d.roles.append, settings)
 }
 
 func (d *postgresDialect) open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error) {
@@ -278,7 +287,7 @@ func (d *postgresDialect) near(ctx context.Context, _ string, _ Options) (*sqlx.
 }
 
 func (d *postgresDialect) readersAs(ctx context.Context, role string) (*sqlx.DB, error) {
-	readers := d.pool(pgReaders, role, pgSnapshot, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
+	readers := d.pool(pgReaders, role, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
 		"statement_timeout", pgReaderLimit, "idle_in_transaction_session_timeout", "2min"))
 	if err := readers.PingContext(ctx); err != nil {
 		readers.Close()
@@ -298,7 +307,7 @@ func (d *postgresDialect) side(ctx context.Context, _ string, o Options) (*sqlx.
 
 // look finds out what there is and which roles to take, on a connection of its own.
 func (d *postgresDialect) look(ctx context.Context, o Options) error {
-	login := d.pool(1, "", "", pgSettings("lock_timeout", pgLockWait))
+	login := d.pool(1, "", pgSettings("lock_timeout", pgLockWait))
 	defer login.Close()
 	version, err := d.examine(ctx, login)
 	if err != nil {
@@ -310,7 +319,7 @@ func (d *postgresDialect) look(ctx context.Context, o Options) error {
 	if d.roles.read == "" {
 		return d.inspect(ctx, login, o)
 	}
-	reader := d.pool(1, d.roles.read, "", pgSettings())
+	reader := d.pool(1, d.roles.read, pgSettings())
 	defer reader.Close()
 	return d.inspect(ctx, reader, o)
 }

@@ -30,6 +30,7 @@ type pgServer struct {
 	state    string
 	seen     sync.Map // the statements that the tests ran
 	whole    bool     // and that these were all tests of the store
+	citus    bool     // a cluster, where each test has a schema of its own
 }
 
 // saw takes a statement that the store ran for a test. What a test asks by itself is
@@ -129,20 +130,57 @@ func (p *pgServer) address(t testing.TB, path string) string {
 	name := "t" + hex.EncodeToString(sum[:8])
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.made[name] {
-		if _, err := p.admin.Exec("CREATE DATABASE " + name + " TEMPLATE template_audit"); err != nil {
-			t.Fatal(err)
-		}
-		p.made[name] = true
-		t.Cleanup(func() { p.drop(name) })
+	if p.made[name] {
+		return p.at(name)
 	}
-	return p.url(name)
+	if p.citus {
+		p.distribute(t, name)
+	} else if _, err := p.admin.Exec("CREATE DATABASE " + name + " TEMPLATE template_audit"); err != nil {
+		t.Fatal(err)
+	}
+	p.made[name] = true
+	t.Cleanup(func() { p.drop(name) })
+	return p.at(name)
+}
+
+// at is the address of a database of a test, or of its schema.
+func (p *pgServer) at(name string) string {
+	if !p.citus {
+		return p.url(name)
+	}
+	u := *p.template
+	q := u.Query()
+	q.Set("search_path", name)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// distribute makes the tables of a test in a schema of the cluster.
+func (p *pgServer) distribute(t testing.TB, schema string) {
+	t.Helper()
+	if _, err := p.admin.Exec("CREATE SCHEMA " + schema); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), p.at(schema), Options{Schema: auditadmin.Schema, StateDir: p.state, Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := Distribute(t.Context(), p.at(schema), 8); err != nil || len(done) != 4 {
+		t.Fatalf("got %v, %v, want four tables distributed", done, err)
+	}
 }
 
 func (p *pgServer) drop(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, _ = p.admin.Exec("DROP DATABASE " + name + " WITH (FORCE)") // the server goes soon
+	statement := "DROP DATABASE " + name + " WITH (FORCE)"
+	if p.citus {
+		statement = "DROP SCHEMA " + name + " CASCADE"
+	}
+	_, _ = p.admin.Exec(statement) // the server goes soon
 	delete(p.made, name)
 }
 
@@ -170,7 +208,7 @@ var fileOnly = map[string]string{
 	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
-	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "ReadinessOfEveryKind": "tables of PostgreSQL", "LintSeesTheStore": "no database",
+	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "ReadinessOfEveryKind": "tables of PostgreSQL", "LintSeesTheStore": "no database", "Citus": "is this on a cluster",
 	"ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
 	"Roles": "is about PostgreSQL", "ServersOfOneDatabase": "is about PostgreSQL", "ReplicaOfAnother": "is about PostgreSQL",
 }
@@ -211,7 +249,7 @@ func nameOf(test func(*testing.T)) string {
 func TestPostgreSQL(t *testing.T) {
 	OnPostgres(t)
 	all, ran := slices.Concat(shared, []func(*testing.T){postgresAgrees, postgresRefuses, postgresIsMadeOnce, postgresPrunes, postgresMonths, postgresDefault,
-		postgresReadersSeeOneState, postgresNewest, postgresLostCommit, postgresPurgeDropsMonths, postgresPurgeIsInterrupted, postgresPurgeWaitsForReaders, postgresPurgeLosesItsCommit}), 0
+		postgresReadersSeeOneState, postgresNewest, postgresLostCommit, postgresPurgeDropsMonths, postgresPurgeIsInterrupted, postgresPurgeWaitsForReaders, postgresPurgeLosesItsCommit, postgresIsReady, postgresDistribute}), 0
 	for _, test := range all {
 		t.Run(nameOf(test), func(t *testing.T) {
 			ran++

@@ -21,6 +21,7 @@ func (o *outcome) end(how string) {
 }
 func (o *outcome) Helper()               {}
 func (o *outcome) Skip(...any)           { o.end("skipped") }
+func (o *outcome) Skipf(string, ...any)  { o.end("skipped") }
 func (o *outcome) Fatalf(string, ...any) { o.end("failed") }
 
 func TestSkip(t *testing.T) {
@@ -33,6 +34,18 @@ func TestSkip(t *testing.T) {
 		need.Skip(&o, "something is missing")
 		if got := o.ended; got != test.want {
 			t.Errorf("%s=%q: got %q, want %q", need.NoSkip, test.variable, got, test.want)
+		}
+	}
+}
+
+func TestVariable(t *testing.T) {
+	t.Setenv(need.NoSkip, "1")
+	for value, want := range map[string]string{"": "skipped", "postgres://c": ""} {
+		t.Setenv("AUDITADMIN_TEST_SOMETHING", value)
+		var o outcome
+		got := need.Variable(&o, "AUDITADMIN_TEST_SOMETHING", "something")
+		if got != value || o.ended != want {
+			t.Errorf("%q: got %q, %q; want %q", value, got, o.ended, want)
 		}
 	}
 }
