@@ -136,6 +136,7 @@ var fileOnly = map[string]string{
 	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
+	"Copy":                               "on both engines at once", "CopyGoesOn": "as Copy", "CopyRefuses": "as Copy", "CopyFindsDifferences": "as Copy", "BackupOfServer": "as Copy", "CopyKnowsAllColumns": "as Copy",
 	"ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
 }
 

@@ -42,6 +42,10 @@ type Options struct {
 	// InventedDelay after it happened, not when it was invented. They come in the
 	// order of their time, and Now is never before it.
 	Invented bool
+
+	// copying is how many rows a copy reads at a time: Copy alone sets it, for its
+	// target. An unfinished copy is opened then, and nothing works beside it.
+	copying int
 }
 
 // InventedDelay is how long after it happened an invented event was recorded.
@@ -53,6 +57,7 @@ type Store struct {
 	path     string // or the address, without its password
 	beside   string // what the names of files beside the database begin with
 	dialect  dialect
+	schema   string       // see Options
 	rw       *sqlx.DB     // one connection: there is one writer; nil when read-only
 	ro       *sqlx.DB     // a pool that cannot write, for what somebody waits for
 	inPlace  func() error // that the database is still where it was opened
@@ -97,14 +102,18 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: name, beside: beside, dialect: d, now: o.Now, invented: o.Invented,
+	s := &Store{path: name, beside: beside, dialect: d, schema: o.Schema, now: o.Now, invented: o.Invented,
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), grown: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
 		columns: newColumns(), sealed: newSealed(beside), texts: newTextCache()}
 	s.closing, s.close = context.WithCancel(context.Background())
 	if s.rw, s.ro, err = s.dialect.open(ctx, path, o); err != nil {
 		return nil, err
 	}
-	if s.inPlace, err = s.dialect.watch(path); err != nil {
+	s.inPlace, err = s.dialect.watch(path)
+	if of := unfinishedCopy(ctx, s.ro); err == nil && of != "" && o.copying == 0 {
+		err = fmt.Errorf("open %s: %w of %s; run 'auditadmin copy' with the same --from and --to again, which goes on with it", name, ErrUnfinished, of)
+	}
+	if err != nil {
 		s.ro.Close()
 		if s.rw != nil {
 			s.rw.Close()
@@ -133,6 +142,8 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 			s.Close()
 			return nil, fmt.Errorf("open %s for writing its log back: %w", path, s.dialect.classify(err))
 		}
+	}
+	if s.rw != nil && o.copying == 0 {
 		s.workers.Go(s.appendLoop)
 		s.workers.Go(s.writeBackLoop)
 		if s.guard.path != "" {
