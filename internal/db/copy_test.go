@@ -510,6 +510,23 @@ func TestCopyRefuses(t *testing.T) {
 	if n := countAll(t, s, audit.KindAuditLog, "action:COPY"); n != 2 {
 		t.Errorf("%d copies are recorded, want the two that began", n)
 	}
+
+	// Who may only read can copy all the same; a row that the ledger does not know is copied too.
+	if _, err := s.rw.Exec("INSERT INTO login_attempt SELECT id + 1, seq, timestamp, recorded_at, source, event_id, 'mallory', status, ip_address, country, city, session_key, request_id," +
+		" failure_reason, user_agent, metadata, seed FROM login_attempt ORDER BY id DESC LIMIT 1"); err != nil {
+		t.Fatal(err)
+	}
+	o := p.options()
+	o.ReadOnly = true
+	reader, err := Open(t.Context(), s.Path(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	got, err := p.copy(t.Context(), reader, p.onServer("read"), nil)
+	if err != nil || !got.Exact() || got.Recorded || len(got.Verdict.Problems) != 1 || got.Verdict.Problems[0].Trouble != Inserted {
+		t.Errorf("got %+v, %v; want an exact copy without a record, with the one problem of its source", got, err)
+	}
 }
 
 // TestCopyFindsDifferences alters a copy before its last step: it is named, row and
