@@ -79,11 +79,11 @@ func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func
 // copyToFile makes a file of a database on a server, one that needs no other beside
 // it. What is derived is made when it is first opened.
 func (s *Store) copyToFile(ctx context.Context, part string, progress func(what string, done, all int64)) error {
-	to, err := Open(ctx, part, Options{Schema: s.schema, Now: s.now, copying: copyRows})
+	to, err := Open(ctx, part, Options{Schema: s.schema, Now: s.now, copying: wholeRows})
 	if err != nil {
 		return err
 	}
-	c := &copier{ctx: ctx, from: s, to: to, rowsAtOnce: copyRows, progress: progress}
+	c := &copier{ctx: ctx, from: s, to: to, rowsAtOnce: wholeRows, progress: progress}
 	copied, err := c.rows(false)
 	if err == nil && !copied.Exact() {
 		err = fmt.Errorf("the copy differs in %d places, the first being %v; look with 'auditadmin verify'", int64(len(copied.Differences))+copied.More, copied.Differences[0])

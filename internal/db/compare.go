@@ -86,8 +86,8 @@ func (w *comparison) walk(ctx context.Context, size int, at [2]moment) error {
 			w.trees[i].Add(leafOf(w.table, rows[i]))
 		}
 		if i == 0 {
-			if w.found.Rows++; w.found.Rows%copyRows == 0 {
-				w.met(copyRows)
+			if w.found.Rows++; w.found.Rows%wholeRows == 0 {
+				w.met(wholeRows)
 			}
 		} else {
 			w.found.CopyRows++
@@ -116,7 +116,7 @@ func (w *comparison) walk(ctx context.Context, size int, at [2]moment) error {
 			err = both()
 		}
 	}
-	w.met(int(w.found.Rows % copyRows))
+	w.met(int(w.found.Rows % wholeRows))
 	w.sums[0].Sum(w.found.Checksum[:0])
 	w.sums[1].Sum(w.found.CopySum[:0])
 	if err == nil {

@@ -94,7 +94,7 @@ func Copy(ctx context.Context, from *Store, to string, o Options, by Actor, prog
 		return fail(err)
 	}
 	if o.copying == 0 {
-		o.copying = copyRows
+		o.copying = wholeRows
 	}
 	target, err := Open(ctx, to, o)
 	if err != nil {

@@ -69,11 +69,11 @@ var loose = []*wholeTable{
 		metaCopy+"', '"+metaCopying+"', '"+metaCopied+"')", []string{"key", "value"}),
 }
 
-// copyRows and copyBytes bound a page, and copyRows also how many entries of the
+// wholeRows and wholeBytes bound a page, and wholeRows also how many entries of the
 // ledger one transaction of a copy goes over.
 const (
-	copyRows  = 4096
-	copyBytes = 8 << 20
+	wholeRows  = 4096
+	wholeBytes = 8 << 20
 )
 
 func newWholeTable(name, key, where string, columns []string) *wholeTable {
@@ -215,7 +215,7 @@ func (t *wholeTable) page(ctx context.Context, at moment, most int, args []any) 
 	for _, v := range p.args {
 		size += valueSize(v)
 	}
-	return p, p.err != nil || !t.paged || p.rows < most && size <= copyBytes
+	return p, p.err != nil || !t.paged || p.rows < most && size <= wholeBytes
 }
 
 func valueSize(v any) int {
@@ -239,7 +239,7 @@ func (t *wholeTable) read(ctx context.Context, q sqlx.QueryerContext, query stri
 		return nil, err
 	}
 	defer rows.Close()
-	for (size <= copyBytes || !bounded) && rows.Next() {
+	for (size <= wholeBytes || !bounded) && rows.Next() {
 		at := len(values)
 		values = slices.Grow(values, width)[:at+width]
 		for i := range dest {
