@@ -8,7 +8,8 @@ import (
 
 // dbCommands are about a database on a server.
 type dbCommands struct {
-	Roles dbRolesCommand `cmd:"" help:"Print the SQL that makes roles of the least rights for a server."`
+	Roles      dbRolesCommand      `cmd:"" help:"Print the SQL that makes roles of the least rights for a server."`
+	Distribute dbDistributeCommand `cmd:"" help:"Distribute the tables of events over the nodes of a Citus cluster."`
 }
 
 type dbRolesCommand struct {

@@ -26,6 +26,7 @@ type grammar struct {
 	Summary  summaryCommand  `cmd:"" help:"Count what happened in the last days."`
 	Purge    purgeCommand    `cmd:"" help:"Take old events away for good, archived first."`
 	Backup   backupCommand   `cmd:"" help:"Copy the database while it is in use, and verify the copy."`
+	Copy     copyCommand     `cmd:"" help:"Copy a database to another place or engine, and compare every row."`
 	Verify   verifyCommand   `cmd:"" help:"Check the evidence: that nothing was altered, added or taken away unseen."`
 	Prove    proveCommands   `cmd:"" help:"Write or check the proof of one event."`
 	Key      keyCommands     `cmd:"" help:"Show or rotate the key that signs checkpoints."`

@@ -111,6 +111,16 @@ type dialect interface {
 	// of side. Where it cannot, they stand somewhere all the same.
 	makeRoom(ctx context.Context, side *sqlx.DB, events []*audit.Event)
 
+	// makeRoomFor is makeRoom for events that have their ids already.
+	makeRoomFor(ctx context.Context, side *sqlx.DB, kind audit.Kind, ids []int64)
+
+	// inOrder makes the statements of a transaction read by their key what they want
+	// in its order, though the engine may not know yet how large a table is.
+	inOrder(ctx context.Context, tx *sqlx.Tx) error
+
+	// survey lets the engine look at what is in tables that were just filled.
+	survey(ctx context.Context, side *sqlx.DB, tables []*wholeTable)
+
 	// gathers reports whether rows of an append are gathered for copyIn, which stores
 	// them at once, or reports false for so few that a statement is as good.
 	gathers() bool

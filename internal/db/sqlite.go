@@ -178,6 +178,9 @@ func sqliteInspect(path string, o Options) (fresh bool, err error) {
 	if version > sqliteSchema {
 		return false, fmt.Errorf("%s has schema version %d and this auditadmin knows up to %d: %w; use a newer auditadmin", path, version, sqliteSchema, ErrNewer)
 	}
+	if version < sqliteSchema && o.copying != 0 {
+		return false, fmt.Errorf("%s is an older database: %w; name a file that is new or empty", path, ErrExists)
+	}
 	if version < sqliteSchema && o.ReadOnly {
 		return false, fmt.Errorf("%s has schema version %d and has to be brought to %d first: %w; 'auditadmin serve' does that", path, version, sqliteSchema, ErrReadOnly)
 	}
@@ -416,7 +419,10 @@ func (sqliteDialect) settle(_ context.Context, _ *sqlx.DB, _ ledgerHead, _ *writ
 	return err
 }
 
-func (sqliteDialect) makeRoom(context.Context, *sqlx.DB, []*audit.Event) {}
+func (sqliteDialect) makeRoom(context.Context, *sqlx.DB, []*audit.Event)         {}
+func (sqliteDialect) makeRoomFor(context.Context, *sqlx.DB, audit.Kind, []int64) {}
+func (sqliteDialect) inOrder(context.Context, *sqlx.Tx) error                    { return nil }
+func (sqliteDialect) survey(context.Context, *sqlx.DB, []*wholeTable)            {}
 
 func (sqliteDialect) parts(context.Context, sqlx.QueryerContext, audit.Kind) ([]tablePart, error) {
 	return nil, nil

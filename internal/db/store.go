@@ -45,6 +45,10 @@ type Options struct {
 	// InventedDelay after it happened, not when it was invented. They come in the
 	// order of their time, and Now is never before it.
 	Invented bool
+
+	// copying is how many rows a copy reads at a time: Copy alone sets it, for its
+	// target. An unfinished copy is opened then, and nothing works beside it.
+	copying int
 }
 
 // InventedDelay is how long after it happened an invented event was recorded.
@@ -56,6 +60,7 @@ type Store struct {
 	path     string // or the address, without its password
 	beside   string // what the names of files beside the database begin with
 	dialect  dialect
+	schema   string       // see Options
 	rw       *sqlx.DB     // one connection: there is one writer; nil when read-only
 	ro       *sqlx.DB     // a pool that cannot write, for what somebody waits for
 	near     *sqlx.DB     // the same of the database that is written, where ro reads a copy or may not read all; else nil
@@ -106,7 +111,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: name, beside: beside, dialect: d, readDialect: d, now: o.Now, invented: o.Invented,
+	s := &Store{path: name, beside: beside, dialect: d, readDialect: d, schema: o.Schema, now: o.Now, invented: o.Invented,
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), grown: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
 		columns: newColumns(), sealed: newSealed(beside), texts: newTextCache()}
 	s.closing, s.close = context.WithCancel(context.Background())
@@ -118,11 +123,17 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		s.close()
 		return nil, errors.Join(err, s.closePools())
 	}
+	if of := unfinishedCopy(ctx, s.primary()); of != "" && o.copying == 0 {
+		s.close()
+		return nil, errors.Join(fmt.Errorf("open %s: %w of %s; run 'auditadmin copy' with the same --from and --to again, which goes on with it", name, ErrUnfinished, of), s.closePools())
+	}
 	if s.rw != nil {
 		if s.side, err = s.dialect.side(ctx, path, o); err != nil {
 			s.close()
 			return nil, errors.Join(fmt.Errorf("open %s for writing its log back: %w", name, s.dialect.classify(err)), s.closePools())
 		}
+	}
+	if s.rw != nil && o.copying == 0 {
 		s.workers.Go(s.appendLoop)
 		s.workers.Go(s.writeBackLoop)
 		if s.guard.watches {
