@@ -448,8 +448,18 @@ func (c *copier) finish(key, kept, reason string) error {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", metaCopy, reason)
-		return err
+		if _, err = tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", metaCopy, reason); err != nil {
+			return err
+		}
+		// What the head says of the newest events is of the rows that were put in
+		// here, behind the back of the append.
+		tx.newest = nil
+		for _, kind := range audit.Kinds() {
+			if _, err := tx.tail(kind); err != nil {
+				return err
+			}
+		}
+		return tx.dialect.advance(tx)
 	})
 }
 

@@ -156,8 +156,8 @@ func (r *replay) flushEvents(kind audit.Kind) error {
 		return nil
 	}
 	var there []int64
-	condition, argument := r.dst.dialect.among("id", ids)
-	err := r.dst.SelectContext(r.dst.ctx, &there, "SELECT id FROM "+string(kind)+" WHERE id BETWEEN ? AND ? AND "+condition, slices.Min(ids), slices.Max(ids), argument)
+	condition, args := r.dst.dialect.among("id", ids)
+	err := r.dst.SelectContext(r.dst.ctx, &there, "SELECT id FROM "+string(kind)+" WHERE "+condition, args...)
 	if err != nil {
 		return err
 	}
@@ -166,8 +166,8 @@ func (r *replay) flushEvents(kind audit.Kind) error {
 		return nil
 	}
 	t := tableNamed(string(kind))
-	condition, argument = r.from.dialect.among("id", ids)
-	args, err := r.read(t, "id BETWEEN ? AND ? AND "+condition, slices.Min(ids), slices.Max(ids), argument)
+	condition, args = r.from.dialect.among("id", ids)
+	args, err = r.read(t, condition, args...)
 	if err != nil || len(args) == 0 {
 		return err
 	}
