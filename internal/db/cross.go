@@ -92,24 +92,11 @@ func (x *cross) follow(want []*segment.Segment) {
 	if missing := by*x.width - len(x.counts); missing > 0 {
 		x.counts = append(x.counts, make([]uint32, missing)...)
 	}
-	have := map[*segment.Segment]bool{}
-	for _, s := range x.segments {
-		have[s] = true
-	}
 	if x.partial { // what had no number may have one now: begin anew
 		clear(x.counts)
-		clear(have)
-		x.partial = false
+		x.segments, x.partial = nil, false
 	}
-	for _, s := range want {
-		if !have[s] {
-			x.add(s, false)
-		}
-		delete(have, s)
-	}
-	for s := range have {
-		x.add(s, true)
-	}
+	follow(x.segments, want, x.add)
 	x.segments = want
 }
 

@@ -65,20 +65,26 @@ func (t *totals) follow(n *names, want []*segment.Segment) {
 			delete(t.others, word)
 		}
 	}
-	have := map[*segment.Segment]bool{}
-	for _, s := range t.segments {
-		have[s] = true
+	follow(t.segments, want, t.add)
+	t.segments = want
+}
+
+// follow calls add for the segments that are new, and with less for those that are
+// no longer there.
+func follow(old, want []*segment.Segment, add func(s *segment.Segment, less bool)) {
+	gone := map[*segment.Segment]bool{}
+	for _, s := range old {
+		gone[s] = true
 	}
 	for _, s := range want {
-		if !have[s] {
-			t.add(s, false)
+		if !gone[s] {
+			add(s, false)
 		}
-		delete(have, s)
+		delete(gone, s)
 	}
-	for s := range have {
-		t.add(s, true)
+	for s := range gone {
+		add(s, true)
 	}
-	t.segments = want
 }
 
 func (t *totals) add(s *segment.Segment, less bool) {
