@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
 )
 
 // healthJSON is the part of the twin that tests look at.
@@ -77,5 +78,20 @@ func TestHealthPage(t *testing.T) {
 	}
 	if page := s.page("superuser", "/health"); !strings.Contains(page, "1 trouble of recorders not resolved") {
 		t.Error("the page does not tell of the trouble of a recorder")
+	}
+}
+
+// TestEventsOutsideOfMonths: the page tells of them once they could not be placed.
+func TestEventsOutsideOfMonths(t *testing.T) {
+	now := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+	for since, want := range map[time.Time]string{{}: "", now.Add(-2 * time.Hour): "3 login attempts stand outside of their months for 2 hours"} {
+		health := &db.Health{Kinds: []db.KindHealth{{Kind: audit.KindLoginAttempt, Unplaced: db.Unplaced{Events: 3, Since: since}}}}
+		got := ""
+		for _, w := range (&visit{now: now}).worries(&vitals{Health: health}) {
+			got += w.Spans[0].Text
+		}
+		if got != want {
+			t.Errorf("since %v: got %q, want %q", since, got, want)
+		}
 	}
 }
