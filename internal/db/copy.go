@@ -281,7 +281,7 @@ func (c *copier) record(by Actor) (bool, error) {
 // gone on with, or has nothing in it. Anything else is an error.
 func (c *copier) look() (going bool, err error) {
 	marks := map[string]string{}
-	err = eachRow(c.ctx, c.to.back, "SELECT key, value FROM meta WHERE key IN ('mask_key', ?, ?)", []any{metaCopying, metaCopied}, func(row scanner) error {
+	err = eachRow(c.ctx, c.to.worker(), "SELECT key, value FROM meta WHERE key IN ('mask_key', ?, ?)", []any{metaCopying, metaCopied}, func(row scanner) error {
 		var key, value string
 		err := row.Scan(&key, &value)
 		marks[key] = value
@@ -295,7 +295,7 @@ func (c *copier) look() (going bool, err error) {
 		text, finished = marks[metaCopied], marks[metaCopied] != ""
 	}
 	if text == "" {
-		what, err := c.holds(c.to.back)
+		what, err := c.holds(c.to.worker())
 		if err == nil && what != "" {
 			err = fmt.Errorf("%w: %s; name one that is new or empty", ErrExists, what)
 		}
@@ -305,7 +305,7 @@ func (c *copier) look() (going bool, err error) {
 		return false, fmt.Errorf("read how far the copy has come: %w; %s and begin anew", err, c.removal())
 	}
 	var key string
-	if err := c.from.back.GetContext(c.ctx, &key, "SELECT value FROM meta WHERE key = 'mask_key'"); err != nil {
+	if err := c.from.worker().GetContext(c.ctx, &key, "SELECT value FROM meta WHERE key = 'mask_key'"); err != nil {
 		return false, c.from.dialect.classify(err)
 	}
 	if key != marks["mask_key"] {
@@ -328,14 +328,14 @@ func (c *copier) look() (going bool, err error) {
 // salted, so an equal one is the same entry.
 func (c *copier) sameStory(finished bool) error {
 	var leaf, same []byte
-	err := c.to.back.QueryRowxContext(c.ctx, "SELECT seq, leaf FROM ledger ORDER BY seq DESC LIMIT 1").Scan(&c.head, &leaf)
+	err := c.to.worker().QueryRowxContext(c.ctx, "SELECT seq, leaf FROM ledger ORDER BY seq DESC LIMIT 1").Scan(&c.head, &leaf)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return c.to.dialect.classify(err)
 	}
-	err = c.from.back.GetContext(c.ctx, &same, "SELECT leaf FROM ledger WHERE seq = ?", c.head)
+	err = c.from.worker().GetContext(c.ctx, &same, "SELECT leaf FROM ledger WHERE seq = ?", c.head)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return c.from.dialect.classify(err)
 	}
@@ -360,7 +360,7 @@ func (c *copier) removal() string {
 func (c *copier) begin() error {
 	c.mark = copyMark{Of: c.from.path, Table: bulk[0].name, After: math.MinInt64}
 	var key string
-	if err := c.from.back.QueryRowxContext(c.ctx, "SELECT value, (SELECT coalesce(max(seq), 0) FROM ledger) FROM meta WHERE key = 'mask_key'").Scan(&key, &c.mark.Head); err != nil {
+	if err := c.from.worker().QueryRowxContext(c.ctx, "SELECT value, (SELECT coalesce(max(seq), 0) FROM ledger) FROM meta WHERE key = 'mask_key'").Scan(&key, &c.mark.Head); err != nil {
 		return fmt.Errorf("read %s: %w", c.from.path, c.from.dialect.classify(err))
 	}
 	text := c.mark.text()
@@ -474,7 +474,7 @@ func (c *copier) derive() error {
 
 // behind is how many entries the source has more by now.
 func (c *copier) behind() (n int64, err error) {
-	err = c.from.back.GetContext(c.ctx, &n, "SELECT coalesce(max(seq), 0) FROM ledger")
+	err = c.from.worker().GetContext(c.ctx, &n, "SELECT coalesce(max(seq), 0) FROM ledger")
 	return n - c.mark.UpTo, c.from.dialect.classify(err)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -240,7 +241,7 @@ func tablesOf(t testing.TB, s *Store) map[string][]string {
 	for _, table := range []string{"audit_log", "login_attempt", "data_export", "system_event", "ledger", "tombstone", "redaction", "purge", "hold", "incarnation",
 		"checkpoint", "setting", "account", "recovery_code", "token", "meta"} {
 		var rows []string
-		err := eachRow(t.Context(), s.back, "SELECT * FROM "+table, nil, func(row scanner) error {
+		err := eachRow(t.Context(), s.worker(), "SELECT * FROM "+table, nil, func(row scanner) error {
 			values, err := row.(interface{ SliceScan() ([]any, error) }).SliceScan()
 			text := fmt.Sprintf("%#v", values)
 			own := false
@@ -527,6 +528,37 @@ func TestCopyRefuses(t *testing.T) {
 	if err != nil || !got.Exact() || got.Recorded || len(got.Verdict.Problems) != 1 || got.Verdict.Problems[0].Trouble != Inserted {
 		t.Errorf("got %+v, %v; want an exact copy without a record, with the one problem of its source", got, err)
 	}
+}
+
+// TestCopyUnderRoles copies to a server whose databases have the roles, goes on there
+// as the owner, and copies from it as the login that serves.
+func TestCopyUnderRoles(t *testing.T) {
+	p := newPlaceTest(t)
+	s := p.open(p.file("source"))
+	if _, err := s.BeginEvidence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mixture(t, s, 300, 1)
+	to := p.onServer("roles")
+	p.mustCopy(s, to, nil)
+	text, err := RolesSQL(to, "auditadmin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runScript(t, to, text)
+	newBusy(p, s, 1).all(5)
+	p.mustCopy(s, to, nil)
+	login, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login.User = url.User("auditadmin")
+	served := p.open(login.String())
+	if served.dialect.(*postgresDialect).roles.read == "" {
+		t.Fatal("it was opened without the roles: the test shows nothing")
+	}
+	p.mustCopy(served, p.file("back"), nil)
+	p.same(served, p.open(p.file("back")))
 }
 
 // TestCopyFindsDifferences alters a copy before its last step: it is named, row and

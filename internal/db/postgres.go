@@ -313,6 +313,9 @@ func (d *postgresDialect) look(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if o.copying != 0 { // which takes the owner's rights
+		return d.inspect(ctx, login, o)
+	}
 	if d.roles, err = findRoles(ctx, login, version); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (c *copier) catchUp(copied *Copied) error {
 // slice goes over the next entries, in one moment of the source. It reports
 // whether they were the last ones and all was compared.
 func (c *copier) slice(copied *Copied) (done bool, err error) {
-	tx, end, err := begin(c.ctx, c.from.back)
+	tx, end, err := begin(c.ctx, c.from.worker())
 	if err != nil {
 		return false, c.from.dialect.classify(err)
 	}
@@ -156,8 +156,8 @@ func (r *replay) flushEvents(kind audit.Kind) error {
 		return nil
 	}
 	var there []int64
-	condition, args := r.dst.dialect.among("id", ids)
-	err := r.dst.SelectContext(r.dst.ctx, &there, "SELECT id FROM "+string(kind)+" WHERE "+condition, args...)
+	condition, among := r.dst.dialect.among("id", ids)
+	err := r.dst.SelectContext(r.dst.ctx, &there, "SELECT id FROM "+string(kind)+" WHERE "+condition, among...)
 	if err != nil {
 		return err
 	}
@@ -166,8 +166,8 @@ func (r *replay) flushEvents(kind audit.Kind) error {
 		return nil
 	}
 	t := tableNamed(string(kind))
-	condition, args = r.from.dialect.among("id", ids)
-	args, err = r.read(t, condition, args...)
+	condition, among = r.from.dialect.among("id", ids)
+	args, err := r.read(t, condition, among...)
 	if err != nil || len(args) == 0 {
 		return err
 	}
@@ -360,7 +360,26 @@ func (r *replay) loose() error {
 			return err
 		}
 	}
-	return errors.Join(r.add("incarnation", "seq"), r.add("hold", "id", "released_at", "released_by", "release_reason"))
+	return errors.Join(r.add("incarnation", "seq"), r.add("hold", "id", "released_at", "released_by", "release_reason"), r.newest())
+}
+
+// newest lets the head of the ledger know the highest id of each kind.
+func (r *replay) newest() error {
+	for _, kind := range audit.Kinds() {
+		tail, err := r.dst.tail(kind)
+		if err != nil {
+			return err
+		}
+		var last int64
+		if err := r.dst.GetContext(r.dst.ctx, &last, "SELECT coalesce(max(id), 0) FROM "+string(kind)); err != nil {
+			return err
+		}
+		tail.last = max(tail.last, last)
+	}
+	if r.dst.seq == 0 {
+		return nil // nothing was ever recorded
+	}
+	return r.dst.dialect.advance(r.dst)
 }
 
 // add adds the rows of a small table that the copy does not have, and sets the

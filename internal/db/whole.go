@@ -154,7 +154,7 @@ type moment func() (tx *sqlx.Tx, end func(), err error)
 // moments are all different: each page is read as the database is just then.
 func (s *Store) moments(ctx context.Context) moment {
 	return func() (*sqlx.Tx, func(), error) {
-		tx, end, err := begin(ctx, s.back)
+		tx, end, err := begin(ctx, s.worker())
 		if err != nil {
 			return nil, nil, err
 		}
