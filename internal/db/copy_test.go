@@ -81,11 +81,10 @@ func (t *placeTest) copy(ctx context.Context, from *Store, to string, progress f
 // busy is somebody who works with a database: all that can be done to it is done, at
 // random.
 type busy struct {
-	t     *placeTest
-	s     *Store
-	r     *rand.Rand
-	n     int
-	since time.Time
+	t *placeTest
+	s *Store
+	r *rand.Rand
+	n int
 }
 
 func newBusy(t *placeTest, s *Store, seed uint64) *busy {

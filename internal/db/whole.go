@@ -48,10 +48,7 @@ var wholeTables, bulk = func() (all, bulk []*wholeTable) {
 		add("ledger", "seq", "seq", "entry", "kind", "id", "recorded_at", "actor", "note", "leaf", "subject"))
 	add("hold", "id", "id", "kind", "query", "reason", "held_at", "held_by", "released_at", "released_by", "release_reason")
 	add("incarnation", "seq", "seq", "name", "started_at", "reason")
-	for _, t := range loose {
-		all = append(all, t)
-	}
-	return all, bulk
+	return append(all, loose...), bulk
 }()
 
 // loose are the tables whose changes no entry of the ledger tells of, in an order
