@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -18,6 +19,8 @@ type pgConnector struct {
 	driver.Connector
 	trace func(statement string) // nil for nobody
 	texts *pgTexts
+	pulse *pgPulse
+	reads bool // its connections only read
 }
 
 // Connect implements driver.Connector.
@@ -31,7 +34,7 @@ func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
 		conn.Close()
 		return nil, errors.New("the driver of PostgreSQL is another one than this was made for")
 	}
-	return &pgConn{Conn: inner, trace: c.trace, texts: c.texts}, nil
+	return &pgConn{Conn: inner, trace: c.trace, texts: c.texts, pulse: c.pulse, reads: c.reads, made: c.pulse.now()}, nil
 }
 
 // pgConn is one connection.
@@ -39,6 +42,10 @@ type pgConn struct {
 	*stdlib.Conn
 	trace func(string)
 	texts *pgTexts
+	pulse *pgPulse
+	reads bool
+	made  time.Duration // when, as the pulse counts
+	began bool          // a transaction that is not over
 }
 
 // The interfaces that database/sql looks for.
@@ -47,16 +54,19 @@ var (
 	_ driver.ExecerContext     = (*pgConn)(nil)
 	_ driver.NamedValueChecker = (*pgConn)(nil)
 	_ driver.SessionResetter   = (*pgConn)(nil)
+	_ driver.ConnBeginTx       = (*pgConn)(nil)
 )
 
 // QueryContext implements driver.QueryerContext.
 func (c *pgConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return c.Conn.QueryContext(ctx, c.statement(query), args)
+	rows, err := c.Conn.QueryContext(ctx, c.statement(query), args)
+	return rows, c.again(ctx, err)
 }
 
 // ExecContext implements driver.ExecerContext.
 func (c *pgConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return c.Conn.ExecContext(ctx, c.statement(query), args)
+	result, err := c.Conn.ExecContext(ctx, c.statement(query), args)
+	return result, c.again(ctx, err)
 }
 
 // PrepareContext implements driver.ConnPrepareContext.

@@ -2,6 +2,7 @@ package db
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -10,18 +11,19 @@ import (
 // Sentinels. Every error of this package that a caller may branch on wraps one.
 var (
 	ErrNotFound  = errors.New("not found")
-	ErrDeleted   = errors.New("deleted")                        // wrapped by *DeletedError
-	ErrConflict  = errors.New("changed meanwhile")              // somebody else was faster, or the count is another
-	ErrExists    = errors.New("exists already")                 // an account of that name
-	ErrProtected = errors.New("protected")                      // the trace of a deletion is not deleted
-	ErrHeld      = errors.New("under a legal hold")             // wrapped by *HeldError
-	ErrForeign   = errors.New("not a database of auditadmin")   // at Open
-	ErrNewer     = errors.New("made by a newer auditadmin")     // at Open
-	ErrReadOnly  = errors.New("the database cannot be written") //
-	ErrBusy      = errors.New("the database is locked")         // try again later
-	ErrAway      = errors.New("the database server is away")    // try again later
-	ErrFull      = errors.New("the disk is full")               //
-	ErrDisk      = errors.New("the disk failed")                // reading or writing, not for want of room
+	ErrDeleted   = errors.New("deleted")                              // wrapped by *DeletedError
+	ErrConflict  = errors.New("changed meanwhile")                    // somebody else was faster, or the count is another
+	ErrExists    = errors.New("exists already")                       // an account of that name
+	ErrProtected = errors.New("protected")                            // the trace of a deletion is not deleted
+	ErrHeld      = errors.New("under a legal hold")                   // wrapped by *HeldError
+	ErrForeign   = errors.New("not a database of auditadmin")         // at Open
+	ErrNewer     = errors.New("made by a newer auditadmin")           // at Open
+	ErrReadOnly  = errors.New("the database cannot be written")       //
+	ErrBusy      = errors.New("the database is locked")               // try again later
+	ErrAway      = errors.New("the database server is away")          // try again later; wrapped by *AwayError
+	ErrUnsure    = errors.New("whether it was recorded is not known") // the answer was lost, and nobody can be asked
+	ErrFull      = errors.New("the disk is full")                     //
+	ErrDisk      = errors.New("the disk failed")                      // reading or writing, not for want of room
 	ErrAltered   = errors.New("not what was recorded")
 	ErrDamaged   = errors.New("the database file is damaged")
 	ErrMoved     = errors.New("the database is no longer at its place")
@@ -63,6 +65,21 @@ func (e *DeletedError) Error() string { return "deleted by " + e.DeletedBy + ": 
 
 // Unwrap returns ErrDeleted.
 func (e *DeletedError) Unwrap() error { return ErrDeleted }
+
+// AwayError says what is known of a database server that cannot be asked. It wraps
+// ErrAway.
+type AwayError struct {
+	Why   string // of the server, "it", for people: without a period and without anything internal
+	Cause error
+}
+
+// Error says why, and the cause with what the driver knows.
+func (e *AwayError) Error() string {
+	return ErrAway.Error() + ": " + e.Why + "; try again (" + strings.Join(strings.Fields(e.Cause.Error()), " ") + ")"
+}
+
+// Unwrap returns ErrAway and the cause.
+func (e *AwayError) Unwrap() []error { return []error{ErrAway, e.Cause} }
 
 // Redacted says that the content of a field was taken away.
 type Redacted struct {

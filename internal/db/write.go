@@ -129,8 +129,13 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 		return err
 	}
 	// What a connection holds whose write or sync failed is not what the disk has:
-	// it goes, and the next write opens another one.
-	defer func() { end(errors.Is(s.dialect.classify(err), ErrDisk)) }()
+	// it goes, and the next write opens another one. So does one to a server that was
+	// the primary: the address may name several.
+	broken := func(err error) bool {
+		err = s.dialect.classify(err)
+		return errors.Is(err, ErrDisk) || errors.Is(err, ErrReadOnly) && !s.dialect.embedded()
+	}
+	defer func() { end(broken(err)) }()
 	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: s.dialect, kinds: map[audit.Kind]*kindTail{}}
 	if db == s.desk {
 		tx.dialect = deskDialect
@@ -156,7 +161,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 		}
 	}
 	if err := inner.Commit(); err != nil {
-		end(errors.Is(s.dialect.classify(err), ErrDisk)) // settle may want the only connection there is
+		end(broken(err)) // settle may want the only connection there is
 		if err := tx.dialect.settle(tx.ctx, db, head, tx, err); err != nil {
 			return err
 		}
@@ -210,17 +215,24 @@ func begin(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error
 	return tx, func() { endWrite(false) }, nil
 }
 
+// staleMost is how many connections may turn out to be lost when they are to be used.
+const staleMost = 2
+
 // beginWrite is begin that also returns the connection, which may have to be
 // closed at the end.
 func beginWrite(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, conn *sqlx.Conn, end func(broken bool), err error) {
-	conn, err = db.Connx(ctx)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	tx, err = conn.BeginTxx(context.WithoutCancel(ctx), nil)
-	if err != nil {
+	for stale := 0; ; stale++ {
+		conn, err = db.Connx(ctx)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if tx, err = conn.BeginTxx(context.WithoutCancel(ctx), nil); err == nil {
+			break
+		}
 		conn.Close()
-		return nil, nil, nil, err
+		if !errors.Is(err, driver.ErrBadConn) || stale == staleMost {
+			return nil, nil, nil, err
+		}
 	}
 	return tx, conn, func(broken bool) {
 		tx.Rollback()
