@@ -52,6 +52,8 @@ func (p *pgPulse) silent() bool { return p.now()-time.Duration(p.heard.Load()) >
 // lose notes that a connection was lost.
 func (p *pgPulse) lose() { p.lost.Store(int64(p.now())) }
 
+func (d *postgresDialect) losses() int64 { return d.pulse.lost.Load() }
+
 // fell notes that a connection was lost because nothing was heard on it. Whoever has
 // waited on another one for some time would wait in vain.
 func (p *pgPulse) fell() {

@@ -5,6 +5,7 @@ package torture
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,6 +19,7 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", to read past the store
 
+	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/pgtest"
 )
 
@@ -224,7 +226,7 @@ func (o *onlooker) look(path string) {
 	case a.status == http.StatusOK:
 		o.shown++
 	case a.status != http.StatusServiceUnavailable:
-		complain("got %d, want 200 or 503: %.500s", a.status, tag.ReplaceAllString(a.body, ""))
+		complain("got %d, want 200 or 503; the server said:\n%s", a.status, strings.Join(regexp.MustCompile(`.*status=5(?:00|01).*`).FindAllString(o.person.server.log(), 3), "\n"))
 	default:
 		o.refused++
 		says := a.body
@@ -579,6 +581,64 @@ func TestR16Unreplicated(t *testing.T) {
 	}
 	found.Took = time.Since(began)
 	judge(t, found)
+}
+
+// TestR16Behind promotes a replica that nobody waited for and that does not have the
+// last events: once, in the long form 5 times. Those are lost, as they have to be, which
+// shows that the harness can see it. What the program shows then is what there is, and
+// not what it knew before.
+func TestR16Behind(t *testing.T) {
+	times := size(1, 5)
+	f := finding{Fault: "R16", What: "control: a replica that is behind is promoted", Times: times}
+	began := time.Now()
+	var slowest time.Duration
+	for i := range times {
+		pg := pgtest.New(t)
+		first := pg.Database(t, "")
+		replica := pg.Replica(t)
+		second := strings.Replace(first, pg.Address(), replica.Address(), 1)
+		both := strings.Replace(first, pg.Address(), pg.Address()+","+replica.Address(), 1) + "&target_session_attrs=read-write"
+		c := newClinic(t, f, second, both, uint64(1800+i))
+		replica.Stop(t)
+		c.goOn(64) // which the replica never gets
+		pg.Kill(t)
+		before := c.acknowledged()
+		replica.Start(t)
+		replica.Promote(t)
+		c.back(before)
+		c.goOn(64)
+		c.crowd.leave()
+		c.watch.leave()
+		raw := pgtest.Open(t, second)
+		for _, kind := range audit.Kinds() {
+			var there, shown int64
+			if err := raw.QueryRowContext(t.Context(), "SELECT count(*) FROM "+string(kind)).Scan(&there); err != nil {
+				t.Fatal(err)
+			}
+			var list struct{ Count struct{ Value int64 } }
+			if err := json.Unmarshal([]byte(c.server.get("/"+kind.Path()+".json").body), &list); err != nil {
+				t.Error(err)
+			}
+			if shown = list.Count.Value; shown != there {
+				f.Wrong++
+				t.Errorf("pages count %d %s, and there are %d", shown, kind.Plural(), there)
+			}
+		}
+		c.server.healthy()
+		c.server.stop()
+		v := examinePostgres(t, c.house, second, c.journal)
+		f.Lost, f.Phantom, f.Doubled = f.Lost+v.lost, f.Phantom+v.phantom, f.Doubled+v.doubled
+		f.Wrong += c.watch.wrong + int(c.crowd.wrong.Load())
+		slowest = max(slowest, c.slowest)
+	}
+	f.Took, f.Note = time.Since(began), fmt.Sprintf("has to lose; stored again after %d ms at worst", slowest.Milliseconds())
+	report(t, f)
+	if f.Lost == 0 {
+		t.Error("the control lost nothing: the harness is blind")
+	}
+	if f.Phantom+f.Doubled+f.Wrong > 0 {
+		t.Errorf("got %d phantom, %d doubled, %d wrong, want none", f.Phantom, f.Doubled, f.Wrong)
+	}
 }
 
 // TestR16ReadOnly makes the server refuse to write for a while: twice, in the long
