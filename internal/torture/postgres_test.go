@@ -48,7 +48,6 @@ type clinic struct {
 	found   finding
 	began   time.Time
 
-	mutex         sync.Mutex
 	slowest, sum  time.Duration // of the recoveries
 	recoveries    int
 	slowestToPage time.Duration
@@ -95,18 +94,27 @@ func (c *clinic) goOn(batches int64) {
 // when nothing could be.
 func (c *clinic) back(before int64) {
 	c.t.Helper()
-	stored, err := until(c.t.Context(), func() bool { return c.crowd.batches.Load() > before || c.crowd.wrong.Load() > 0 })
-	shown, err2 := until(c.t.Context(), func() bool {
+	c.stored(before)
+	shown, err := until(c.t.Context(), func() bool {
 		a, err := c.watch.person.get("/audit-logs")
 		return err == nil && a.status == http.StatusOK
 	})
-	if err != nil || err2 != nil || stored > slowLimit || shown > slowLimit {
+	if err != nil || shown > slowLimit {
 		c.found.Wrong++
-		c.t.Errorf("after the database was back: an event was stored after %s, %v, a page was shown after %s, %v, want both within %s\n%s",
-			stored, err, shown, err2, slowLimit, c.server.log())
+		c.t.Errorf("after the database was back a page was shown after %s, %v, want within %s\n%s", shown, err, slowLimit, c.server.log())
 	}
-	c.slowest, c.sum, c.recoveries = max(c.slowest, stored), c.sum+stored, c.recoveries+1
 	c.slowestToPage = max(c.slowestToPage, shown)
+}
+
+// stored is back for events alone.
+func (c *clinic) stored(before int64) {
+	c.t.Helper()
+	took, err := until(c.t.Context(), func() bool { return c.crowd.batches.Load() > before || c.crowd.wrong.Load() > 0 })
+	if err != nil || took > slowLimit {
+		c.found.Wrong++
+		c.t.Errorf("after the database was back an event was stored after %s, %v, want within %s\n%s", took, err, slowLimit, c.server.log())
+	}
+	c.slowest, c.sum, c.recoveries = max(c.slowest, took), c.sum+took, c.recoveries+1
 }
 
 // close ends all of it, holds the database against the journal and reports.
@@ -142,7 +150,9 @@ func (c *clinic) close(note string) {
 		if c.slowest > recoveryLimit {
 			c.found.Note += " (the plan says 5 s)"
 		}
-		c.found.Note += fmt.Sprintf(", a page after %d ms at worst", c.slowestToPage.Milliseconds())
+		if c.slowestToPage > 0 {
+			c.found.Note += fmt.Sprintf(", a page after %d ms at worst", c.slowestToPage.Milliseconds())
+		}
 	}
 	if note != "" {
 		c.found.Note += "; " + note
@@ -319,9 +329,9 @@ func TestR16Kill(t *testing.T) {
 }
 
 // TestR16CommitCut breaks the connection at a commit, by turns before the server
-// has it and before its answer arrives: 100 times, in the long form 1,000.
+// has it and before its answer arrives: 50 times, in the long form 1,000.
 func TestR16CommitCut(t *testing.T) {
-	times := size(100, 1000)
+	times := size(50, 1000)
 	pg := pgtest.New(t)
 	url := pg.Database(t, "")
 	proxy := pgtest.NewProxy(t, pg)
@@ -337,8 +347,7 @@ func TestR16CommitCut(t *testing.T) {
 		case <-time.After(patience):
 			t.Fatal("nobody commits")
 		}
-		c.back(c.crowd.batches.Load())
-		c.goOn(1)
+		c.stored(c.crowd.batches.Load())
 	}
 	c.close("half of them the request, half the answer")
 }
@@ -476,9 +485,9 @@ func TestR16HeadLocked(t *testing.T) {
 
 // TestR16Cancelled ends what the program does just now again and again, statements
 // and whole sessions by turns, on a server that gives a statement a millisecond
-// unless a program says otherwise: 40 times, in the long form 1,000.
+// unless a program says otherwise: 20 times, in the long form 500.
 func TestR16Cancelled(t *testing.T) {
-	times := size(40, 1000)
+	times := size(20, 500)
 	pg := pgtest.New(t)
 	address := pg.Database(t, "")
 	c := newClinic(t, finding{Fault: "R16", What: "statements and sessions are ended", Times: times}, address, address, 169)
