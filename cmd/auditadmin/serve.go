@@ -91,6 +91,9 @@ func (c *serveCommand) Run(p *process) error {
 		if closed := store.Close(); err == nil {
 			err = closed
 		}
+		if err == nil && next == nil && isClosed(store.Superseded()) && p.ctx.Err() == nil {
+			next = c.openAgain(p, p.ctx)
+		}
 		if err != nil {
 			if next != nil {
 				next.Close()
@@ -122,9 +125,9 @@ func (c *serveCommand) openServed(p *process) (*db.Store, error) {
 	return reading, nil
 }
 
-// serveStore serves a store until the process is interrupted. A store that is
-// open for reading alone is served until the database can be written; then it
-// returns the store to go on with.
+// serveStore serves a store until the process is interrupted, or the store is
+// superseded. A store that is open for reading alone is served until the database can
+// be written; then it returns the store to go on with.
 func (c *serveCommand) serveStore(p *process, place *place, store *db.Store, first bool) (next *db.Store, err error) {
 	accounts, err := store.Accounts(p.ctx)
 	if err != nil {
@@ -134,9 +137,29 @@ func (c *serveCommand) serveStore(p *process, place *place, store *db.Store, fir
 		return nil, err
 	}
 	during := *p
-	if !store.Writable() {
-		keep, ok := place.Listener.(*net.TCPListener)
-		if ok {
+	if keep, ok := place.Listener.(*net.TCPListener); ok {
+		if store.Writable() {
+			var stop context.CancelFunc
+			during.ctx, stop = context.WithCancel(p.ctx)
+			var watch sync.WaitGroup
+			watch.Go(func() {
+				select {
+				case <-store.Superseded():
+					p.say("warning: the database's server was replaced by one that does not have all that was read; everything is read anew")
+					stop()
+				case <-during.ctx.Done():
+				}
+			})
+			place.Listener = kept{keep, func() bool { return isClosed(store.Superseded()) && p.ctx.Err() == nil }}
+			defer func() {
+				stop()
+				watch.Wait()
+				place.Listener = keep
+				if isClosed(store.Superseded()) && p.ctx.Err() == nil {
+					err = errors.Join(err, keep.SetDeadline(time.Time{}))
+				}
+			}()
+		} else {
 			var stop context.CancelCauseFunc
 			during.ctx, stop = context.WithCancelCause(p.ctx)
 			var opened *db.Store
@@ -146,7 +169,7 @@ func (c *serveCommand) serveStore(p *process, place *place, store *db.Store, fir
 					stop(errWritable)
 				}
 			})
-			place.Listener = kept{keep}
+			place.Listener = kept{keep, func() bool { return true }}
 			defer func() {
 				stop(nil)
 				watch.Wait()
@@ -187,24 +210,41 @@ var errWritable = errors.New("the database can be written")
 func (c *serveCommand) openAgain(p *process, ctx context.Context) *db.Store {
 	tick := time.NewTicker(againEvery)
 	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
+	for ctx.Err() == nil {
 		if store, err := c.open(p, db.Options{Served: true, MustExist: true, ReadFrom: c.ReadDB}); err == nil {
 			return store
 		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
 	}
+	return nil
 }
 
 // kept is a listener that goes on to hold its place when a server is done with
-// it: who comes meanwhile waits for the next one.
-type kept struct{ *net.TCPListener }
+// it, if there will be another one: who comes meanwhile waits for that.
+type kept struct {
+	*net.TCPListener
+	on func() bool
+}
 
 // Close ends the Accept that is waiting.
-func (k kept) Close() error { return k.SetDeadline(time.Unix(1, 0)) }
+func (k kept) Close() error {
+	if !k.on() {
+		return k.TCPListener.Close()
+	}
+	return k.SetDeadline(time.Unix(1, 0))
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
 
 // place is where the program listens, with what is known about it.
 type place struct {

@@ -147,10 +147,16 @@ func (g *Gate) secure(r *http.Request) bool {
 // Secure reports whether the request's cookies have to be Secure.
 func (g *Gate) Secure(r *http.Request) bool { return g.secure(r) }
 
+// identifyTime bounds how long the database is asked who somebody is.
+const identifyTime = 5 * time.Second
+
 // Identify finds out who makes a request, without judging what they may do. A
 // session that opens nothing is a stranger's; a token that opens nothing is an
 // error.
 func (g *Gate) Identify(r *http.Request) (Identity, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), identifyTime)
+	defer cancel()
+	r = r.WithContext(ctx)
 	if secret, given := bearer(r); given {
 		t, err := g.token(r.Context(), secret)
 		if err != nil {
@@ -242,7 +248,12 @@ func (g *Gate) asOwner(w http.ResponseWriter, r *http.Request, rule Rule, who Id
 func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, op string, err error) {
 	g.log.ErrorContext(r.Context(), op, "error", err)
 	w.Header().Set("Retry-After", "5")
-	g.refuse(w, r, http.StatusServiceUnavailable, "The database does not answer, so nobody can be let in; try again in a few seconds")
+	why := ""
+	var away *db.AwayError
+	if errors.As(err, &away) {
+		why = ": " + away.Why
+	}
+	g.refuse(w, r, http.StatusServiceUnavailable, "The database does not answer, so nobody can be let in"+why+"; try again in a few seconds")
 }
 
 // routePattern returns the pattern of the route that the router is going to

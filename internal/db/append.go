@@ -48,7 +48,7 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) (Appended, er
 	select {
 	case s.appends <- req:
 	case <-ctx.Done():
-		return Appended{}, fmt.Errorf("append %d events: %w", len(events), ctx.Err())
+		return Appended{}, fmt.Errorf("append %d events: %w", len(events), s.dialect.classify(ctx.Err()))
 	case <-s.closing.Done():
 		return Appended{}, fmt.Errorf("append %d events: the database is closed", len(events))
 	}
@@ -56,7 +56,7 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) (Appended, er
 	case err := <-req.done:
 		return req.result, err
 	case <-ctx.Done():
-		return Appended{}, fmt.Errorf("append %d events: %w; they may have been stored", len(events), ctx.Err())
+		return Appended{}, fmt.Errorf("append %d events: %w; they may have been stored", len(events), s.dialect.classify(ctx.Err()))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 )
@@ -51,6 +52,10 @@ var ErrNoCitus = errors.New("the server has no Citus")
 // MostShards is how many shards a table can be distributed into.
 const MostShards = 1024
 
+// pgMovePatience is how long one statement may take that moves the rows of a table to
+// the nodes, of which the server says nothing until it is done.
+const pgMovePatience = 24 * time.Hour
+
 // Distribute distributes the tables of events of a database of ours, at the address
 // of the coordinator of a Citus cluster, by id into so many shards each. What is
 // distributed already stays as it is, so that it can be called again after an error.
@@ -68,7 +73,7 @@ func Distribute(ctx context.Context, address string, shards int) (done []string,
 	if err != nil {
 		return nil, err
 	}
-	db := d.writer(Options{})
+	db := d.writer(Options{}, pgMovePatience)
 	defer db.Close()
 	fail := func(err error) ([]string, error) {
 		return done, fmt.Errorf("distribute %s: %w", d.config.Database, d.classify(err))

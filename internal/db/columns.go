@@ -25,10 +25,12 @@ import (
 // Readers take a view, which never changes; the one that refreshes makes new
 // views. So a page sees one state of the data from its first query to its last.
 type columns struct {
-	mu    sync.Mutex   // held by whoever changes views
-	head  atomic.Int64 // the ledger's seq up to which the views are complete
-	kinds map[audit.Kind]*kindColumns
-	marks *markCache
+	mu     sync.Mutex           // held by whoever changes views
+	head   atomic.Int64         // the ledger's seq up to which the views are complete
+	past   atomic.Pointer[past] // that entry; nil on an engine that is nobody's but this machine's
+	losses atomic.Int64         // of connections, when the ledger was last seen to have it
+	kinds  map[audit.Kind]*kindColumns
+	marks  *markCache
 }
 
 // kindColumns is one kind: its columns by field and its current view.
@@ -132,6 +134,9 @@ func (s *Store) refresh(ctx context.Context) error {
 	if err := s.sealed.open(ctx, s); err != nil {
 		return fmt.Errorf("open the columns: %w", s.dialect.classify(err))
 	}
+	if err := s.sameHistory(ctx); err != nil {
+		return err
+	}
 	var head sql.NullInt64
 	if err := s.ro.GetContext(ctx, &head, "SELECT max(seq) FROM ledger"); err != nil {
 		return fmt.Errorf("read the ledger's head: %w", s.dialect.classify(err))
@@ -168,6 +173,17 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		return err
 	}
 	upTo = min(upTo, head)
+	next := &past{seq: upTo}
+	if !s.dialect.embedded() {
+		if before := c.past.Load(); before != nil {
+			if err := s.follows(ctx, tx, before); err != nil {
+				return err
+			}
+		}
+		if err := tx.GetContext(ctx, &next.leaf, "SELECT leaf FROM ledger WHERE seq = ?", upTo); err != nil {
+			return err
+		}
+	}
 	views := map[audit.Kind]*view{} // shown when all are there: a try that failed half way is made again
 	decided := map[audit.Kind][]decision{}
 	for _, kind := range audit.Kinds() {
@@ -196,6 +212,9 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		if k.sealing > 0 {
 			k.during = append(k.during, decided[kind]...)
 		}
+	}
+	if next.leaf != nil {
+		c.past.Store(next)
 	}
 	c.head.Store(upTo)
 	s.wakeSealer()

@@ -107,6 +107,10 @@ type dialect interface {
 	// otherwise the error, which may be tried again if it wraps ErrAway.
 	settle(ctx context.Context, db *sqlx.DB, before ledgerHead, tx *writeTx, err error) error
 
+	// losses is a number that is another one after a connection was lost, when it may
+	// be another machine that answers.
+	losses() int64
+
 	// makeRoom makes the parts of tables that events will stand in, on a connection
 	// of side. Where it cannot, they stand somewhere all the same.
 	makeRoom(ctx context.Context, side *sqlx.DB, events []*audit.Event)

@@ -3,11 +3,14 @@ package db
 import (
 	"bytes"
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -18,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
@@ -175,7 +179,7 @@ func postgresRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		db := d.pool(1, "", nil)
+		db := d.pool(1, "", pgPatience, nil)
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)
 		}
@@ -216,6 +220,91 @@ func postgresRefuses(t *testing.T) {
 	}
 	if warnings := strings.Join(s.Warnings(), "; "); !strings.Contains(warnings, "fsync = off") { // as the server of the tests runs
 		t.Errorf("got the warnings %q, want one of fsync", warnings)
+	}
+}
+
+// TestAwaySaysWhy: what a server says of itself, or does not say, is a sentence for
+// people that tells nothing of the inside.
+func TestAwaySaysWhy(t *testing.T) {
+	d, err := newPostgresDialect("postgres://audit:geheim@db.example/audit", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.pulse.heard.Store(int64(time.Hour)) // and so just now
+	code := func(code string) error {
+		return fmt.Errorf("append: %w", &pgconn.PgError{Code: code, Message: "geheim"})
+	}
+	_, refused := net.DialTimeout("tcp", "127.0.0.1:1", time.Second)
+	for _, c := range []struct {
+		err  error
+		want error
+		says string
+	}{
+		{code("57P01"), ErrAway, "shutting down"},
+		{code("57P03"), ErrAway, "starting"},
+		{code("08006"), ErrAway, "connection to it was lost"},
+		{code("53300"), ErrAway, "no connection left"},
+		{code("28P01"), ErrAway, "does not let this program in"},
+		{code("55P03"), ErrBusy, ""},
+		{code("57014"), ErrBusy, ""},
+		{code("40P01"), ErrBusy, ""},
+		{code("25006"), ErrReadOnly, ""},
+		{code("53100"), ErrFull, ""},
+		{refused, ErrAway, "lost"},
+		{fmt.Errorf("read: %w", os.ErrDeadlineExceeded), ErrAway, "lost"},
+		{io.ErrUnexpectedEOF, ErrAway, "lost"},
+		{driver.ErrBadConn, ErrAway, "lost"},
+		{pgconn.ErrReadOnlyConnection, ErrAway, "none of its machines takes writes"},
+		{context.DeadlineExceeded, context.DeadlineExceeded, ""},
+		{context.Canceled, context.Canceled, ""},
+	} {
+		got := d.classify(c.err)
+		if !errors.Is(got, c.want) || !errors.Is(got, c.err) {
+			t.Errorf("%v: got %v, want one that wraps it and %v", c.err, got, c.want)
+		}
+		var away *AwayError
+		if c.says != "" && (!errors.As(got, &away) || !strings.Contains(away.Why, c.says) || strings.Contains(away.Why, "geheim")) {
+			t.Errorf("%v: got %v, want one that says %q and no more", c.err, got, c.says)
+		}
+	}
+	d.pulse.heard.Store(-int64(time.Hour))
+	if got := d.classify(fmt.Errorf("list: %w", context.DeadlineExceeded)); !errors.Is(got, ErrAway) {
+		t.Errorf("a question that took too long while nothing was heard: got %v, want %v", got, ErrAway)
+	}
+}
+
+// TestLinesDoNotWaitForEver: a connection on which nothing is heard ends, when its
+// patience does or when the driver says.
+func TestLinesDoNotWaitForEver(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // which answers nobody
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := newPgPulse()
+	for _, c := range []struct{ patience, deadline time.Duration }{{20 * time.Millisecond, 0}, {20 * time.Millisecond, 200 * time.Millisecond}, {time.Hour, 20 * time.Millisecond}} {
+		line, err := p.dial(new(net.Dialer).DialContext, c.patience)(t.Context(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := c.patience
+		if c.deadline > 0 {
+			want = c.deadline
+			if err := line.SetDeadline(time.Now().Add(c.deadline)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, began := p.lost.Load(), time.Now()
+		if _, err := line.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) < want {
+			t.Errorf("patience %s, deadline %s: got %v after %s, want the end after %s", c.patience, c.deadline, err, time.Since(began), want)
+		}
+		if told := p.lost.Load() != before; told != (c.deadline == 0) {
+			t.Errorf("patience %s, deadline %s: the others were told: %v", c.patience, c.deadline, told)
+		}
+		line.Close()
+	}
+	if len(p.lines) != 0 {
+		t.Errorf("%d lines are kept that were closed", len(p.lines))
 	}
 }
 

@@ -49,6 +49,8 @@ const (
 // postgresDialect is PostgreSQL 15 or newer through pgx.
 type postgresDialect struct {
 	config *pgx.ConnConfig
+	writes bool // the address asks for a server that takes writes
+	pulse  *pgPulse
 	texts  *pgTexts
 	trace  func(string)
 	months *pgMonths
@@ -74,7 +76,8 @@ func newPostgresDialect(address string, o Options) (*postgresDialect, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = Self
 	}
-	return &postgresDialect{config: config, texts: &pgTexts{}, trace: o.Trace, months: newPgMonths(), invented: o.Invented, patience: 15 * time.Second}, nil
+	return &postgresDialect{config: config, writes: asksForWrites(address), pulse: newPgPulse(), texts: &pgTexts{}, trace: o.Trace, months: newPgMonths(),
+		invented: o.Invented, patience: 15 * time.Second}, nil
 }
 
 func (*postgresDialect) embedded() bool { return false }
@@ -136,15 +139,24 @@ func fileName(s string) string {
 // How a session waits. A writer waits for the lock of the ledger's head, which
 // every writer holds for a few milliseconds; one that fell silent while it held it
 // is ended by the server. A reader is ended a little before the answer would be.
+// No statement of a writer is: a commit that waits for a replica would be done then.
 const (
 	pgLockWait    = "4s"
-	pgSilence     = "10s"
+	pgSilence     = "5s"
 	pgReaderLimit = "55s"
 )
 
+// How long a connection waits for a word of the server, which is longer than any of
+// its sessions takes for one.
+const (
+	pgWriterPatience = 6 * time.Second
+	pgPatience       = time.Minute
+)
+
 // pool opens connections with settings of their own, as a role where that is not
-// "". A transaction on those that can only read is one snapshot.
-func (d *postgresDialect) pool(size int, role string, settings map[string]string) *sqlx.DB {
+// "", which wait for the server so long. A transaction on those that can only read is
+// one snapshot.
+func (d *postgresDialect) pool(size int, role string, patience time.Duration, settings map[string]string) *sqlx.DB {
 	config := d.config.Copy()
 	if role != "" {
 		config.RuntimeParams["role"] = role
@@ -152,9 +164,15 @@ func (d *postgresDialect) pool(size int, role string, settings map[string]string
 	for name, value := range settings {
 		config.RuntimeParams[name] = value
 	}
+	reads := settings["default_transaction_read_only"] == "on"
+	if reads && d.writes { // such a session never takes writes
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	config.OnNotice = keepWarning
+	config.DialFunc = d.pulse.dial(config.DialFunc, patience)
 	connector := stdlib.GetConnector(*config, stdlib.OptionAfterConnect(durable))
-	opened := pgConnector{Connector: connector, trace: d.trace, texts: d.texts}
-	if settings["default_transaction_read_only"] == "on" {
+	opened := pgConnector{Connector: connector, trace: d.trace, texts: d.texts, pulse: d.pulse, reads: reads}
+	if reads {
 		opened.begin = pgSnapshot
 	}
 	pool := sql.OpenDB(opened)
@@ -187,13 +205,13 @@ func pgSettings(more ...string) map[string]string {
 	return all
 }
 
-func (d *postgresDialect) writer(o Options) *sqlx.DB {
-	settings := pgSettings("default_transaction_isolation", "read committed", "lock_timeout", pgLockWait,
+func (d *postgresDialect) writer(o Options, patience time.Duration) *sqlx.DB {
+	settings := pgSettings("default_transaction_isolation", "read committed", "lock_timeout", pgLockWait, "statement_timeout", "0",
 		"idle_in_transaction_session_timeout", pgSilence)
 	if o.Invented {
 		settings["synchronous_commit"] = "off"
 	}
-	return d.pool(1, d.roles.append, settings)
+	return d.pool(1, d.roles.append, patience, settings)
 }
 
 func (d *postgresDialect) open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error) {
@@ -211,7 +229,7 @@ func (d *postgresDialect) open(ctx context.Context, path string, o Options) (wri
 		return fail(err)
 	}
 	if !o.ReadOnly {
-		writer = d.writer(o)
+		writer = d.writer(o, pgWriterPatience)
 		if err := pgWritable(ctx, writer); err != nil {
 			return fail(err)
 		}
@@ -245,15 +263,20 @@ func pgWritable(ctx context.Context, db *sqlx.DB) error {
 
 // durable sees to it that a commit is on the disk when it is acknowledged, whatever
 // the server's own setting is; where that asks for more, it stays.
-func durable(ctx context.Context, c *pgx.Conn) error {
+func durable(ctx context.Context, c *pgx.Conn) (err error) {
+	defer func() {
+		if err != nil {
+			_ = c.Close(ctx) // nobody else does
+		}
+	}()
 	if c.Config().RuntimeParams["synchronous_commit"] != "" || c.Config().RuntimeParams["default_transaction_read_only"] == "on" {
 		return nil
 	}
 	var found string
-	if err := c.QueryRow(ctx, "SELECT current_setting('synchronous_commit')").Scan(&found); err != nil || found != "off" {
+	if err = c.QueryRow(ctx, "SELECT current_setting('synchronous_commit')").Scan(&found); err != nil || found != "off" {
 		return err
 	}
-	_, err := c.Exec(ctx, "SET synchronous_commit = on")
+	_, err = c.Exec(ctx, "SET synchronous_commit = on")
 	return err
 }
 
@@ -287,7 +310,7 @@ func (d *postgresDialect) near(ctx context.Context, _ string, _ Options) (*sqlx.
 }
 
 func (d *postgresDialect) readersAs(ctx context.Context, role string) (*sqlx.DB, error) {
-	readers := d.pool(pgReaders, role, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
+	readers := d.pool(pgReaders, role, pgPatience, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
 		"statement_timeout", pgReaderLimit, "idle_in_transaction_session_timeout", "2min"))
 	if err := readers.PingContext(ctx); err != nil {
 		readers.Close()
@@ -297,7 +320,7 @@ func (d *postgresDialect) readersAs(ctx context.Context, role string) (*sqlx.DB,
 }
 
 func (d *postgresDialect) side(ctx context.Context, _ string, o Options) (*sqlx.DB, error) {
-	side := d.writer(o)
+	side := d.writer(o, pgPatience)
 	if err := side.PingContext(ctx); err != nil {
 		side.Close()
 		return nil, err
@@ -307,7 +330,7 @@ func (d *postgresDialect) side(ctx context.Context, _ string, o Options) (*sqlx.
 
 // look finds out what there is and which roles to take, on a connection of its own.
 func (d *postgresDialect) look(ctx context.Context, o Options) error {
-	login := d.pool(1, "", pgSettings("lock_timeout", pgLockWait))
+	login := d.pool(1, "", pgPatience, pgSettings("lock_timeout", pgLockWait))
 	defer login.Close()
 	version, err := d.examine(ctx, login)
 	if err != nil {
@@ -322,7 +345,7 @@ func (d *postgresDialect) look(ctx context.Context, o Options) error {
 	if d.roles.read == "" {
 		return d.inspect(ctx, login, o)
 	}
-	reader := d.pool(1, d.roles.read, pgSettings())
+	reader := d.pool(1, d.roles.read, pgPatience, pgSettings())
 	defer reader.Close()
 	return d.inspect(ctx, reader, o)
 }
@@ -480,11 +503,29 @@ func (d *postgresDialect) storage(ctx context.Context, db *sqlx.DB, beside strin
 	return append([]FileHealth{own}, files...), 0, 0, err
 }
 
-// pgAway are the codes of a server that is going, gone, coming or full of others;
-// a name of two characters stands for its class.
+// pgAway are the codes of a server that is going, gone, coming or full of others,
+// or lets nobody in; a name of two characters stands for its class.
 var pgAway = map[string]string{
-	"08": "the connection was lost", "57P01": "it is shutting down", "57P02": "it stopped", "57P03": "it is starting", "57P05": "the connection was idle for too long",
-	"25P03": "the connection was silent for too long", "53300": "it has no connection left: raise max_connections, or let fewer programs connect", "53200": "it has no memory left",
+	"08": "the connection to it was lost", "28": "it does not let this program in; who runs it has to look at the login and its password",
+	"57P01": "it is shutting down", "57P02": "it stopped", "57P03": "it is starting", "57P04": "the database was dropped", "57P05": "the connection was idle for too long",
+	"25P03": "the connection was silent for too long", "53300": "it has no connection left; raise max_connections, or let fewer programs connect", "53200": "it has no memory left",
+}
+
+func pgGone(e *pgconn.PgError) (why string, gone bool) {
+	if why, gone = pgAway[e.Code]; !gone {
+		why, gone = pgAway[e.Code[:min(2, len(e.Code))]]
+	}
+	return why, gone
+}
+
+// pgRefused reports whether a server that is well says no.
+func pgRefused(err error) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return false
+	}
+	_, gone := pgGone(e)
+	return !gone
 }
 
 func (d *postgresDialect) classify(err error) error {
@@ -495,21 +536,22 @@ func (d *postgresDialect) classify(err error) error {
 		switch {
 		case err == nil, errors.Is(err, ErrAway):
 			return err
+		case errors.Is(err, pgconn.ErrReadOnlyConnection), errors.Is(err, pgconn.ErrStandbyConnection):
+			return &AwayError{Why: "none of its machines takes writes just now", Cause: err}
 		case errors.As(err, &connect):
-			return fmt.Errorf("%w: it cannot be reached; look whether it runs, and try again (%s)", ErrAway, strings.Join(strings.Fields(err.Error()), " "))
+			return &AwayError{Why: "it cannot be reached; who runs it has to look whether it does", Cause: err}
+		case errors.Is(err, context.DeadlineExceeded) && d.pulse.silent():
+			return &AwayError{Why: "it says nothing", Cause: err}
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 			return err
 		case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
-			errors.Is(err, net.ErrClosed), errors.Is(err, sql.ErrConnDone), strings.Contains(err.Error(), "conn closed"):
-			return fmt.Errorf("%w: the connection was lost; try again (%w)", ErrAway, err)
+			errors.Is(err, net.ErrClosed), errors.Is(err, sql.ErrConnDone), errors.Is(err, pgconn.ErrConnClosed), strings.Contains(err.Error(), "conn closed"):
+			return &AwayError{Why: "the connection to it was lost", Cause: err}
 		}
 		return err
 	}
-	if why, away := pgAway[e.Code]; away {
-		return fmt.Errorf("%w: %s; try again (%w)", ErrAway, why, err)
-	}
-	if why, away := pgAway[e.Code[:min(2, len(e.Code))]]; away {
-		return fmt.Errorf("%w: %s; try again (%w)", ErrAway, why, err)
+	if why, away := pgGone(e); away {
+		return &AwayError{Why: why, Cause: err}
 	}
 	switch e.Code {
 	case "55P03", "40001", "40P01": // lock_not_available, serialization_failure, deadlock_detected
@@ -620,6 +662,9 @@ func (d *postgresDialect) settle(ctx context.Context, db *sqlx.DB, before ledger
 	}
 }
 
+// tookPlace commits what it asks: where a commit has to be on a replica too, what is
+// seen here is there as well when that returns, also if the server gave up waiting
+// for the replica when the connection broke.
 func (d *postgresDialect) tookPlace(ctx context.Context, db *sqlx.DB, before ledgerHead, lost *writeTx) (bool, error) {
 	tx, end, err := begin(ctx, db)
 	if err != nil {
@@ -629,18 +674,28 @@ func (d *postgresDialect) tookPlace(ctx context.Context, db *sqlx.DB, before led
 	if _, err := d.head(ctx, tx); err != nil {
 		return false, err
 	}
+	var done bool
 	if lost.seq == before.seq {
 		var status sql.NullString
-		err := tx.GetContext(ctx, &status, "SELECT pg_xact_status(CAST(? AS xid8))", before.mark)
-		return status.String == "committed", err
+		var e *pgconn.PgError
+		err = tx.GetContext(ctx, &status, "SELECT pg_xact_status(CAST(? AS xid8))", before.mark)
+		if errors.As(err, &e) && e.Code == "22023" { // no transaction has had that number yet, on a server that took the other's place
+			return false, nil
+		}
+		done = status.String == "committed"
+	} else {
+		var leaf []byte
+		err = tx.GetContext(ctx, &leaf, "SELECT leaf FROM ledger WHERE seq = ?", lost.seq)
+		if errors.Is(err, sql.ErrNoRows) {
+			return false, nil
+		}
+		hash, ok := parseRoot(leaf)
+		done = ok && hash == evidence.Hash(lost.leaf)
 	}
-	var leaf []byte
-	err = tx.GetContext(ctx, &leaf, "SELECT leaf FROM ledger WHERE seq = ?", lost.seq)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+	if err != nil || !done {
+		return false, err
 	}
-	hash, ok := parseRoot(leaf)
-	return ok && hash == evidence.Hash(lost.leaf), err
+	return true, tx.Commit()
 }
 
 // copyLeast is from how many rows on they are copied.

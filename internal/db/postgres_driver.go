@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -19,6 +20,8 @@ type pgConnector struct {
 	trace func(statement string) // nil for nobody
 	texts *pgTexts
 	begin string // what begins a transaction, where that is more than BEGIN
+	pulse *pgPulse
+	reads bool // its connections only read
 }
 
 // Connect implements driver.Connector.
@@ -32,7 +35,7 @@ func (c pgConnector) Connect(ctx context.Context) (driver.Conn, error) {
 		conn.Close()
 		return nil, errors.New("the driver of PostgreSQL is another one than this was made for")
 	}
-	return &pgConn{Conn: inner, trace: c.trace, texts: c.texts, begin: c.begin}, nil
+	return &pgConn{Conn: inner, trace: c.trace, texts: c.texts, begin: c.begin, pulse: c.pulse, reads: c.reads, made: c.pulse.now()}, nil
 }
 
 // pgConn is one connection.
@@ -41,6 +44,10 @@ type pgConn struct {
 	trace func(string)
 	texts *pgTexts
 	begin string
+	pulse *pgPulse
+	reads bool
+	made  time.Duration // when, as the pulse counts
+	began bool          // a transaction that is not over
 }
 
 // The interfaces that database/sql looks for.
@@ -54,12 +61,14 @@ var (
 
 // QueryContext implements driver.QueryerContext.
 func (c *pgConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return c.Conn.QueryContext(ctx, c.statement(query), args)
+	rows, err := c.Conn.QueryContext(ctx, c.statement(query), args)
+	return rows, c.again(ctx, err)
 }
 
 // ExecContext implements driver.ExecerContext.
 func (c *pgConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return c.Conn.ExecContext(ctx, c.statement(query), args)
+	result, err := c.Conn.ExecContext(ctx, c.statement(query), args)
+	return result, c.again(ctx, err)
 }
 
 // PrepareContext implements driver.ConnPrepareContext.
@@ -67,12 +76,12 @@ func (c *pgConn) PrepareContext(ctx context.Context, query string) (driver.Stmt,
 	return c.Conn.PrepareContext(ctx, c.statement(query))
 }
 
-// BeginTx implements driver.ConnBeginTx.
-func (c *pgConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+// beginTx begins a transaction in the way of the pool.
+func (c *pgConn) beginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	if c.begin == "" {
 		return c.Conn.BeginTx(ctx, o)
 	}
-	tx := pgTx{ctx: ctx, conn: c}
+	tx := pgSnapshotTx{ctx: ctx, conn: c}
 	if err := tx.run(c.statement(c.begin)); err != nil {
 		_ = tx.Rollback() // it may have begun
 		return nil, err
@@ -80,13 +89,13 @@ func (c *pgConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, er
 	return tx, nil
 }
 
-// pgTx is a transaction that began with several statements in one message.
-type pgTx struct {
+// pgSnapshotTx is a transaction that began with several statements in one message.
+type pgSnapshotTx struct {
 	ctx  context.Context
 	conn *pgConn
 }
 
-func (tx pgTx) run(statements string) error {
+func (tx pgSnapshotTx) run(statements string) error {
 	c := tx.conn.Conn.Conn().PgConn()
 	if c.IsClosed() {
 		return driver.ErrBadConn
@@ -96,10 +105,10 @@ func (tx pgTx) run(statements string) error {
 }
 
 // Commit implements driver.Tx.
-func (tx pgTx) Commit() error { return tx.run("COMMIT") }
+func (tx pgSnapshotTx) Commit() error { return tx.run("COMMIT") }
 
 // Rollback implements driver.Tx.
-func (tx pgTx) Rollback() error { return tx.run("ROLLBACK") }
+func (tx pgSnapshotTx) Rollback() error { return tx.run("ROLLBACK") }
 
 func (c *pgConn) statement(query string) string {
 	text := c.texts.of(query)

@@ -173,13 +173,13 @@ func (m *pgMonths) load(ctx context.Context, q sqlx.QueryerContext) error {
 	return nil
 }
 
-// make makes partitions. One that cannot be made is not tried again until the next
-// look.
+// make makes partitions. One that the server refuses to make is not tried again until
+// the next look.
 func (m *pgMonths) make(ctx context.Context, db *sqlx.DB, kind audit.Kind, some []month) {
 	for _, at := range some {
 		err := m.makeMonth(ctx, db, kind, at)
 		m.mu.Lock()
-		m.known[kind][at], m.failed[kind][at] = err == nil, err != nil
+		m.known[kind][at], m.failed[kind][at] = err == nil, pgRefused(err)
 		m.mu.Unlock()
 	}
 }
@@ -240,6 +240,8 @@ func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) erro
 // makeRoom makes the months of events, which an import of history may be the first
 // to need.
 func (d *postgresDialect) makeRoom(ctx context.Context, side *sqlx.DB, events []*audit.Event) {
+	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
+	defer cancel()
 	months := map[audit.Kind]map[month]bool{}
 	var kind audit.Kind
 	var from, to int64 // of the month of the event before, as often of this one

@@ -51,7 +51,7 @@ func (*postgresDialect) parts(ctx context.Context, q sqlx.QueryerContext, kind a
 // apart may be silent for as long as an archive takes: it holds nothing that anybody
 // waits for.
 func (d *postgresDialect) apart(ctx context.Context) (*apart, error) {
-	a := &apart{db: d.writer(Options{Invented: d.invented})}
+	a := &apart{db: d.writer(Options{Invented: d.invented}, pgPatience)}
 	var err error
 	if a.tx, a.conn, a.end, err = beginWrite(ctx, a.db); err != nil {
 		a.db.Close()

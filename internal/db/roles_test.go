@@ -170,7 +170,7 @@ func rolesRefuse(t *testing.T) {
 	appending = append(all, appending...)
 	reading = append(appending[:len(appending):len(appending)], reading...)
 
-	login := s.dialect.(*postgresDialect).pool(1, "", nil)
+	login := s.dialect.(*postgresDialect).pool(1, "", pgPatience, nil)
 	defer login.Close()
 	for role, statements := range map[string][]string{
 		"": append(reading[:len(reading):len(reading)], "SELECT * FROM audit_log", "SELECT * FROM ledger"), pgRoleRead: reading, pgRoleAppend: appending, pgRoleSuperuser: all,
@@ -189,7 +189,7 @@ func rolesRefuse(t *testing.T) {
 	// A policy refuses by showing nothing.
 	for role, want := range map[string]int{pgRoleRead: 0, pgRoleAppend: 1} {
 		var n int
-		pool := s.dialect.(*postgresDialect).pool(1, role, nil)
+		pool := s.dialect.(*postgresDialect).pool(1, role, pgPatience, nil)
 		if err := pool.Get(&n, "SELECT count(*) FROM meta WHERE key = 'mask_key'"); err != nil || n != want {
 			t.Errorf("%s sees %d keys of the masks, %v, want %d", role, n, err, want)
 		}

@@ -290,6 +290,9 @@ func (f *sealed) saveKnown(ctx context.Context, s *Store) error {
 	for kind, k := range s.columns.kinds {
 		v := k.view.Load()
 		mark, err := s.ledgerMark(ctx, v.head)
+		if err == nil {
+			err = s.sameHistory(ctx) // or the mark is of another one
+		}
 		if err != nil {
 			return err
 		}

@@ -127,6 +127,9 @@ func (s *Store) closeSealed() error {
 		return nil
 	}
 	defer s.sealed.lock.release()
+	if s.isSuperseded() != nil {
+		return nil // what there is is of another history
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), writeDeadline)
 	defer cancel()
 	return s.seal(ctx, true)
@@ -271,6 +274,9 @@ func (s *Store) sealNew(ctx context.Context, k *kindColumns, old []*piece, decid
 	}
 	p := &piece{lo: old[0].lo, hi: old[len(old)-1].hi, decided: decided}
 	mark, err := s.ledgerMark(ctx, p.hi)
+	if err == nil {
+		err = s.sameHistory(ctx) // or the mark is of another one
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -482,6 +482,8 @@ func (sqliteDialect) side(ctx context.Context, path string, o Options) (*sqlx.DB
 	return side, nil
 }
 
+func (sqliteDialect) losses() int64 { return 0 }
+
 func (sqliteDialect) writeBack(ctx context.Context, side *sqlx.DB) error {
 	var busy, pages, moved int
 	err := side.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(NOOP)").Scan(&busy, &pages, &moved)

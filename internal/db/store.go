@@ -90,6 +90,10 @@ type Store struct {
 	stale   chan struct{} // wakes the indexer; holds at most one wake-up
 	grown   chan struct{} // wakes who writes the log back
 	purging atomic.Int32  // how many purges run just now
+
+	superseded chan struct{} // closed when the ledger is another one than was read
+	supersede  func()        // closes it
+
 	closing context.Context
 	close   context.CancelFunc
 	workers sync.WaitGroup
@@ -114,6 +118,8 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s := &Store{path: name, beside: beside, dialect: d, readDialect: d, schema: o.Schema, now: o.Now, invented: o.Invented,
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), grown: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
 		columns: newColumns(), sealed: newSealed(beside), texts: newTextCache()}
+	s.superseded = make(chan struct{})
+	s.supersede = sync.OnceFunc(func() { close(s.superseded) })
 	s.closing, s.close = context.WithCancel(context.Background())
 	if s.rw, s.ro, err = s.dialect.open(ctx, path, o); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package db
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -22,7 +23,7 @@ var (
 	ErrReplica   = fmt.Errorf("the server is a replica: %w", ErrReadOnly)
 	ErrRights    = errors.New("the database's role has no right to that")
 	ErrBusy      = errors.New("the database is locked")               // try again later
-	ErrAway      = errors.New("the database server is away")          // try again later
+	ErrAway      = errors.New("the database server is away")          // try again later; wrapped by *AwayError
 	ErrUnsure    = errors.New("whether it was recorded is not known") // the answer was lost, and nobody can be asked
 	ErrFull      = errors.New("the disk is full")                     //
 	ErrDisk      = errors.New("the disk failed")                      // reading or writing, not for want of room
@@ -67,6 +68,21 @@ func (e *DeletedError) Error() string { return "deleted by " + e.DeletedBy + ": 
 
 // Unwrap returns ErrDeleted.
 func (e *DeletedError) Unwrap() error { return ErrDeleted }
+
+// AwayError says what is known of a database server that cannot be asked. It wraps
+// ErrAway.
+type AwayError struct {
+	Why   string // of the server, "it", for people: without a period and without anything internal
+	Cause error
+}
+
+// Error says why, and the cause with what the driver knows.
+func (e *AwayError) Error() string {
+	return ErrAway.Error() + ": " + e.Why + "; try again (" + strings.Join(strings.Fields(e.Cause.Error()), " ") + ")"
+}
+
+// Unwrap returns ErrAway and the cause.
+func (e *AwayError) Unwrap() []error { return []error{ErrAway, e.Cause} }
 
 // Redacted says that the content of a field was taken away.
 type Redacted struct {

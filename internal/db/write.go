@@ -236,17 +236,24 @@ func begin(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error
 	return tx, func() { endWrite(false) }, nil
 }
 
+// staleMost is how many connections may turn out to be lost when they are to be used.
+const staleMost = 2
+
 // beginWrite is begin that also returns the connection, which may have to be
 // closed at the end.
 func beginWrite(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, conn *sqlx.Conn, end func(broken bool), err error) {
-	conn, err = db.Connx(ctx)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	tx, err = conn.BeginTxx(context.WithoutCancel(ctx), nil)
-	if err != nil {
+	for stale := 0; ; stale++ {
+		conn, err = db.Connx(ctx)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if tx, err = conn.BeginTxx(context.WithoutCancel(ctx), nil); err == nil {
+			break
+		}
 		conn.Close()
-		return nil, nil, nil, err
+		if !errors.Is(err, driver.ErrBadConn) || stale == staleMost {
+			return nil, nil, nil, err
+		}
 	}
 	return tx, conn, func(broken bool) {
 		tx.Rollback()

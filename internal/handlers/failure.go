@@ -51,8 +51,8 @@ var failures = []struct {
 	{db.ErrNoKeys, failure{http.StatusServiceUnavailable, "There is no key to sign with", "A proof needs a signed checkpoint, and this server has no key; who runs it finds out more with 'auditadmin key show'"}},
 	{db.ErrAltered, failure{http.StatusConflict, "There is nothing to prove", "The event is not what was recorded, so there is no proof of it; who runs the server has to look with 'auditadmin verify'"}},
 	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
-	{db.ErrAway, failure{http.StatusServiceUnavailable, "The database is away", "Its server does not answer just now; try again in a few seconds"}},
-	{db.ErrUnsure, failure{http.StatusServiceUnavailable, "The database is away", "Its server went away before it said whether this was recorded; look before you try it again"}},
+	{db.ErrUnsure, failure{http.StatusServiceUnavailable, "Nobody knows whether this was recorded", "The database's server was lost just then; look before you do it again, and send events again with their event_id, which stores each once"}},
+	{db.ErrAway, failure{http.StatusServiceUnavailable, "The database is away", ""}},
 	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading, signing in and deleting still work"}},
 	{db.ErrDisk, failure{http.StatusServiceUnavailable, "The disk fails", "The system could not read or write the database's file, so nothing of this was recorded; who runs the server has to look at the disk"}},
 	{db.ErrMoved, failure{http.StatusServiceUnavailable, "The database is gone", "Its file was deleted or replaced while it was in use, so nothing can be recorded; who runs the server has to put that right and start it again"}},
@@ -70,7 +70,7 @@ var titles = map[int]string{
 	http.StatusMethodNotAllowed:      "That is not how this works",
 	http.StatusRequestEntityTooLarge: "That is too much",
 	http.StatusUnprocessableEntity:   "Something is missing",
-	http.StatusServiceUnavailable:    "The database is away",
+	http.StatusServiceUnavailable:    "That does not work just now",
 }
 
 // judge says what an error looks like from outside.
@@ -110,6 +110,10 @@ func ownText(err error) string {
 	var held *db.HeldError
 	if errors.As(err, &held) {
 		return held.Error()
+	}
+	var away *db.AwayError
+	if errors.As(err, &away) {
+		return "Its server cannot be asked: " + away.Why + "; try again in a few seconds"
 	}
 	return err.Error()
 }

@@ -25,9 +25,10 @@ type link struct {
 	client net.Conn
 	done   chan struct{} // closed when it is cut
 
-	mu     sync.Mutex
-	server net.Conn // nil before it is connected
-	over   bool
+	mu       sync.Mutex
+	server   net.Conn // nil before it is connected
+	over     bool
+	stranded bool // nothing gets through any more
 
 	// The server ends its answer to each request with ReadyForQuery, one for each
 	// query, function call and Sync, and one for the start.
@@ -65,6 +66,25 @@ func (l *link) cut() {
 	}
 }
 
+// strand lets nothing through for as long as the link is not cut.
+func (l *link) strand() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stranded = true
+}
+
+// end breaks the connection because one side has left, if the other one can hear
+// of that.
+func (l *link) end() {
+	l.mu.Lock()
+	stranded := l.stranded
+	l.mu.Unlock()
+	if stranded {
+		<-l.done
+	}
+	l.cut()
+}
+
 // pass waits until something may go through, and reports whether it may at all.
 func (l *link) pass(delay time.Duration) bool {
 	if delay > 0 {
@@ -82,6 +102,13 @@ func (l *link) pass(delay time.Duration) bool {
 		case <-l.done:
 			return false
 		default:
+		}
+		l.mu.Lock()
+		stranded := l.stranded
+		l.mu.Unlock()
+		if stranded {
+			<-l.done
+			return false
 		}
 		if silence == nil {
 			return true

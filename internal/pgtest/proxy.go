@@ -105,6 +105,17 @@ func (p *Proxy) Silence(on bool) {
 	}
 }
 
+// Strand lets the connections that are open hear nothing any more, neither side and
+// not even that the other one has left, as when a machine is gone or a firewall has
+// forgotten them. New ones go through. Cut ends them.
+func (p *Proxy) Strand() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.strand()
+	}
+}
+
 // Delay holds each request back for d before the server gets it: once a query,
 // simple or extended.
 func (p *Proxy) Delay(d time.Duration) {
@@ -214,9 +225,13 @@ func (p *Proxy) serve(client net.Conn) {
 	var answers sync.WaitGroup
 	answers.Go(func() {
 		_ = l.answers() // however it ends, so does the connection
-		l.cut()
+		l.end()
 	})
-	if errors.Is(l.requests(), io.EOF) {
+	err = l.requests()
+	l.mu.Lock()
+	stranded := l.stranded
+	l.mu.Unlock()
+	if errors.Is(err, io.EOF) && !stranded {
 		// The client has said all. The server hears that, and may still answer.
 		if half, ok := server.(*net.TCPConn); ok {
 			_ = half.CloseWrite()
@@ -224,6 +239,6 @@ func (p *Proxy) serve(client net.Conn) {
 		answers.Wait()
 		return
 	}
-	l.cut()
+	l.end()
 	answers.Wait()
 }

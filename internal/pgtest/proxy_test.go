@@ -248,3 +248,23 @@ func TestLarge(t *testing.T) {
 		t.Errorf("got %d bytes, %v, want %d", len(got), err, 5*len(big))
 	}
 }
+
+// TestStrand leaves connections that are open without an answer, and lets new ones
+// through.
+func TestStrand(t *testing.T) {
+	s := pgtest.Shared(t)
+	p := pgtest.NewProxy(t, s)
+	address := p.URL(t, s.Database(t, ""))
+	c, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	p.Strand()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := c.Exec(ctx, "SELECT 1"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v of a connection that is stranded, want no answer", err)
+	}
+	expect(t, "an answer over a new one", value(t, pgtest.Open(t, address), "SELECT 1"), "1")
+}

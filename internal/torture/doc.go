@@ -1,7 +1,8 @@
 // Package torture has no code of its own. Its tests do to the real program, on
-// real files, what power supplies, disks, operators and other programs do to it,
-// and count what that cost: events that were acknowledged and are gone (lost),
-// that nobody sent (phantom), and that are there twice (doubled).
+// real files and on a real PostgreSQL, what power supplies, disks, networks,
+// operators and other programs do to it, and count what that cost: events that
+// were acknowledged and are gone (lost), that nobody sent (phantom), and that are
+// there twice (doubled).
 //
 // Each test has the number of its fault, R1 to R20, in its name. `make test`
 // runs a quick form of all of them; `make torture` the long one, whose figures

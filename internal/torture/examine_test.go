@@ -40,7 +40,31 @@ func (f *finding) add(v verdict) {
 // examine opens a database that nobody else has open with the real store and
 // holds it against what the senders know.
 func examine(ctx context.Context, path string, j *journal) (v verdict) {
-	store, err := db.Open(ctx, path, db.Options{Schema: auditadmin.Schema})
+	raw, err := sql.Open("sqlite3", "file:"+path+"?mode=ro&_query_only=1&_busy_timeout=5000")
+	if err != nil {
+		v.complain("open: %v", err)
+		return v
+	}
+	defer raw.Close()
+	v = examineWith(ctx, path, "", raw, j)
+	err = each(ctx, raw, "PRAGMA integrity_check(5)", nil, func(rows *sql.Rows) error {
+		var text string
+		err := rows.Scan(&text)
+		if text != "ok" {
+			v.complain("integrity_check: %s", text)
+		}
+		return err
+	})
+	if err != nil {
+		v.complain("integrity_check: %v", err)
+	}
+	return v
+}
+
+// examineWith is examine for every engine. raw reads the same database past the
+// store, with statements that every engine takes.
+func examineWith(ctx context.Context, path, state string, raw *sql.DB, j *journal) (v verdict) {
+	store, err := db.Open(ctx, path, db.Options{Schema: auditadmin.Schema, StateDir: state})
 	if err != nil {
 		v.complain("open: %v", err)
 		v.lost = len(j.acked)
@@ -51,12 +75,6 @@ func examine(ctx context.Context, path string, j *journal) (v verdict) {
 			v.complain("close: %v", err)
 		}
 	}()
-	raw, err := sql.Open("sqlite3", "file:"+path+"?mode=ro&_query_only=1&_busy_timeout=5000")
-	if err != nil {
-		v.complain("open: %v", err)
-		return v
-	}
-	defer raw.Close()
 	examineEvents(ctx, raw, j, &v)
 	examineLedger(ctx, raw, &v)
 	examineEvidence(ctx, store, &v)
@@ -72,8 +90,8 @@ func examineEvents(ctx context.Context, raw *sql.DB, j *journal, v *verdict) {
 		if kind == audit.KindSystemEvent {
 			resolved = "resolved"
 		}
-		err := each(ctx, raw, "SELECT coalesce(event_id, ''), timestamp, username, request_id, "+resolved+" FROM "+string(kind)+" WHERE source = ?",
-			[]any{source}, func(rows *sql.Rows) error {
+		err := each(ctx, raw, "SELECT coalesce(event_id, ''), timestamp, username, request_id, "+resolved+" FROM "+string(kind)+" WHERE source = '"+source+"'",
+			nil, func(rows *sql.Rows) error {
 				var id, timestamp, username, mark string
 				var isResolved bool
 				if err := rows.Scan(&id, &timestamp, &username, &mark, &isResolved); err != nil {
@@ -109,23 +127,12 @@ func examineEvents(ctx context.Context, raw *sql.DB, j *journal, v *verdict) {
 	v.present = len(there)
 }
 
-// examineLedger looks at what SQLite knows of its file, and whether the ledger
-// is dense and has one entry for each event there is or was.
+// examineLedger looks whether the ledger is dense and has one entry for each event
+// there is or was.
 func examineLedger(ctx context.Context, raw *sql.DB, v *verdict) {
-	err := each(ctx, raw, "PRAGMA integrity_check(5)", nil, func(rows *sql.Rows) error {
-		var text string
-		err := rows.Scan(&text)
-		if text != "ok" {
-			v.complain("integrity_check: %s", text)
-		}
-		return err
-	})
-	if err != nil {
-		v.complain("integrity_check: %v", err)
-	}
 	var n, first, last, created, rows, gone int64
-	err = errors.Join(
-		raw.QueryRowContext(ctx, "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0), coalesce(sum(entry = 'created'), 0) FROM ledger").Scan(&n, &first, &last, &created),
+	err := errors.Join(
+		raw.QueryRowContext(ctx, "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0), count(CASE WHEN entry = 'created' THEN 1 END) FROM ledger").Scan(&n, &first, &last, &created),
 		raw.QueryRowContext(ctx, "SELECT count(*) FROM tombstone").Scan(&gone))
 	if err != nil {
 		v.complain("read the ledger: %v", err)
@@ -135,8 +142,7 @@ func examineLedger(ctx context.Context, raw *sql.DB, v *verdict) {
 	}
 	for _, kind := range audit.Kinds() {
 		var all, entered int64
-		if err := raw.QueryRowContext(ctx, "SELECT count(*), count(l.seq) FROM "+string(kind)+" e LEFT JOIN ledger l ON l.seq = e.seq AND l.id = e.id AND l.kind = ? AND l.entry = 'created'",
-			kind).Scan(&all, &entered); err != nil {
+		if err := raw.QueryRowContext(ctx, "SELECT count(*), count(l.seq) FROM "+string(kind)+" e LEFT JOIN ledger l ON l.seq = e.seq AND l.id = e.id AND l.kind = '"+string(kind)+"' AND l.entry = 'created'").Scan(&all, &entered); err != nil {
 			v.complain("compare %s with the ledger: %v", kind.Plural(), err)
 		}
 		if all != entered {
@@ -165,7 +171,7 @@ func examineEvidence(ctx context.Context, store *db.Store, v *verdict) {
 // from the rows, so they show whether that is right. And it goes on recording.
 func examineStore(ctx context.Context, store *db.Store, raw *sql.DB, v *verdict) {
 	for _, kind := range audit.Kinds() {
-		for q, where := range map[string]string{"": "1", "user:user3": "username = 'user3'"} {
+		for q, where := range map[string]string{"": "TRUE", "user:user3": "username = 'user3'"} {
 			f, err := query.Parse(kind, q, query.Options{Now: firstEvent})
 			if err != nil {
 				v.complain("%s: %v", q, err)

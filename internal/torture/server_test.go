@@ -32,6 +32,7 @@ type house struct {
 	t       testing.TB
 	program string
 	dir     string
+	address string   // of a database on a server; "" for a file in dir
 	env     []string // beside the environment of the test
 	probe   string   // what says that a server has started
 	token   string   // of scope ingest
@@ -54,7 +55,13 @@ func newHouse(t testing.TB, dir string) *house {
 	return h
 }
 
-func (h *house) db() string { return filepath.Join(h.dir, "audit.db") }
+// db is the database: a file in the folder, or the address of one on a server.
+func (h *house) db() string {
+	if h.address != "" {
+		return h.address
+	}
+	return filepath.Join(h.dir, "audit.db")
+}
 
 // command is the program with arguments on the house's database.
 func (h *house) command(args ...string) *exec.Cmd {
