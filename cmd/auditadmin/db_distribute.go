@@ -4,11 +4,6 @@ import (
 	"github.com/auditadmin/auditadmin/internal/db"
 )
 
-// dbCommands are about a database on a server.
-type dbCommands struct {
-	Distribute dbDistributeCommand `cmd:"" help:"Distribute the tables of events over the nodes of a Citus cluster."`
-}
-
 type dbDistributeCommand struct {
 	database
 	Shards int `default:"8" placeholder:"N" help:"Into how many shards each table is distributed: 8 for two to four workers, 16 for up to eight."`

@@ -26,6 +26,7 @@ type grammar struct {
 	Summary  summaryCommand  `cmd:"" help:"Count what happened in the last days."`
 	Purge    purgeCommand    `cmd:"" help:"Take old events away for good, archived first."`
 	Backup   backupCommand   `cmd:"" help:"Copy the database while it is in use, and verify the copy."`
+	Copy     copyCommand     `cmd:"" help:"Copy a database to another place or engine, and compare every row."`
 	Verify   verifyCommand   `cmd:"" help:"Check the evidence: that nothing was altered, added or taken away unseen."`
 	Prove    proveCommands   `cmd:"" help:"Write or check the proof of one event."`
 	Key      keyCommands     `cmd:"" help:"Show or rotate the key that signs checkpoints."`
@@ -37,7 +38,7 @@ type grammar struct {
 
 const description = `Browse, search and resolve audit events.
 
-A database is a file; --db names it on every command. Flags beat the environment, which beats the defaults. ` +
+A database is a file, or one on a PostgreSQL server; --db names it on every command. Flags beat the environment, which beats the defaults. ` +
 	`The exit code is 0 when it is done, 1 when it failed and 2 when the command line is wrong.`
 
 // options are what the grammar is parsed with.

@@ -9,6 +9,8 @@ import (
 type keyCommands struct {
 	Show   keyShowCommand   `cmd:"" help:"Print the public keys that checkpoints are checked with, the present one first."`
 	Rotate keyRotateCommand `cmd:"" help:"Sign with a new key from now on; the old public keys stay known."`
+
+	Replace keyReplaceCommand `cmd:"" help:"Make a new key for a database whose key is lost; a new incarnation begins."`
 }
 
 type keyShowCommand struct{ database }
@@ -27,6 +29,23 @@ func (c *keyShowCommand) Run(p *process) error {
 			if _, err := fmt.Fprintln(p.stdout, key); err != nil {
 				return err
 			}
+		}
+		return nil
+	})
+}
+
+type keyReplaceCommand struct{ database }
+
+// Run makes a new key where the old one is lost.
+func (c *keyReplaceCommand) Run(p *process) error {
+	return c.with(p, existing, func(store *db.Store) error {
+		fresh, err := store.ReplaceKey(p.ctx, db.CommandLine(p.user))
+		if err != nil {
+			return err
+		}
+		p.say("made the key file %s; copy it to every server of this database", db.KeyPath(store.Beside()))
+		if fresh != nil {
+			p.say("the database goes on as the incarnation %s from entry %d on", fresh.Name, fresh.Seq)
 		}
 		return nil
 	})

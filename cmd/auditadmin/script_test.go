@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 			"sql":    runSQL,
 			"lines":  compareLines,
 			"server": runServer,
+			"kills":  runKills,
 			"taken":  takePort,
 		},
 		Setup: func(env *testscript.Env) error {

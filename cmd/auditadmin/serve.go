@@ -40,7 +40,8 @@ type serveCommand struct {
 	address
 	signInFlags
 	sinkFlag
-	GeoIP string `name:"geoip" environment:"AUDITADMIN_GEOIP" placeholder:"FILE" help:"A database of places (.mmdb), to record from which country people sign in here."`
+	ReadDB string `name:"read-db" environment:"AUDITADMIN_READ_DB" placeholder:"URL" help:"A streaming replica of the database, postgres://…: what pages show is read there."`
+	GeoIP  string `name:"geoip" environment:"AUDITADMIN_GEOIP" placeholder:"FILE" help:"A database of places (.mmdb), to record from which country people sign in here."`
 }
 
 // address is where and how to serve.
@@ -104,11 +105,16 @@ func (c *serveCommand) Run(p *process) error {
 // openServed opens the database to serve it: for reading alone where it cannot
 // be written, since people who have to read it can do that all the same.
 func (c *serveCommand) openServed(p *process) (*db.Store, error) {
-	store, err := c.open(p, db.Options{Served: true})
-	if !errors.Is(err, db.ErrReadOnly) {
+	store, err := c.open(p, db.Options{Served: true, ReadFrom: c.ReadDB})
+	from := c.database
+	switch {
+	case errors.Is(err, db.ErrReadOnly):
+	case errors.Is(err, db.ErrAway) && c.ReadDB != "":
+		from.DB = c.ReadDB
+	default:
 		return store, err
 	}
-	reading, failed := c.open(p, db.Options{Served: true, ReadOnly: true})
+	reading, failed := from.open(p, db.Options{Served: true, ReadOnly: true})
 	if failed != nil {
 		return nil, err
 	}
@@ -187,7 +193,7 @@ func (c *serveCommand) openAgain(p *process, ctx context.Context) *db.Store {
 		case <-ctx.Done():
 			return nil
 		}
-		if store, err := c.open(p, db.Options{Served: true, MustExist: true}); err == nil {
+		if store, err := c.open(p, db.Options{Served: true, MustExist: true, ReadFrom: c.ReadDB}); err == nil {
 			return store
 		}
 	}
@@ -350,6 +356,8 @@ const evidenceAgain = time.Minute
 func (s *place) beginEvidence(p *process, store *db.Store, log *slog.Logger) bool {
 	fresh, err := store.BeginEvidence(p.ctx, s.seen...)
 	switch {
+	case errors.Is(err, db.ErrNoKeys):
+		p.say("warning: this server signs no checkpoints: %v", err)
 	case err != nil:
 		log.Error("no checkpoints are made", "error", err)
 	case fresh != nil:

@@ -82,7 +82,7 @@ func (s *Store) CreateAccount(ctx context.Context, by Actor, name string, role R
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	var a *Account
-	err = s.write(ctx, op, func(tx *writeTx) error {
+	err = s.writeAsSuperuser(ctx, op, func(tx *writeTx) error {
 		folded := query.Fold(name)
 		var there int
 		if err := tx.GetContext(tx.ctx, &there, "SELECT count(*) FROM account WHERE name_folded = ?", folded); err != nil {
@@ -113,20 +113,20 @@ const accountColumns = "account.id, name, account.role, password_hash, disabled,
 // Account returns the account of that name, in any case of its letters, or an
 // error that wraps ErrNotFound.
 func (s *Store) Account(ctx context.Context, name string) (*Account, error) {
-	return s.account(ctx, s.ro, fmt.Sprintf("account %q", name),
+	return s.account(ctx, s.primary(), fmt.Sprintf("account %q", name),
 		"SELECT "+accountColumns+" FROM account WHERE name_folded = ?", query.Fold(strings.TrimSpace(name)))
 }
 
 // AccountByID returns the account of that id, or an error that wraps ErrNotFound.
 func (s *Store) AccountByID(ctx context.Context, id int64) (*Account, error) {
-	return s.account(ctx, s.ro, fmt.Sprintf("account %d", id),
+	return s.account(ctx, s.primary(), fmt.Sprintf("account %d", id),
 		"SELECT "+accountColumns+" FROM account WHERE id = ?", id)
 }
 
 // Accounts returns all accounts by name.
 func (s *Store) Accounts(ctx context.Context) ([]*Account, error) {
 	var rows []accountRow
-	err := s.ro.SelectContext(ctx, &rows, "SELECT "+accountColumns+" FROM account ORDER BY name_folded")
+	err := s.primary().SelectContext(ctx, &rows, "SELECT "+accountColumns+" FROM account ORDER BY name_folded")
 	if err != nil {
 		return nil, fmt.Errorf("list accounts: %w", s.dialect.classify(err))
 	}
@@ -162,7 +162,7 @@ func (s *Store) SetPassword(ctx context.Context, by Actor, id int64, passwordHas
 // password, unless the password was changed meanwhile. That is no event:
 // nobody decided anything.
 func (s *Store) RehashPassword(ctx context.Context, id int64, old, passwordHash string) error {
-	return s.write(ctx, fmt.Sprintf("rehash the password of account %d", id), func(tx *writeTx) error {
+	return s.writeAsSuperuser(ctx, fmt.Sprintf("rehash the password of account %d", id), func(tx *writeTx) error {
 		_, err := tx.ExecContext(tx.ctx,
 			"UPDATE account SET password_hash = ? WHERE id = ? AND password_hash = ?", passwordHash, id, old)
 		return err
@@ -225,7 +225,7 @@ func (s *Store) SetDisabled(ctx context.Context, by Actor, id int64, disabled bo
 // changeAccount runs change on an account as it stands, and stores the event
 // it returns, if any, in the same transaction.
 func (s *Store) changeAccount(ctx context.Context, by Actor, op string, id int64, change func(*writeTx, *Account) (*audit.Event, error)) error {
-	return s.write(ctx, op, func(tx *writeTx) error {
+	return s.writeAsSuperuser(ctx, op, func(tx *writeTx) error {
 		a, err := s.account(tx.ctx, tx, fmt.Sprintf("account %d", id), "SELECT "+accountColumns+" FROM account WHERE id = ?", id)
 		if err != nil {
 			return err

@@ -37,7 +37,7 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) (Appended, er
 		return Appended{}, nil
 	}
 	if s.rw == nil {
-		return Appended{}, fmt.Errorf("append %d events: %w: it was opened for reading", len(events), ErrReadOnly)
+		return Appended{}, fmt.Errorf("append %d events: %w", len(events), s.Hindrance().Err)
 	}
 	committed, err := commitAll(events) // most of the work for the ledger, and nobody waits for it
 	if err != nil {

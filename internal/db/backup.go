@@ -37,10 +37,6 @@ const backupPages = 2048
 // does not: the verdict says so, and the copy stays.
 func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func(what string, done, all int64)) (*Backup, error) {
 	fail := func(err error) (*Backup, error) { return nil, fmt.Errorf("back up to %s: %w", path, err) }
-	if !s.dialect.embedded() {
-		return nil, fmt.Errorf("back up %s: it is on a server, which backs up all of itself and to any moment with pg_basebackup, or this database with pg_dump;"+
-			" 'auditadmin copy' makes a file of it", s.path)
-	}
 	if _, err := os.Lstat(path); err == nil {
 		return fail(fmt.Errorf("%w: choose a name that is free", fs.ErrExist))
 	}
@@ -54,11 +50,16 @@ func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func
 	part := f.Name()
 	defer os.Remove(part)
 	defer f.Close()
-	if err := sqliteCopy(ctx, s.path, part, func(done, all int64) { progress("copying", done, all) }); err != nil {
-		return fail(s.dialect.classify(err))
-	}
 	b := &Backup{Path: path}
-	if err := s.markCopy(ctx, part); err != nil {
+	if s.dialect.embedded() {
+		err = sqliteCopy(ctx, s.path, part, func(done, all int64) { progress("copying", done, all) })
+		if err == nil {
+			err = s.markCopy(ctx, part)
+		}
+	} else {
+		err = s.copyToFile(ctx, part, progress)
+	}
+	if err != nil {
 		return fail(s.dialect.classify(err))
 	}
 	if err := s.inspect(ctx, part, b, func(done, all int64) { progress("verifying", done, all) }); err != nil {
@@ -73,6 +74,40 @@ func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func
 		return fail(err)
 	}
 	return b, s.noteBackup(ctx, by, b)
+}
+
+// copyToFile makes a file of a database on a server, one that needs no other beside
+// it. What is derived is made when it is first opened.
+func (s *Store) copyToFile(ctx context.Context, part string, progress func(what string, done, all int64)) error {
+	to, err := Open(ctx, part, Options{Schema: s.schema, Now: s.now, copying: wholeRows})
+	if err != nil {
+		return err
+	}
+	c := &copier{ctx: ctx, from: s, to: to, rowsAtOnce: wholeRows, progress: progress}
+	copied, err := c.rows(false)
+	if err == nil && !copied.Exact() {
+		err = fmt.Errorf("the copy differs in %d places, the first being %v; look with 'auditadmin verify'", int64(len(copied.Differences))+copied.More, copied.Differences[0])
+	}
+	if err == nil {
+		err = c.finish("", "", "the backup")
+	}
+	if err == nil {
+		_, err = to.rw.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
+	if err = errors.Join(err, to.Close()); err != nil {
+		return err
+	}
+	abs, err := filepath.Abs(part)
+	if err != nil {
+		return err
+	}
+	file := sqliteConnect(abs, url.Values{}, nil, "PRAGMA foreign_keys", "0")
+	defer file.Close()
+	var mode string
+	if err := file.GetContext(ctx, &mode, "PRAGMA journal_mode = DELETE"); err != nil || mode != "delete" {
+		return errors.Join(fmt.Errorf("the copy stays in journal mode %s", mode), err)
+	}
+	return nil
 }
 
 // markCopy makes a copy say that it is one. Whoever serves it goes on under

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ const (
 
 // Hindrance says why nothing can be recorded just now, and since when.
 type Hindrance struct {
-	Err   error // wraps ErrFull, ErrReadOnly or ErrMoved
+	Err   error // wraps ErrFull, ErrReadOnly, ErrMoved, ErrAway or ErrUnsure
 	Since time.Time
 }
 
@@ -43,8 +44,9 @@ func (s *Store) Hindrance() *Hindrance { return s.guard.now() }
 
 // guard knows whether the database can be written.
 type guard struct {
-	path string        // of the ballast; "" where the store keeps none and watches nothing
-	wake chan struct{} // holds at most one call for the watch
+	watches bool          // what is found is looked at again until it is over
+	path    string        // of the ballast; "" where there is none
+	wake    chan struct{} // holds at most one call for the watch
 
 	mu    sync.Mutex
 	found *Hindrance
@@ -54,7 +56,7 @@ type guard struct {
 	toldBroke time.Time  // when one was last recorded
 }
 
-func newGuard(path string) *guard { return &guard{path: path, wake: make(chan struct{}, 1)} }
+func newGuard() *guard { return &guard{wake: make(chan struct{}, 1)} }
 
 func (g *guard) now() *Hindrance {
 	g.mu.Lock()
@@ -69,7 +71,7 @@ func (g *guard) hindered(err error, at time.Time) (again bool) {
 		g.failed(err, at)
 		return false
 	}
-	if g.path == "" || !errors.Is(err, ErrFull) && !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrMoved) {
+	if !g.watches || !slices.ContainsFunc(hindrances, func(h error) bool { return errors.Is(err, h) }) {
 		return false
 	}
 	g.mu.Lock()
@@ -81,8 +83,11 @@ func (g *guard) hindered(err error, at time.Time) (again bool) {
 	case g.wake <- struct{}{}:
 	default:
 	}
-	return errors.Is(err, ErrFull) && os.Remove(g.path) == nil
+	return errors.Is(err, ErrFull) && g.path != "" && os.Remove(g.path) == nil
 }
+
+// hindrances are what a write that fails with them means for those after it.
+var hindrances = []error{ErrFull, ErrReadOnly, ErrMoved, ErrAway, ErrUnsure}
 
 // failed notes that the disk failed, to be recorded once it can be.
 func (g *guard) failed(err error, at time.Time) {
@@ -152,7 +157,9 @@ func fill(f *os.File, size int64) error {
 // until it can.
 func (s *Store) guardLoop() {
 	folder := filepath.Dir(s.path)
-	s.guard.ballast(folder)
+	if s.guard.path != "" {
+		s.guard.ballast(folder)
+	}
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	for {
@@ -172,8 +179,7 @@ func (s *Store) guardLoop() {
 		if s.Hindrance() == nil {
 			continue
 		}
-		_ = s.dialect.pauseLog(s.closing, s.rw, true)
-		s.scrub(s.closing)
+		s.makeRoomOnDisk(true)
 		for h := s.Hindrance(); h != nil; h = s.Hindrance() {
 			s.tellFull(h)
 			select {
@@ -181,12 +187,23 @@ func (s *Store) guardLoop() {
 			case <-s.closing.Done():
 				return
 			}
-			_ = s.dialect.pauseLog(s.closing, s.rw, true) // again: the connection may be another one
+			if s.guard.path != "" {
+				_ = s.dialect.pauseLog(s.closing, s.rw, true) // again: the connection may be another one
+			}
 			s.probe(folder, h)
 		}
-		_ = s.dialect.pauseLog(s.closing, s.rw, false)
-		s.scrub(s.closing)
+		s.makeRoomOnDisk(false)
 	}
+}
+
+// makeRoomOnDisk gives back what the log takes up, where that is on a disk of ours,
+// and keeps the engine from writing it back by itself while pause is set.
+func (s *Store) makeRoomOnDisk(pause bool) {
+	if s.guard.path == "" {
+		return
+	}
+	_ = s.dialect.pauseLog(s.closing, s.rw, pause)
+	s.scrub(s.closing)
 }
 
 // mayReclaim reports whether there is room to write the log back into the
@@ -203,7 +220,7 @@ func (s *Store) mayReclaim(ctx context.Context) bool {
 
 // probe ends a hindrance if the ballast can be taken again and a write succeeds.
 func (s *Store) probe(folder string, h *Hindrance) {
-	if errors.Is(h.Err, ErrFull) && !s.guard.ballast(folder) {
+	if errors.Is(h.Err, ErrFull) && s.guard.path != "" && !s.guard.ballast(folder) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.closing, writeDeadline)
@@ -214,7 +231,7 @@ func (s *Store) probe(folder string, h *Hindrance) {
 		return err
 	})
 	if err != nil {
-		if errors.Is(err, ErrFull) {
+		if errors.Is(err, ErrFull) && s.guard.path != "" {
 			os.Remove(s.guard.path)
 		}
 		return

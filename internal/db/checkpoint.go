@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -42,12 +43,45 @@ type Incarnation struct {
 // new incarnation begins, with an entry in the ledger that says so: nothing that
 // was stated before is ever stated differently under the same name. fresh is that
 // incarnation, or nil.
+//
+// Several servers may have one database, each with a key file of its own. There a
+// key that is not the database's begins nothing: the error then wraps ErrNoKeys,
+// and this server signs nothing until it has the key that the others have.
 func (s *Store) BeginEvidence(ctx context.Context, seen ...*evidence.Checkpoint) (fresh *Incarnation, err error) {
+	fresh, err = s.beginEvidence(ctx, "", seen...)
+	s.noteSigning(err)
+	return fresh, err
+}
+
+// ReplaceKey is for a database whose key is lost on every server: it makes a new
+// one, and a new incarnation, which says so. The error wraps fs.ErrExist where there
+// is a key file.
+func (s *Store) ReplaceKey(ctx context.Context, by Actor) (*Incarnation, error) {
+	const op = "replace the lost key"
+	if _, err := os.Stat(KeyPath(s.beside)); err == nil {
+		return nil, fmt.Errorf("%s: %s is there: %w; move it away first if it is not the database's", op, KeyPath(s.beside), fs.ErrExist)
+	}
+	fresh, err := s.beginEvidence(ctx, by.Name)
+	if err != nil {
+		return nil, err
+	}
+	e := by.deed("UPDATE", object{Self + ".key", "checkpoint", "checkpoint key"}, nil)
+	e.Set("reason", "the key was lost")
+	return fresh, s.Record(ctx, by, e)
+}
+
+// beginEvidence is BeginEvidence; replacedBy is who says that the key is lost.
+func (s *Store) beginEvidence(ctx context.Context, replacedBy string, seen ...*evidence.Checkpoint) (fresh *Incarnation, err error) {
 	const op = "begin the evidence"
 	path := KeyPath(s.beside)
 	keys, err := ReadKeys(path)
 	made := errors.Is(err, fs.ErrNotExist)
 	if made {
+		if replacedBy == "" {
+			if err := s.signsWith(ctx, s.primary(), nil); err != nil {
+				return nil, fmt.Errorf("%s: %w", op, err)
+			}
+		}
 		if keys, err = evidence.NewKeys(rand.Reader, "auditadmin/"+strings.ToLower(rand.Text()[:8])); err == nil {
 			if err = WriteKeys(path, keys, true); errors.Is(err, fs.ErrExist) { // another server was faster
 				made = false
@@ -78,9 +112,16 @@ func (s *Store) BeginEvidence(ctx context.Context, seen ...*evidence.Checkpoint)
 		if err != nil {
 			return err
 		}
+		if replacedBy == "" {
+			if err := s.signsWith(tx.ctx, tx, keys); err != nil { // another server was the first
+				return err
+			}
+		}
 		var reason string
 		switch {
 		case len(lives) == 0:
+		case replacedBy != "":
+			reason = "its key was lost, and " + replacedBy + " made a new one"
 		case marks["copy"] != "":
 			reason = "restored from " + marks["copy"]
 		case made && marks["checkpoint_key"] != "":
@@ -112,6 +153,42 @@ func (s *Store) BeginEvidence(ctx context.Context, seen ...*evidence.Checkpoint)
 	return fresh, err
 }
 
+// signsWith returns an error that wraps ErrNoKeys unless checkpoints of the database
+// are signed with one of keys, or with none yet. A file has one server, whose key is
+// right whatever it is.
+func (s *Store) signsWith(ctx context.Context, q queryer, keys *evidence.Keys) error {
+	if s.dialect.embedded() {
+		return nil
+	}
+	var name string
+	err := q.QueryRowxContext(ctx, "SELECT value FROM meta WHERE key = 'checkpoint_key'").Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return s.dialect.classify(err)
+	}
+	if keys != nil {
+		for _, public := range keys.Public() {
+			if own, err := evidence.KeyName(public); err == nil && own == name {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: the database's are signed with %s, which is not in %s; copy the key file of a server that has it to there, or if it is lost make another with 'auditadmin key replace'",
+		ErrNoKeys, name, KeyPath(s.beside))
+}
+
+// noteSigning keeps why this server signs no checkpoints, for whoever asks.
+func (s *Store) noteSigning(err error) {
+	switch {
+	case err == nil:
+		s.unsigned.Store(nil)
+	case errors.Is(err, ErrNoKeys):
+		s.unsigned.Store(&err)
+	}
+}
+
 // fallenBehind says why the database cannot be the one that made the
 // checkpoints, and "" where it can.
 func (tx *writeTx) fallenBehind(lives []Incarnation, seen []*evidence.Checkpoint) (string, error) {
@@ -138,7 +215,7 @@ func (s *Store) Writable() bool { return s.rw != nil }
 
 // Incarnations returns the lives of the database, oldest first.
 func (s *Store) Incarnations(ctx context.Context) ([]Incarnation, error) {
-	all, err := incarnations(ctx, s.ro)
+	all, err := incarnations(ctx, s.primary())
 	if err != nil {
 		return nil, fmt.Errorf("read the incarnations: %w", s.dialect.classify(err))
 	}
@@ -159,6 +236,10 @@ func (s *Store) Checkpoint(ctx context.Context) (*SignedCheckpoint, error) {
 	if err == nil && keys == nil {
 		err = fmt.Errorf("%w: there is no %s; 'auditadmin serve' makes one", ErrNoKeys, KeyPath(s.beside))
 	}
+	if err == nil {
+		err = s.signsWith(ctx, s.primary(), keys) // another server may have rotated it
+	}
+	s.noteSigning(err)
 	if err != nil {
 		return nil, fmt.Errorf("make a checkpoint: %w", err)
 	}
@@ -195,7 +276,7 @@ func (s *Store) checkpoint(ctx context.Context, signers ...note.Signer) (*Signed
 
 // treeHead is the state of the ledger as a checkpoint states it.
 func (s *Store) treeHead(ctx context.Context) (*evidence.Checkpoint, error) {
-	tx, end, err := begin(ctx, s.ro)
+	tx, end, err := begin(ctx, s.primary())
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +301,7 @@ func (s *Store) treeHead(ctx context.Context) (*evidence.Checkpoint, error) {
 // is none.
 func (s *Store) LastCheckpoint(ctx context.Context) (*SignedCheckpoint, error) {
 	var text string
-	err := s.ro.GetContext(ctx, &text, "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
+	err := s.primary().GetContext(ctx, &text, "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -237,7 +318,7 @@ func (s *Store) LastCheckpoint(ctx context.Context) (*SignedCheckpoint, error) {
 // Consistency returns the proof (RFC 6962) that the first old entries of the
 // ledger are also the first ones of a checkpoint of size entries.
 func (s *Store) Consistency(ctx context.Context, old, size int64) ([]evidence.Hash, error) {
-	tx, end, err := begin(ctx, s.ro)
+	tx, end, err := begin(ctx, s.primary())
 	if err != nil {
 		return nil, s.dialect.classify(err)
 	}
@@ -258,7 +339,7 @@ func (s *Store) Consistency(ctx context.Context, old, size int64) ([]evidence.Ha
 // witness' or that of a key that was changed. Each life of the database keeps
 // its own.
 func (s *Store) ThinCheckpoints(ctx context.Context) error {
-	return s.write(ctx, "thin the checkpoints", func(tx *writeTx) error {
+	return s.writeAsSuperuser(ctx, "thin the checkpoints", func(tx *writeTx) error {
 		before := func(d time.Duration) string { return audit.FormatTime(tx.now.Add(-d)) }
 		const day = 24 * time.Hour
 		var thin []int64
@@ -308,6 +389,9 @@ func (s *Store) RotateKey(ctx context.Context, by Actor) (*SignedCheckpoint, err
 	path := KeyPath(s.beside)
 	keys, err := ReadKeys(path)
 	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	if err := s.signsWith(ctx, s.primary(), keys); err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	next, err := keys.Rotate(rand.Reader)

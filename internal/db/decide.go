@@ -37,7 +37,7 @@ func (s *Store) resolve(ctx context.Context, actor Actor, ids []int64, note stri
 	total := 0
 	for part := range slices.Chunk(ids, decideEvents) {
 		changed := 0
-		err := s.write(ctx, "resolve system events", func(tx *writeTx) error {
+		err := s.writeAsSuperuser(ctx, "resolve system events", func(tx *writeTx) error {
 			changed = 0
 			for _, id := range part {
 				ok, err := tx.setResolved(actor, id, true, note)
@@ -62,7 +62,7 @@ func (s *Store) resolve(ctx context.Context, actor Actor, ids []int64, note stri
 // if it is open.
 func (s *Store) Reopen(ctx context.Context, actor Actor, id int64, note string) error {
 	note = stored(note)
-	return s.write(ctx, "reopen a system event", func(tx *writeTx) error {
+	return s.writeAsSuperuser(ctx, "reopen a system event", func(tx *writeTx) error {
 		ok, err := tx.setResolved(actor, id, false, note)
 		if err == nil && !ok {
 			err = fmt.Errorf("system event %d is open already: %w", id, ErrConflict)

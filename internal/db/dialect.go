@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -39,6 +40,18 @@ type dialect interface {
 
 	// readers opens another pool that cannot write, of a database that is open.
 	readers(ctx context.Context, path string, o Options) (*sqlx.DB, error)
+
+	// near opens a pool that cannot write, for what the readers may not read, such as
+	// who may sign in; nil where they may.
+	near(ctx context.Context, path string, o Options) (*sqlx.DB, error)
+
+	// replica reports whether the server is one that follows another, and lag how long
+	// ago the last change was made that has arrived there; 0 where none is on its way.
+	replica(ctx context.Context, db *sqlx.DB) (bool, error)
+	lag(ctx context.Context, db *sqlx.DB) (time.Duration, error)
+
+	// superuser gives a transaction the right to do what superusers do, up to its end.
+	superuser(ctx context.Context, tx *sqlx.Tx) error
 
 	// watch returns a check that what was opened at path is still what is there:
 	// its error wraps ErrMoved.
@@ -98,6 +111,16 @@ type dialect interface {
 	// of side. Where it cannot, they stand somewhere all the same.
 	makeRoom(ctx context.Context, side *sqlx.DB, events []*audit.Event)
 
+	// makeRoomFor is makeRoom for events that have their ids already.
+	makeRoomFor(ctx context.Context, side *sqlx.DB, kind audit.Kind, ids []int64)
+
+	// inOrder makes the statements of a transaction read by their key what they want
+	// in its order, though the engine may not know yet how large a table is.
+	inOrder(ctx context.Context, tx *sqlx.Tx) error
+
+	// survey lets the engine look at what is in tables that were just filled.
+	survey(ctx context.Context, side *sqlx.DB, tables []*wholeTable)
+
 	// gathers reports whether rows of an append are gathered for copyIn, which stores
 	// them at once, or reports false for so few that a statement is as good.
 	gathers() bool
@@ -119,9 +142,12 @@ type dialect interface {
 	// to prepare that a part is dropped, or returns nil where another one does so just
 	// now. lockPart then locks the head and, against everybody, the part and what it
 	// is a part of: it waits for readers only while nobody waits for long, and its
-	// error wraps ErrBusy where they do not end. dropPart drops the part.
+	// error wraps ErrBusy where they do not end. placePurges gives the rows of purge
+	// that were written under the numbers -1, -2 and so on the ones after an entry,
+	// and dropPart drops the part.
 	apart(ctx context.Context) (*apart, error)
 	lockPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) (ledgerHead, error)
+	placePurges(tx *writeTx, after int64) error
 	dropPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) error
 
 	// unplaced returns what of each kind stands in no part of its table; nil for an

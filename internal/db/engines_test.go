@@ -175,7 +175,7 @@ func postgresRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		db := d.pool(1, nil)
+		db := d.pool(1, "", nil)
 		if _, err := db.Exec(statement); err != nil {
 			t.Fatal(err)
 		}

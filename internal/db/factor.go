@@ -113,7 +113,7 @@ func (s *Store) SetRecoveryCodes(ctx context.Context, by Actor, id int64, recove
 // RecoveryCodes returns how many recovery codes an account has left.
 func (s *Store) RecoveryCodes(ctx context.Context, id int64) (int, error) {
 	var left int
-	err := s.ro.GetContext(ctx, &left, "SELECT count(*) FROM recovery_code WHERE account_id = ? AND used_at IS NULL", id)
+	err := s.primary().GetContext(ctx, &left, "SELECT count(*) FROM recovery_code WHERE account_id = ? AND used_at IS NULL", id)
 	if err != nil {
 		return 0, fmt.Errorf("count the recovery codes of account %d: %w", id, s.dialect.classify(err))
 	}

@@ -30,7 +30,7 @@ type Place struct {
 func (s *Store) PlaceOf(ctx context.Context, st *Stored) (Place, error) {
 	var p Place
 	var leaf []byte
-	err := s.ro.QueryRowxContext(ctx, "SELECT leaf, (SELECT max(seq) FROM ledger) FROM ledger WHERE seq = ?", st.Seq).Scan(&leaf, &p.Size)
+	err := s.primary().QueryRowxContext(ctx, "SELECT leaf, (SELECT max(seq) FROM ledger) FROM ledger WHERE seq = ?", st.Seq).Scan(&leaf, &p.Size)
 	if err != nil {
 		return p, fmt.Errorf("read entry %d of the ledger: %w", st.Seq, s.dialect.classify(err))
 	}

@@ -28,6 +28,10 @@ type Health struct {
 	Damaged              int          // events met so far with something impossible in them, 10,000 at most
 	Hindrance            *Hindrance   // what keeps it from recording, nil where nothing does
 	Backup               BackupNote   // the last one that was made from this database
+	Unsigned             error        // why this server signs no checkpoints, nil where it does or has not tried
+	Warnings             []string     // of the database's server; see Store.Warnings
+	Replica              bool         // what pages read follows another database
+	Lag                  Lag          // how far, where Replica
 	Unsealed             error        // what keeps columns from being written to files, nil where nothing does
 }
 
@@ -81,7 +85,14 @@ func (s *Store) Health(ctx context.Context) (*Health, error) {
 	if trouble := s.sealed.trouble.Load(); trouble != nil {
 		h.Unsealed = *trouble
 	}
+	if trouble := s.unsigned.Load(); trouble != nil {
+		h.Unsigned = *trouble
+	}
+	h.Warnings, h.Replica = s.Warnings(), s.Replica()
 	var err error
+	if h.Lag, err = s.Lag(ctx); err != nil {
+		return nil, err
+	}
 	if h.Head, h.RecordedAt, err = s.head(ctx); err != nil {
 		return nil, fmt.Errorf("look at the health: %w", s.dialect.classify(err))
 	}

@@ -136,7 +136,7 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 // unindexed reads, in one snapshot, the next events without a place in the text
 // index.
 func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark, head int64, rows []textRow, err error) {
-	tx, end, err := begin(ctx, s.back)
+	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
 		return 0, 0, nil, err
 	}

@@ -30,7 +30,7 @@ func (s *Store) IssuedAccount(ctx context.Context, by Actor, issuer, subject, na
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}
-	err = s.write(ctx, op, func(tx *writeTx) error {
+	err = s.writeAsSuperuser(ctx, op, func(tx *writeTx) error {
 		var row accountRow
 		err := tx.GetContext(tx.ctx, &row, "SELECT "+accountColumns+" FROM account WHERE issuer = ? AND subject = ?", issuer, subject)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -95,7 +95,7 @@ func (s *Store) DismissIssued(ctx context.Context, by Actor, issuer, subject str
 }
 
 func (s *Store) issued(ctx context.Context, issuer, subject string) (*Account, error) {
-	return s.account(ctx, s.ro, "account of the issuer", "SELECT "+accountColumns+" FROM account WHERE issuer = ? AND subject = ?", issuer, subject)
+	return s.account(ctx, s.primary(), "account of the issuer", "SELECT "+accountColumns+" FROM account WHERE issuer = ? AND subject = ?", issuer, subject)
 }
 
 // IssuedAs reports whether an account is the one of the person an issuer calls

@@ -174,7 +174,7 @@ func (s *Store) dropLot(ctx context.Context, number int64) error {
 func (s *Store) dropStale(ctx context.Context) error {
 	var numbers []int64
 	before := audit.FormatTime(s.now().Add(-lotLease))
-	if err := s.back.SelectContext(ctx, &numbers, "SELECT lot FROM search_lot WHERE ready = 0 AND changed_at < ?", before); err != nil {
+	if err := s.worker().SelectContext(ctx, &numbers, "SELECT lot FROM search_lot WHERE ready = 0 AND changed_at < ?", before); err != nil {
 		return err
 	}
 	for _, n := range numbers {
@@ -284,7 +284,7 @@ func (s *Store) mergeLots(ctx context.Context, kind audit.Kind) error {
 }
 
 func (s *Store) merged(ctx context.Context, kind audit.Kind) (some []lot, seqs []int64, parts []trigram.Part, err error) {
-	tx, end, err := begin(ctx, s.back)
+	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -333,7 +333,7 @@ type staleRun struct {
 
 // scrubLot makes the oldest lot with stale rows anew.
 func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err error) {
-	tx, end, err := begin(ctx, s.back)
+	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
 		return false, err
 	}

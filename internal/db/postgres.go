@@ -57,6 +57,7 @@ type postgresDialect struct {
 	patience time.Duration // with readers of a part that is to be dropped
 	mu       sync.Mutex
 	warning  []string
+	roles    pgRoles // that connections take
 }
 
 func newPostgresDialect(address string, o Options) (*postgresDialect, error) {
@@ -141,10 +142,13 @@ const (
 	pgReaderLimit = "55s"
 )
 
-// pool opens connections with settings of their own. A transaction on those that can
-// only read is one snapshot.
-func (d *postgresDialect) pool(size int, settings map[string]string) *sqlx.DB {
+// pool opens connections with settings of their own, as a role where that is not
+// "". A transaction on those that can only read is one snapshot.
+func (d *postgresDialect) pool(size int, role string, settings map[string]string) *sqlx.DB {
 	config := d.config.Copy()
+	if role != "" {
+		config.RuntimeParams["role"] = role
+	}
 	for name, value := range settings {
 		config.RuntimeParams[name] = value
 	}
@@ -189,34 +193,34 @@ func (d *postgresDialect) writer(o Options) *sqlx.DB {
 	if o.Invented {
 		settings["synchronous_commit"] = "off"
 	}
-	return d.pool(1, settings)
+	return d.pool(1, d.roles.append, settings)
 }
 
 func (d *postgresDialect) open(ctx context.Context, path string, o Options) (writer, readers *sqlx.DB, err error) {
-	writer = d.writer(o)
 	fail := func(err error) (*sqlx.DB, *sqlx.DB, error) {
-		writer.Close()
+		if writer != nil {
+			writer.Close()
+		}
 		if readers != nil {
 			readers.Close()
 		}
 		name, _, _ := d.place(path, o)
 		return nil, nil, fmt.Errorf("open %s: %w", name, d.classify(err))
 	}
-	if err := d.inspect(ctx, writer, o); err != nil {
+	if err := d.look(ctx, o); err != nil {
 		return fail(err)
 	}
-	if o.ReadOnly {
-		writer.Close()
-		writer = nil
-	} else if err := pgWritable(ctx, writer); err != nil {
-		return fail(err)
-	} else if err := d.months.ahead(ctx, writer, o.Now()); err != nil {
-		return fail(err)
+	if !o.ReadOnly {
+		writer = d.writer(o)
+		if err := pgWritable(ctx, writer); err != nil {
+			return fail(err)
+		}
+		d.months.byFunction = d.roles.append != ""
+		if err := d.months.ahead(ctx, writer, o.Now()); err != nil {
+			return fail(err)
+		}
 	}
 	if readers, err = d.readers(ctx, path, o); err != nil {
-		if writer == nil {
-			return nil, nil, err
-		}
 		return fail(err)
 	}
 	return writer, readers, nil
@@ -224,13 +228,15 @@ func (d *postgresDialect) open(ctx context.Context, path string, o Options) (wri
 
 // pgWritable says why nothing could be written.
 func pgWritable(ctx context.Context, db *sqlx.DB) error {
-	var replica, right bool
-	if err := db.QueryRowxContext(ctx, "SELECT pg_is_in_recovery(), has_table_privilege('head', 'UPDATE')").Scan(&replica, &right); err != nil {
+	var replica, closed, right bool
+	if err := db.QueryRowxContext(ctx, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', has_table_privilege('head', 'UPDATE')").Scan(&replica, &closed, &right); err != nil {
 		return err
 	}
 	switch {
 	case replica:
-		return fmt.Errorf("%w: the server is a replica", ErrReadOnly)
+		return ErrReplica
+	case closed:
+		return fmt.Errorf("%w: its transactions may only read (default_transaction_read_only)", ErrReadOnly)
 	case !right:
 		return fmt.Errorf("%w: its role may only read", ErrReadOnly)
 	}
@@ -269,7 +275,19 @@ var pgSnapshot = func() string {
 const pgReaders = 8
 
 func (d *postgresDialect) readers(ctx context.Context, _ string, _ Options) (*sqlx.DB, error) {
-	readers := d.pool(pgReaders, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
+	return d.readersAs(ctx, d.roles.read)
+}
+
+// near opens readers that may read who may sign in, where the others may not.
+func (d *postgresDialect) near(ctx context.Context, _ string, _ Options) (*sqlx.DB, error) {
+	if d.roles.read == "" {
+		return nil, nil
+	}
+	return d.readersAs(ctx, d.roles.append) // or as the login, which may have been granted that
+}
+
+func (d *postgresDialect) readersAs(ctx context.Context, role string) (*sqlx.DB, error) {
+	readers := d.pool(pgReaders, role, pgSettings("default_transaction_isolation", "read committed", "default_transaction_read_only", "on",
 		"statement_timeout", pgReaderLimit, "idle_in_transaction_session_timeout", "2min"))
 	if err := readers.PingContext(ctx); err != nil {
 		readers.Close()
@@ -287,12 +305,28 @@ func (d *postgresDialect) side(ctx context.Context, _ string, o Options) (*sqlx.
 	return side, nil
 }
 
+// look finds out what there is and which roles to take, on a connection of its own.
+func (d *postgresDialect) look(ctx context.Context, o Options) error {
+	login := d.pool(1, "", pgSettings("lock_timeout", pgLockWait))
+	defer login.Close()
+	version, err := d.examine(ctx, login)
+	if err != nil {
+		return err
+	}
+	if d.roles, err = findRoles(ctx, login, version); err != nil {
+		return err
+	}
+	if d.roles.read == "" {
+		return d.inspect(ctx, login, o)
+	}
+	reader := d.pool(1, d.roles.read, pgSettings())
+	defer reader.Close()
+	return d.inspect(ctx, reader, o)
+}
+
 // inspect looks at what there is, creates the schema where there is nothing, and
 // refuses what is not ours.
 func (d *postgresDialect) inspect(ctx context.Context, db *sqlx.DB, o Options) error {
-	if err := d.examine(ctx, db); err != nil {
-		return err
-	}
 	there, err := pgState(ctx, db)
 	if err != nil {
 		return err
@@ -311,16 +345,15 @@ func (d *postgresDialect) inspect(ctx context.Context, db *sqlx.DB, o Options) e
 }
 
 // examine reads what the server is and how careful.
-func (d *postgresDialect) examine(ctx context.Context, db *sqlx.DB) error {
-	var version int
+func (d *postgresDialect) examine(ctx context.Context, db *sqlx.DB) (version int, err error) {
 	var fsync, pages, commit string
-	err := db.QueryRowxContext(ctx, "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),"+
+	err = db.QueryRowxContext(ctx, "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),"+
 		" coalesce((SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'), '')").Scan(&version, &fsync, &pages, &commit)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if version < pgLeast {
-		return fmt.Errorf("the server is PostgreSQL %d.%d, and this auditadmin needs 15 or newer", version/10000, version%10000)
+		return 0, fmt.Errorf("the server is PostgreSQL %d.%d, and this auditadmin needs 15 or newer", version/10000, version%10000)
 	}
 	var found []string
 	if fsync == "off" {
@@ -335,7 +368,7 @@ func (d *postgresDialect) examine(ctx context.Context, db *sqlx.DB) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.warning = found
-	return nil
+	return version, nil
 }
 
 func (d *postgresDialect) warnings() []string {
@@ -487,7 +520,7 @@ func (d *postgresDialect) classify(err error) error {
 	case "25006": // read_only_sql_transaction
 		return fmt.Errorf("%w: the server is a replica, or the session may only read (%w)", ErrReadOnly, err)
 	case "42501": // insufficient_privilege
-		return fmt.Errorf("%w: the role %s has no right to that; see 'auditadmin db roles' (%w)", ErrReadOnly, d.config.User, err)
+		return fmt.Errorf("%w: the login %s lacks it; see 'auditadmin db roles' (%w)", ErrRights, d.config.User, err)
 	case "XX001", "XX002": // data_corrupted, index_corrupted
 		return fmt.Errorf("%w; go back to a backup (%w)", ErrDamaged, err)
 	case "3D000": // invalid_catalog_name
@@ -579,7 +612,7 @@ func (d *postgresDialect) settle(ctx context.Context, db *sqlx.DB, before ledger
 		case <-time.After(wait):
 		case <-ctx.Done():
 			// Not to be tried again by itself: it may have taken place.
-			return fmt.Errorf("the answer to a commit was lost, and nobody can be asked whether it took place: %v", err)
+			return fmt.Errorf("the answer to a commit was lost: %w: %v", ErrUnsure, err)
 		}
 	}
 }

@@ -33,6 +33,13 @@ type pgServer struct {
 	citus    bool     // a cluster, where each test has a schema of its own
 }
 
+// asOwner is the address of a database for whoever owns its tables.
+func (p *pgServer) asOwner(database string) string {
+	u := *p.template
+	u.Path, u.User = "/"+database, url.User("postgres")
+	return u.String()
+}
+
 // saw takes a statement that the store ran for a test. What a test asks by itself is
 // none of the store's.
 func (p *pgServer) saw(statement string) {
@@ -209,7 +216,9 @@ var fileOnly = map[string]string{
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
 	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "ReadinessOfEveryKind": "tables of PostgreSQL", "LintSeesTheStore": "no database", "Citus": "is this on a cluster",
+	"Copy": "on both engines at once", "CopyGoesOn": "as Copy", "CopyRefuses": "as Copy", "CopyFindsDifferences": "as Copy", "BackupOfServer": "as Copy", "CopyKnowsAllColumns": "as Copy",
 	"ToMerge": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
+	"Roles": "is about PostgreSQL", "ServersOfOneDatabase": "is about PostgreSQL", "ReplicaOfAnother": "is about PostgreSQL",
 }
 
 // TestSuiteIsWhole: a test of the store runs on both engines, or it is said why not.

@@ -49,7 +49,7 @@ func (s *Store) Proofs(ctx context.Context, kind audit.Kind, ids []int64, c *Sig
 
 // proofOf makes the part of a proof that is about the event itself.
 func (s *Store) proofOf(ctx context.Context, kind audit.Kind, id int64) (*evidence.Proof, int64, error) {
-	tx, end, err := begin(ctx, s.ro)
+	tx, end, err := begin(ctx, s.primary())
 	if err != nil {
 		return nil, 0, fmt.Errorf("prove %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
 	}
@@ -105,7 +105,7 @@ func (s *Store) covering(ctx context.Context, entries int64) (*SignedCheckpoint,
 
 // prove adds the way from the event's leaf to a checkpoint.
 func (s *Store) prove(ctx context.Context, p *evidence.Proof, c *SignedCheckpoint) error {
-	tx, end, err := begin(ctx, s.ro)
+	tx, end, err := begin(ctx, s.primary())
 	if err != nil {
 		return fmt.Errorf("prove %s %s: %w", p.Kind, p.ID, s.dialect.classify(err))
 	}

@@ -196,7 +196,7 @@ func (r *purgeRow) salts(kind audit.Kind) (seed evidence.Seed, kept evidence.Kep
 
 // between returns what stands between the rows in the tree over so many entries.
 func (s *Store) between(ctx context.Context, size int64, rows []*purgeRow) ([]evidence.Hash, error) {
-	tx, end, err := begin(ctx, s.back)
+	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
 		return nil, err
 	}

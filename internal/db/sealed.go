@@ -231,10 +231,14 @@ func (f *sealed) openFile(k *kindColumns, name string) (candidate, error) {
 
 // ledgerMark is what an entry of the ledger is known by; "" if it is not there.
 func (s *Store) ledgerMark(ctx context.Context, seq int64) (string, error) {
+	return markOf(ctx, s.ro, seq)
+}
+
+func markOf(ctx context.Context, q queryer, seq int64) (string, error) {
 	var recordedAt, kind string
 	var id int64
 	var leaf []byte
-	err := s.ro.QueryRowxContext(ctx, "SELECT recorded_at, kind, id, leaf FROM ledger WHERE seq = ?", seq).Scan(&recordedAt, &kind, &id, &leaf)
+	err := q.QueryRowxContext(ctx, "SELECT recorded_at, kind, id, leaf FROM ledger WHERE seq = ?", seq).Scan(&recordedAt, &kind, &id, &leaf)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}

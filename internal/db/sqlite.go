@@ -90,6 +90,13 @@ func (sqliteDialect) open(ctx context.Context, path string, o Options) (writer, 
 	return writer, readers, nil
 }
 
+// near, replica, lag and superuser are nothing here: a file has one reader, its
+// owner, and no copy that follows it.
+func (sqliteDialect) near(context.Context, string, Options) (*sqlx.DB, error) { return nil, nil }
+func (sqliteDialect) replica(context.Context, *sqlx.DB) (bool, error)         { return false, nil }
+func (sqliteDialect) lag(context.Context, *sqlx.DB) (time.Duration, error)    { return 0, nil }
+func (sqliteDialect) superuser(context.Context, *sqlx.Tx) error               { return nil }
+
 func (sqliteDialect) readers(ctx context.Context, path string, o Options) (*sqlx.DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -170,6 +177,9 @@ func sqliteInspect(path string, o Options) (fresh bool, err error) {
 	}
 	if version > sqliteSchema {
 		return false, fmt.Errorf("%s has schema version %d and this auditadmin knows up to %d: %w; use a newer auditadmin", path, version, sqliteSchema, ErrNewer)
+	}
+	if version < sqliteSchema && o.copying != 0 {
+		return false, fmt.Errorf("%s is an older database: %w; name a file that is new or empty", path, ErrExists)
 	}
 	if version < sqliteSchema && o.ReadOnly {
 		return false, fmt.Errorf("%s has schema version %d and has to be brought to %d first: %w; 'auditadmin serve' does that", path, version, sqliteSchema, ErrReadOnly)
@@ -409,7 +419,10 @@ func (sqliteDialect) settle(_ context.Context, _ *sqlx.DB, _ ledgerHead, _ *writ
 	return err
 }
 
-func (sqliteDialect) makeRoom(context.Context, *sqlx.DB, []*audit.Event) {}
+func (sqliteDialect) makeRoom(context.Context, *sqlx.DB, []*audit.Event)         {}
+func (sqliteDialect) makeRoomFor(context.Context, *sqlx.DB, audit.Kind, []int64) {}
+func (sqliteDialect) inOrder(context.Context, *sqlx.Tx) error                    { return nil }
+func (sqliteDialect) survey(context.Context, *sqlx.DB, []*wholeTable)            {}
 
 func (sqliteDialect) parts(context.Context, sqlx.QueryerContext, audit.Kind) ([]tablePart, error) {
 	return nil, nil
@@ -420,6 +433,8 @@ func (sqliteDialect) apart(context.Context) (*apart, error) { return nil, nil }
 func (sqliteDialect) lockPart(context.Context, *sqlx.Tx, audit.Kind, tablePart) (h ledgerHead, err error) {
 	return h, nil
 }
+
+func (sqliteDialect) placePurges(*writeTx, int64) error { return nil }
 
 func (sqliteDialect) dropPart(context.Context, *sqlx.Tx, audit.Kind, tablePart) error { return nil }
 

@@ -34,6 +34,9 @@ type Options struct {
 	// file: its columns and its keys. "" is auditadmin in $XDG_STATE_HOME, or in
 	// ~/.local/state. It is made for its owner alone where it is not there.
 	StateDir string
+	// ReadFrom is the address of a replica of the database: what pages read is read
+	// there. "" is the database itself.
+	ReadFrom string
 	// Trace, where it is not nil, is given every statement as an engine that is
 	// reached over a connection gets it. It is called by several goroutines.
 	Trace func(statement string)
@@ -42,6 +45,10 @@ type Options struct {
 	// InventedDelay after it happened, not when it was invented. They come in the
 	// order of their time, and Now is never before it.
 	Invented bool
+
+	// copying is how many rows a copy reads at a time: Copy alone sets it, for its
+	// target. An unfinished copy is opened then, and nothing works beside it.
+	copying int
 }
 
 // InventedDelay is how long after it happened an invented event was recorded.
@@ -53,8 +60,10 @@ type Store struct {
 	path     string // or the address, without its password
 	beside   string // what the names of files beside the database begin with
 	dialect  dialect
+	schema   string       // see Options
 	rw       *sqlx.DB     // one connection: there is one writer; nil when read-only
 	ro       *sqlx.DB     // a pool that cannot write, for what somebody waits for
+	near     *sqlx.DB     // the same of the database that is written, where ro reads a copy or may not read all; else nil
 	inPlace  func() error // that the database is still where it was opened
 	now      func() time.Time
 	invented bool
@@ -65,9 +74,14 @@ type Store struct {
 	desk     *sqlx.DB // nil but where the database is served and cannot be written
 	columns  *columns
 	sealed   *sealed
-	texts    *textCache
-	lots     lotCache
 
+	readDialect dialect // of what is read
+	readPath    string  // of a replica that is read; "" for none
+	lag         lagWatch
+	texts       *textCache
+	lots        lotCache
+
+	unsigned atomic.Pointer[error]    // why this server signs no checkpoints, nil where it does
 	verified atomic.Pointer[Verified] // how far the evidence was verified
 	asked    attention                // of those who look at pages
 
@@ -97,70 +111,98 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: name, beside: beside, dialect: d, now: o.Now, invented: o.Invented,
+	s := &Store{path: name, beside: beside, dialect: d, readDialect: d, schema: o.Schema, now: o.Now, invented: o.Invented,
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), grown: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
 		columns: newColumns(), sealed: newSealed(beside), texts: newTextCache()}
 	s.closing, s.close = context.WithCancel(context.Background())
 	if s.rw, s.ro, err = s.dialect.open(ctx, path, o); err != nil {
 		return nil, err
 	}
-	if s.inPlace, err = s.dialect.watch(path); err != nil {
-		s.ro.Close()
-		if s.rw != nil {
-			s.rw.Close()
-		}
-		return nil, err
+	s.guard = newGuard()
+	if err := s.openReaders(ctx, path, o); err != nil {
+		s.close()
+		return nil, errors.Join(err, s.closePools())
 	}
-	s.guard = newGuard("")
-	switch {
-	case o.Served && s.rw != nil && d.embedded():
-		s.guard.path = path + "-ballast"
-	case s.rw == nil:
-		s.guard.found = &Hindrance{Err: fmt.Errorf("%w: it was opened for reading", ErrReadOnly), Since: s.now()}
-	}
-	if o.Served && s.rw == nil {
-		if s.desk, err = openDesk(ctx, o.Schema, s.ro); err != nil {
-			s.ro.Close()
-			return nil, err
-		}
-	}
-	if s.back, err = s.dialect.readers(ctx, path, o); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("open %s for reading: %w", path, s.dialect.classify(err))
+	if of := unfinishedCopy(ctx, s.primary()); of != "" && o.copying == 0 {
+		s.close()
+		return nil, errors.Join(fmt.Errorf("open %s: %w of %s; run 'auditadmin copy' with the same --from and --to again, which goes on with it", name, ErrUnfinished, of), s.closePools())
 	}
 	if s.rw != nil {
 		if s.side, err = s.dialect.side(ctx, path, o); err != nil {
-			s.Close()
-			return nil, fmt.Errorf("open %s for writing its log back: %w", path, s.dialect.classify(err))
+			s.close()
+			return nil, errors.Join(fmt.Errorf("open %s for writing its log back: %w", name, s.dialect.classify(err)), s.closePools())
 		}
+	}
+	if s.rw != nil && o.copying == 0 {
 		s.workers.Go(s.appendLoop)
 		s.workers.Go(s.writeBackLoop)
-		if s.guard.path != "" {
+		if s.guard.watches {
 			s.workers.Go(s.guardLoop)
 		}
 		s.workers.Go(s.indexLoop)
 		s.workers.Go(s.sealLoop)
 		s.wakeIndexer()
+	} else if s.desk != nil && s.Replica() {
+		s.workers.Go(s.deskLoop)
 	}
 	return s, nil
+}
+
+// openReaders opens all that reads, beside what the dialect opened first.
+func (s *Store) openReaders(ctx context.Context, path string, o Options) (err error) {
+	if s.inPlace, err = s.dialect.watch(path); err != nil {
+		return err
+	}
+	if s.near, err = s.dialect.near(ctx, path, o); err != nil {
+		return fmt.Errorf("open %s for reading: %w", s.path, s.dialect.classify(err))
+	}
+	back := path
+	switch {
+	case s.rw == nil:
+		why := ErrReadOnly
+		if replica, err := s.dialect.replica(ctx, s.ro); err != nil {
+			return fmt.Errorf("open %s for reading: %w", s.path, s.dialect.classify(err))
+		} else if replica {
+			why, s.readPath = ErrReplica, s.path
+		}
+		s.guard.found = &Hindrance{Err: fmt.Errorf("%w: it was opened for reading", why), Since: s.now()}
+	case o.ReadFrom != "":
+		if err := s.openReplica(ctx, o.ReadFrom, o); err != nil {
+			return err
+		}
+		back = o.ReadFrom
+	}
+	if s.guard.watches = o.Served && s.rw != nil; s.guard.watches && s.dialect.embedded() {
+		s.guard.path = path + "-ballast"
+	}
+	if o.Served && s.rw == nil {
+		if s.desk, err = openDesk(ctx, o.Schema, s.primary()); err != nil {
+			return err
+		}
+	}
+	if s.back, err = s.readDialect.readers(ctx, back, o); err != nil {
+		return fmt.Errorf("open %s for reading: %w", s.path, s.readDialect.classify(err))
+	}
+	return nil
 }
 
 // Close waits for what is being written and closes the database.
 func (s *Store) Close() error {
 	s.close()
 	s.workers.Wait()
-	err := errors.Join(s.closeSealed(), s.ro.Close())
-	if s.back != nil {
-		err = errors.Join(err, s.back.Close())
-	}
-	if s.side != nil {
-		err = errors.Join(err, s.side.Close())
-	}
+	err := s.closeSealed()
 	if s.rw != nil {
-		err = errors.Join(err, s.rw.Close(), s.guard.removeBallast())
+		err = errors.Join(err, s.guard.removeBallast())
 	}
-	if s.desk != nil {
-		err = errors.Join(err, s.desk.Close())
+	return errors.Join(err, s.closePools())
+}
+
+// closePools closes every connection there is.
+func (s *Store) closePools() (err error) {
+	for _, pool := range []*sqlx.DB{s.ro, s.near, s.back, s.side, s.rw, s.desk} {
+		if pool != nil {
+			err = errors.Join(err, pool.Close())
+		}
 	}
 	return err
 }
@@ -170,7 +212,7 @@ func (s *Store) reader() *sqlx.DB {
 	if s.desk != nil {
 		return s.desk
 	}
-	return s.ro
+	return s.primary()
 }
 
 // Path returns the path the store was opened with, or the address of its server
@@ -197,7 +239,12 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	var one int
 	if err := s.ro.GetContext(ctx, &one, "SELECT 1 FROM meta LIMIT 1"); err != nil {
-		return fmt.Errorf("ping the database: %w", s.dialect.classify(err))
+		return fmt.Errorf("ping the database: %w", s.readDialect.classify(err))
+	}
+	if s.near != nil {
+		if err := s.near.GetContext(ctx, &one, "SELECT 1 FROM meta LIMIT 1"); err != nil {
+			return fmt.Errorf("ping the database: %w", s.dialect.classify(err))
+		}
 	}
 	return nil
 }
@@ -209,7 +256,7 @@ func (s *Store) Engine(ctx context.Context) (string, error) { return s.dialect.v
 // values. It never leaves the database in any other form.
 func (s *Store) MaskKey(ctx context.Context) ([]byte, error) {
 	var text string
-	if err := s.ro.GetContext(ctx, &text, "SELECT value FROM meta WHERE key = 'mask_key'"); err != nil {
+	if err := s.primary().GetContext(ctx, &text, "SELECT value FROM meta WHERE key = 'mask_key'"); err != nil {
 		return nil, fmt.Errorf("read the mask key: %w", s.dialect.classify(err))
 	}
 	return hex.DecodeString(text)

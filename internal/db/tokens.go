@@ -27,7 +27,7 @@ func (s *Store) CreateToken(ctx context.Context, by Actor, name, scope string, s
 		return nil, fmt.Errorf("%s: %w %q: a scope is ingest or read", op, ErrScope, scope)
 	}
 	var t *Token
-	err = s.write(ctx, op, func(tx *writeTx) error {
+	err = s.writeAsSuperuser(ctx, op, func(tx *writeTx) error {
 		t = &Token{Name: name, Scope: scope, CreatedAt: tx.now, CreatedBy: by.Name, ExpiresAt: expires}
 		err := tx.GetContext(tx.ctx, &t.ID, `
 			INSERT INTO token (id, name, scope, secret_hash, created_at, created_by, expires_at)
@@ -54,7 +54,7 @@ const tokenColumns = "id, name, scope, created_at, created_by, expires_at, revok
 // ErrNotFound. Whether it has expired or was revoked is for the caller to judge.
 func (s *Store) Token(ctx context.Context, secretHash []byte) (*Token, error) {
 	var row tokenRow
-	err := s.ro.GetContext(ctx, &row, "SELECT "+tokenColumns+" FROM token WHERE secret_hash = ?", secretHash)
+	err := s.primary().GetContext(ctx, &row, "SELECT "+tokenColumns+" FROM token WHERE secret_hash = ?", secretHash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("token: %w", ErrNotFound)
 	}
@@ -68,7 +68,7 @@ func (s *Store) Token(ctx context.Context, secretHash []byte) (*Token, error) {
 // nothing any more among them.
 func (s *Store) Tokens(ctx context.Context) ([]*Token, error) {
 	var rows []tokenRow
-	err := s.ro.SelectContext(ctx, &rows, "SELECT "+tokenColumns+" FROM token ORDER BY id")
+	err := s.primary().SelectContext(ctx, &rows, "SELECT "+tokenColumns+" FROM token ORDER BY id")
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", s.dialect.classify(err))
 	}
@@ -82,7 +82,7 @@ func (s *Store) Tokens(ctx context.Context) ([]*Token, error) {
 // RevokeToken makes a token open nothing from now on. A token that is revoked
 // already stays as it is. The error wraps ErrNotFound.
 func (s *Store) RevokeToken(ctx context.Context, by Actor, id int64) error {
-	return s.write(ctx, fmt.Sprintf("revoke token %d", id), func(tx *writeTx) error {
+	return s.writeAsSuperuser(ctx, fmt.Sprintf("revoke token %d", id), func(tx *writeTx) error {
 		var row tokenRow
 		err := tx.GetContext(tx.ctx, &row, "SELECT "+tokenColumns+" FROM token WHERE id = ?", id)
 		if errors.Is(err, sql.ErrNoRows) {

@@ -178,19 +178,19 @@ func (s *Store) growTree(ctx context.Context) error {
 }
 
 func (s *Store) growTreeSlice(ctx context.Context) (more bool, err error) {
-	done, err := tileCount(ctx, s.back, 1)
+	done, err := tileCount(ctx, s.worker(), 1)
 	if err != nil {
 		return false, err
 	}
 	var head int64
-	if err := s.back.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+	if err := s.worker().GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 		return false, err
 	}
 	n := min(head/tileWidth-done, growSlice)
 	if n <= 0 {
 		return false, nil
 	}
-	leaves, err := readLeaves(ctx, s.back, done*tileWidth, int(n)*tileWidth)
+	leaves, err := readLeaves(ctx, s.worker(), done*tileWidth, int(n)*tileWidth)
 	if err != nil {
 		return false, err
 	}

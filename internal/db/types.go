@@ -2,6 +2,7 @@ package db
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -18,10 +19,13 @@ var (
 	ErrForeign   = errors.New("not a database of auditadmin")   // at Open
 	ErrNewer     = errors.New("made by a newer auditadmin")     // at Open
 	ErrReadOnly  = errors.New("the database cannot be written") //
-	ErrBusy      = errors.New("the database is locked")         // try again later
-	ErrAway      = errors.New("the database server is away")    // try again later
-	ErrFull      = errors.New("the disk is full")               //
-	ErrDisk      = errors.New("the disk failed")                // reading or writing, not for want of room
+	ErrReplica   = fmt.Errorf("the server is a replica: %w", ErrReadOnly)
+	ErrRights    = errors.New("the database's role has no right to that")
+	ErrBusy      = errors.New("the database is locked")               // try again later
+	ErrAway      = errors.New("the database server is away")          // try again later
+	ErrUnsure    = errors.New("whether it was recorded is not known") // the answer was lost, and nobody can be asked
+	ErrFull      = errors.New("the disk is full")                     //
+	ErrDisk      = errors.New("the disk failed")                      // reading or writing, not for want of room
 	ErrAltered   = errors.New("not what was recorded")
 	ErrDamaged   = errors.New("the database file is damaged")
 	ErrMoved     = errors.New("the database is no longer at its place")

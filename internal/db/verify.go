@@ -182,7 +182,7 @@ func (s *Store) Check(ctx context.Context, kind audit.Kind, id int64) (*Problem,
 }
 
 func (v *verification) run() error {
-	if err := v.store.back.GetContext(v.ctx, &v.head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+	if err := v.store.worker().GetContext(v.ctx, &v.head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 		return err
 	}
 	marks, err := v.checkpoints()

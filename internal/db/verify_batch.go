@@ -55,7 +55,7 @@ type batch struct {
 // were and the id of the last one.
 func (b *batch) check(from, to int64) (n, last int64, err error) {
 	v, kind := b.v, b.reader.table.kind
-	rows, err := v.store.back.QueryContext(v.ctx, b.reader.batch, from, to)
+	rows, err := v.store.worker().QueryContext(v.ctx, b.reader.batch, from, to)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -25,7 +25,7 @@ type mark struct {
 // checkpoints reads the checkpoints that the database keeps and those that were
 // saved elsewhere, in the order of their size.
 func (v *verification) checkpoints() ([]mark, error) {
-	lives, err := incarnations(v.ctx, v.store.back)
+	lives, err := incarnations(v.ctx, v.store.worker())
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (v *verification) checkpoints() ([]mark, error) {
 			marks = append(marks, m)
 		}
 	}
-	err = eachRow(v.ctx, v.store.back, "SELECT size, note, root, created_at FROM checkpoint ORDER BY size", nil, func(row scanner) error {
+	err = eachRow(v.ctx, v.store.worker(), "SELECT size, note, root, created_at FROM checkpoint ORDER BY size", nil, func(row scanner) error {
 		var size int64
 		var text, at string
 		var root []byte
@@ -99,7 +99,7 @@ func (v *verification) checkpoints() ([]mark, error) {
 		m := marks[len(marks)-1]
 		marks = marks[:len(marks)-1]
 		var now int64
-		if err := v.store.back.GetContext(v.ctx, &now, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+		if err := v.store.worker().GetContext(v.ctx, &now, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 			return nil, err
 		}
 		if m.Size > now {
@@ -115,7 +115,7 @@ func (v *verification) checkpoints() ([]mark, error) {
 func (v *verification) ledger(marks []mark) error {
 	tree := &evidence.Frontier{}
 	if v.after > 0 {
-		tx, end, err := begin(v.ctx, v.store.back)
+		tx, end, err := begin(v.ctx, v.store.worker())
 		if err != nil {
 			return err
 		}
@@ -284,7 +284,7 @@ type ledgerReader struct {
 // record an event, and nil if one of them is missing or not as it should be.
 func (v *verification) leaves(from, to int64) (leaves []byte, created int64, err error) {
 	var n, sound int64
-	err = v.store.back.QueryRowxContext(v.ctx, v.store.dialect.ledgerReader().leaves, from, to).
+	err = v.store.worker().QueryRowxContext(v.ctx, v.store.dialect.ledgerReader().leaves, from, to).
 		Scan(&n, &sound, &created, &leaves)
 	if errors.Is(v.store.dialect.classify(err), ErrDamaged) || err == nil && (n != to-from || sound != n) {
 		return nil, 0, nil
@@ -297,7 +297,7 @@ func (v *verification) leaves(from, to int64) (leaves []byte, created int64, err
 func (v *verification) entries(query string, from, to int64, fn func(*entryRow) error) error {
 	var e entryRow
 	dest := []any{&e.seq, &e.leaf, &e.created, &e.sound, &e.id, &e.entry, &e.kind, &e.recordedAt, &e.actor, &e.note, &e.subject}
-	err := eachRow(v.ctx, v.store.back, query, []any{from, to}, func(row scanner) error {
+	err := eachRow(v.ctx, v.store.worker(), query, []any{from, to}, func(row scanner) error {
 		if err := row.Scan(dest...); err != nil {
 			return err
 		}
@@ -318,7 +318,7 @@ func (v *verification) entries(query string, from, to int64, fn func(*entryRow) 
 // tiles are derived: one that is wrong harms no event, but every proof over it.
 func (v *verification) tile(n int64, root evidence.Hash) error {
 	var stored []byte
-	err := v.store.back.GetContext(v.ctx, &stored, "SELECT substr(hashes, ?, 32) FROM tile WHERE level = 1 AND n = ?", n%tileWidth*tlog.HashSize+1, n/tileWidth)
+	err := v.store.worker().GetContext(v.ctx, &stored, "SELECT substr(hashes, ?, 32) FROM tile WHERE level = 1 AND n = ?", n%tileWidth*tlog.HashSize+1, n/tileWidth)
 	if err == sql.ErrNoRows || len(stored) == 0 {
 		return nil // not made yet
 	}
@@ -340,7 +340,7 @@ func (v *verification) gone() error {
 			continue
 		}
 		from := v.after + int64(b)*bucketEntries
-		err := eachRow(v.ctx, v.store.back, `
+		err := eachRow(v.ctx, v.store.worker(), `
 			SELECT l.seq, l.kind, CAST(l.id AS BIGINT), l.recorded_at, l.leaf, t.seq IS NOT NULL,
 				(SELECT max(seq) FROM purge p WHERE p.kind = l.kind AND p.to_id >= l.id AND p.from_id <= l.id AND p.seq > ?) IS NOT NULL
 			FROM ledger l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq
@@ -406,7 +406,7 @@ type purgeList struct {
 // purges reads the purges that were done before the verification began.
 func (v *verification) purges() (map[audit.Kind]*purgeList, error) {
 	lists := map[audit.Kind]*purgeList{}
-	err := eachRow(v.ctx, v.store.back, "SELECT seq, kind, from_id, to_id, events, root FROM purge WHERE seq <= ? ORDER BY kind, from_id", []any{v.head}, func(row scanner) error {
+	err := eachRow(v.ctx, v.store.worker(), "SELECT seq, kind, from_id, to_id, events, root FROM purge WHERE seq <= ? ORDER BY kind, from_id", []any{v.head}, func(row scanner) error {
 		p := &purged{}
 		var kind audit.Kind
 		if err := row.Scan(&p.seq, &kind, &p.from, &p.to, &p.events, &p.root); err != nil {
@@ -451,7 +451,7 @@ func (v *verification) judgeDoubted() error {
 		}
 		places := map[int64]int64{} // id to its seq in the ledger
 		condition, among := v.store.dialect.among("id", list)
-		err := eachRow(v.ctx, v.store.back, "SELECT seq, CAST(id AS BIGINT) FROM ledger WHERE entry = 'created' AND kind = ? AND "+condition, append([]any{kind}, among...), func(row scanner) error {
+		err := eachRow(v.ctx, v.store.worker(), "SELECT seq, CAST(id AS BIGINT) FROM ledger WHERE entry = 'created' AND kind = ? AND "+condition, append([]any{kind}, among...), func(row scanner) error {
 			var seq, id int64
 			err := row.Scan(&seq, &id)
 			places[id] = seq
@@ -462,7 +462,7 @@ func (v *verification) judgeDoubted() error {
 		}
 		for _, id := range list {
 			var seq int64
-			if err := v.store.back.GetContext(v.ctx, &seq, "SELECT CAST(seq AS BIGINT) FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
+			if err := v.store.worker().GetContext(v.ctx, &seq, "SELECT CAST(seq AS BIGINT) FROM "+string(kind)+" WHERE id = ?", id); err == sql.ErrNoRows {
 				continue
 			} else if err != nil {
 				return err

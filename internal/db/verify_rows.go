@@ -61,7 +61,7 @@ func (v *verification) rows(give func(func() error) error) error {
 		var from, last sql.NullInt64
 		// Each by itself: SQLite finds the least or the highest id at once, but for
 		// both in one look it reads the whole table.
-		err := v.store.back.QueryRowxContext(v.ctx, "SELECT (SELECT min(id) FROM "+string(kind)+"), (SELECT max(id) FROM "+string(kind)+")").Scan(&from, &last)
+		err := v.store.worker().QueryRowxContext(v.ctx, "SELECT (SELECT min(id) FROM "+string(kind)+"), (SELECT max(id) FROM "+string(kind)+")").Scan(&from, &last)
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (v *verification) checkRows(kind audit.Kind, query string, from, to int64) 
 		return nil
 	}
 	var ids []int64
-	listing := v.store.back.SelectContext(v.ctx, &ids, "SELECT id FROM "+string(kind)+" WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", from, to, 2*verifyRows)
+	listing := v.store.worker().SelectContext(v.ctx, &ids, "SELECT id FROM "+string(kind)+" WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", from, to, 2*verifyRows)
 	if listing != nil && !errors.Is(v.store.dialect.classify(listing), ErrDamaged) {
 		return listing
 	}
@@ -148,7 +148,7 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 		events, red int64
 		dest        = []any{&id, &seq, &checks, &body, &kept, &state}
 	)
-	rows, err := v.store.back.QueryxContext(v.ctx, query, from, to)
+	rows, err := v.store.worker().QueryxContext(v.ctx, query, from, to)
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (v *verification) suspect(kind audit.Kind, p Problem) error {
 		dest = append(dest, &types[i])
 	}
 	dest = append(dest, &ledgerID)
-	err := v.store.back.QueryRowxContext(v.ctx, r.one, p.ID).Scan(dest...)
+	err := v.store.worker().QueryRowxContext(v.ctx, r.one, p.ID).Scan(dest...)
 	if err == sql.ErrNoRows {
 		return nil // deleted meanwhile, over its tombstone: v.gone looks at that
 	}

@@ -136,7 +136,7 @@ func (v *verification) vouched() error {
 		for i := range blobs {
 			dest = append(dest, &blobs[i])
 		}
-		err := eachRow(v.ctx, v.store.back, t.rows, nil, func(row scanner) error {
+		err := eachRow(v.ctx, v.store.worker(), t.rows, nil, func(row scanner) error {
 			subject = nil
 			clear(blobs)
 			if err := row.Scan(dest...); err != nil {
@@ -160,7 +160,7 @@ func (v *verification) vouched() error {
 		if err != nil {
 			return err
 		}
-		err = eachRow(v.ctx, v.store.back, t.orphans, nil, func(row scanner) error {
+		err = eachRow(v.ctx, v.store.worker(), t.orphans, nil, func(row scanner) error {
 			var seq, id int64
 			err := row.Scan(&seq, &id)
 			v.problem(Problem{Trouble: Missing, Table: t.table, ID: id, Seq: seq, Detail: "the ledger says '" + t.entry + "', and what stays of that is not there"})

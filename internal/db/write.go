@@ -60,7 +60,7 @@ func (tx *writeTx) record(events ...*audit.Event) error {
 // can wait goes through writeLater.
 func (s *Store) write(ctx context.Context, op string, fn func(tx *writeTx) error) error {
 	if s.rw == nil {
-		return fmt.Errorf("%s: %w: it was opened for reading", op, ErrReadOnly)
+		return fmt.Errorf("%s: %w", op, s.Hindrance().Err)
 	}
 	err := s.writeTo(ctx, s.rw, op, fn)
 	if s.guard.hindered(err, s.now()) {
@@ -69,12 +69,23 @@ func (s *Store) write(ctx context.Context, op string, fn func(tx *writeTx) error
 	return err
 }
 
+// writeAsSuperuser is write for what superusers do: all but adding to what is
+// recorded, and signing in.
+func (s *Store) writeAsSuperuser(ctx context.Context, op string, fn func(tx *writeTx) error) error {
+	return s.write(ctx, op, func(tx *writeTx) error {
+		if err := tx.dialect.superuser(tx.ctx, tx.Tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
 // writeLater is write for what can be done later as well: events, which whoever
 // sends them sends again, and everything derived. While there is a hindrance it
 // fails at once with its error.
 func (s *Store) writeLater(ctx context.Context, op string, fn func(tx *writeTx) error) error {
 	if s.rw == nil {
-		return fmt.Errorf("%s: %w: it was opened for reading", op, ErrReadOnly)
+		return fmt.Errorf("%s: %w", op, s.Hindrance().Err)
 	}
 	if h := s.Hindrance(); h != nil {
 		return fmt.Errorf("%s: %w", op, h.Err)
@@ -129,9 +140,7 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 	if err != nil {
 		return err
 	}
-	// What a connection holds whose write or sync failed is not what the disk has:
-	// it goes, and the next write opens another one.
-	defer func() { end(errors.Is(s.dialect.classify(err), ErrDisk)) }()
+	defer func() { end(s.broken(err)) }()
 	d := s.dialect
 	if db == s.desk {
 		d = deskDialect
@@ -142,6 +151,15 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 	}
 	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: d, kinds: map[audit.Kind]*kindTail{}}
 	return s.finishWrite(db, tx, head, end, fn)
+}
+
+// broken reports whether the connection of a transaction that failed with err is
+// not to be used again. What a connection holds whose write or sync failed is not
+// what the disk has: it goes, and the next write opens another one. So does one to
+// a server that was the primary: the address may name several.
+func (s *Store) broken(err error) bool {
+	err = s.dialect.classify(err)
+	return errors.Is(err, ErrDisk) || errors.Is(err, ErrReadOnly) && !s.dialect.embedded()
 }
 
 // finishWrite runs fn in a transaction on a connection of db that has locked the
@@ -164,7 +182,7 @@ func (s *Store) finishWrite(db *sqlx.DB, tx *writeTx, head ledgerHead, end func(
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		end(errors.Is(s.dialect.classify(err), ErrDisk)) // settle may want the only connection there is
+		end(s.broken(err)) // settle may want the only connection there is
 		if err := tx.dialect.settle(tx.ctx, db, head, tx, err); err != nil {
 			return err
 		}

@@ -52,9 +52,12 @@ var failures = []struct {
 	{db.ErrAltered, failure{http.StatusConflict, "There is nothing to prove", "The event is not what was recorded, so there is no proof of it; who runs the server has to look with 'auditadmin verify'"}},
 	{db.ErrBusy, failure{http.StatusServiceUnavailable, "The database is busy", "Another program holds the database; try again in a few seconds"}},
 	{db.ErrAway, failure{http.StatusServiceUnavailable, "The database is away", "Its server does not answer just now; try again in a few seconds"}},
+	{db.ErrUnsure, failure{http.StatusServiceUnavailable, "The database is away", "Its server went away before it said whether this was recorded; look before you try it again"}},
 	{db.ErrFull, failure{http.StatusServiceUnavailable, "The disk is full", "Nothing can be recorded until there is space on the server's disk; reading, signing in and deleting still work"}},
 	{db.ErrDisk, failure{http.StatusServiceUnavailable, "The disk fails", "The system could not read or write the database's file, so nothing of this was recorded; who runs the server has to look at the disk"}},
 	{db.ErrMoved, failure{http.StatusServiceUnavailable, "The database is gone", "Its file was deleted or replaced while it was in use, so nothing can be recorded; who runs the server has to put that right and start it again"}},
+	{db.ErrReplica, failure{http.StatusServiceUnavailable, "This is a copy for reading", "It follows the database where events are recorded, and nothing can be changed here; who signs in here is signed in here alone"}},
+	{db.ErrRights, failure{http.StatusServiceUnavailable, "The server may not do that", "The login it uses has no right to that in the database; who runs the server finds out more with 'auditadmin db roles'"}},
 	{db.ErrReadOnly, failure{http.StatusServiceUnavailable, "The database cannot be written", "Nothing is recorded and nothing can be changed here; who runs the server has to give it the right to write"}},
 	{context.DeadlineExceeded, failure{http.StatusServiceUnavailable, "This took too long", "The question was stopped before it was answered; narrow it, for example by a date, and ask again"}},
 }
@@ -67,6 +70,7 @@ var titles = map[int]string{
 	http.StatusMethodNotAllowed:      "That is not how this works",
 	http.StatusRequestEntityTooLarge: "That is too much",
 	http.StatusUnprocessableEntity:   "Something is missing",
+	http.StatusServiceUnavailable:    "The database is away",
 }
 
 // judge says what an error looks like from outside.

@@ -32,6 +32,10 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusServiceUnavailable, "not ready: "+judge(err).title+"\n")
 		return
 	}
+	if !s.Store.Writable() && s.Store.Replica() { // which is what it is for
+		say(w, http.StatusOK, "ready for reading alone\n")
+		return
+	}
 	if h := s.Store.Hindrance(); h != nil {
 		say(w, http.StatusServiceUnavailable, "not ready: "+judge(h.Err).title+" since "+audit.FormatTime(h.Since)+"\n")
 		return
@@ -65,6 +69,14 @@ func (s *Server) showMetrics(w http.ResponseWriter, v *visit) error {
 	fmt.Fprintf(&out, "auditadmin_system_events_unresolved %d\n", open)
 	header(&out, "auditadmin_ledger_entries_total", "counter", "Entries of the ledger.")
 	fmt.Fprintf(&out, "auditadmin_ledger_entries_total %d\n", recorded)
+	if s.Store.Replica() {
+		lag, err := s.Store.Lag(v.Context())
+		if err != nil {
+			return err
+		}
+		header(&out, "auditadmin_replica_lag_seconds", "gauge", "How far what pages read trails what is recorded.")
+		fmt.Fprintf(&out, "auditadmin_replica_lag_seconds %g\n", lag.Behind.Seconds())
+	}
 	unplaced, err := s.Store.Unplaced(v.Context())
 	if err != nil {
 		return err

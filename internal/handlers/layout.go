@@ -145,7 +145,7 @@ func (v *visit) errorPage(err error, seen failure) templates.ErrorPage {
 	if seen.status >= 500 {
 		page.RequestID = v.requestID()
 	}
-	if seen.status == http.StatusServiceUnavailable {
+	if seen.status == http.StatusServiceUnavailable && !errors.Is(err, db.ErrReplica) {
 		page.Retry = "Try again in a few seconds."
 	}
 	if v.who.SignedIn() {

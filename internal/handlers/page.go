@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -200,11 +201,18 @@ func (v *visit) layout(title string) templates.Layout {
 	}
 	if h := v.server.Store.Hindrance(); h != nil {
 		seen := judge(h.Err)
-		l.Alarm = &templates.Banner{Title: seen.title, Since: v.clock(h.Since, dayAndTime), Text: seen.say + "."}
+		l.Alarm = &templates.Banner{Title: seen.title, Since: v.clock(h.Since, dayAndTime), Text: seen.say + ".", Calm: errors.Is(h.Err, db.ErrReplica)}
+		if l.Alarm.Calm {
+			l.Alarm.Since = templates.Time{}
+		}
 	}
 	if !v.who.SignedIn() {
 		return l
 	}
+	if warnings := v.server.Store.Warnings(); len(warnings) > 0 {
+		l.Warning = &templates.Banner{Title: "The database may lose events", Text: sentences(warnings)}
+	}
+	l.Fresh = v.freshness()
 	l.Nav = v.navigation()
 	l.Zone = v.zoneMenu()
 	l.Account = v.accountMenu()
@@ -214,6 +222,45 @@ func (v *visit) layout(title string) templates.Layout {
 	}
 	l.Printed = "Times in " + v.zone.String() + ". Printed by " + v.who.Name() + " on " + v.now.In(v.zone).Format("2 January 2006, 15:04:05") + " (" + offset(v.now.In(v.zone)) + ")."
 	return l
+}
+
+// sentences makes one text of several sentences without their full stops.
+func sentences(list []string) string {
+	var b strings.Builder
+	for _, s := range list {
+		b.WriteString(sentenceCase(s) + ". ")
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// freshness says how far behind the page is that is read from a replica; "" where
+// it is not.
+func (v *visit) freshness() string {
+	store := v.server.Store
+	if !store.Replica() {
+		return ""
+	}
+	lag, err := store.Lag(v.Context())
+	if err != nil {
+		return "Read from a replica."
+	}
+	return "Read from a replica, " + trailing(lag) + "."
+}
+
+// trailing is a lag for people: "2.4 s and 1,204 entries behind".
+func trailing(lag db.Lag) string {
+	behind := lag.Behind.Round(100 * time.Millisecond)
+	text := strconv.FormatFloat(behind.Seconds(), 'f', 1, 64) + " s"
+	if behind >= time.Minute {
+		text = span(behind)
+	}
+	switch {
+	case lag.Entries > 0:
+		return text + " and " + plural(lag.Entries, "entry") + " behind"
+	case lag.Entries == 0 || behind == 0:
+		return "up to date"
+	}
+	return text + " behind"
 }
 
 // made is how long a page took, in whole milliseconds.

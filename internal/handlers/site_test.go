@@ -71,9 +71,16 @@ func quickKDF(password, salt []byte, _, _ uint32, _ uint8, n uint32) []byte {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
+	return newSiteAt(t, filepath.Join(t.TempDir(), "audit.db"), db.Options{})
+}
+
+// newSiteAt is newSite over a database that is named, and opened as o says.
+func newSiteAt(t testing.TB, path string, o db.Options) *site {
+	t.Helper()
 	s := &site{TB: t, clock: &clock{}, cookie: map[string]*http.Cookie{}, tokens: map[string]string{}}
 	ctx := context.Background()
-	store, err := db.Open(ctx, filepath.Join(t.TempDir(), "audit.db"), db.Options{Schema: auditadmin.Schema, Now: s.now})
+	o.Schema, o.Now = auditadmin.Schema, s.now
+	store, err := db.Open(ctx, path, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -16,6 +17,7 @@ import (
 const (
 	lowDisk     = 10                 // per cent of the disk that are free
 	searchLag   = 100_000            // entries that the text index trails
+	lagMost     = 10 * time.Second   // that what is read may trail
 	backupStale = 7 * 24 * time.Hour // since the last backup
 )
 
@@ -78,11 +80,21 @@ func worry(tone templates.Tone, text, advice, href string) templates.Attention {
 
 func (v *visit) worries(all *vitals) []templates.Attention {
 	var list []templates.Attention
-	if h := all.Hindrance; h != nil {
+	if h := all.Hindrance; h != nil && !errors.Is(h.Err, db.ErrReplica) { // which is no news
 		seen := judge(h.Err)
 		w := worry(templates.Alarm, seen.title, seen.say+".", "")
 		w.Time = v.clock(h.Since, timeOfDay)
 		list = append(list, w)
+	}
+	for _, warning := range all.Warnings {
+		list = append(list, worry(templates.Alarm, "The database may lose events", sentenceCase(warning)+".", ""))
+	}
+	if all.Replica && all.Lag.Behind > lagMost {
+		list = append(list, worry(templates.Neutral, "What is read is "+trailing(all.Lag),
+			"Pages show an earlier state. Look at the replica's server, its network and its disk.", ""))
+	}
+	if all.Unsigned != nil {
+		list = append(list, worry(templates.Alarm, "This server signs no checkpoints", sentenceCase(ownText(all.Unsigned))+".", ""))
 	}
 	if all.DiskSize > 0 && all.DiskFree*100/all.DiskSize < lowDisk {
 		list = append(list, worry(templates.Alarm, "The disk has "+size(all.DiskFree)+" left of "+size(all.DiskSize),
@@ -111,7 +123,7 @@ func (v *visit) worries(all *vitals) []templates.Attention {
 	for _, k := range all.Kinds {
 		if since := k.Unplaced.Since; !since.IsZero() {
 			list = append(list, worry(templates.Neutral, plural(k.Unplaced.Events, k.Kind.Singular())+" stand outside of their months for "+span(v.now.Sub(since)),
-				"Pages find them, but retention takes them away one by one. Give the role of the server the right to make tables, or run auditadmin serve once with one that has it.", ""))
+				"Pages find them, but retention takes them away one by one. Open the database once as its owner, and run auditadmin db roles again: the server may not make their months.", ""))
 		}
 	}
 	if behind > searchLag {
@@ -230,6 +242,9 @@ func (v *visit) healthFacts(all *vitals) []templates.Fact {
 		at := v.clock(all.RecordedAt, dayAndTime)
 		recorded.Lines = []templates.FactLine{key(ago(all.RecordedAt, v.now)), {Time: &at}, line("entry #%s", number(all.Head))}
 	}
+	if all.Replica {
+		recorded.Lines = append(recorded.Lines, line("%s", v.freshness()))
+	}
 	backup := templates.Fact{Label: "Backup", Lines: []templates.FactLine{key("none yet")}}
 	if !all.Backup.At.IsZero() {
 		at := v.clock(all.Backup.At, dayAndTime)
@@ -301,6 +316,10 @@ func (s *Server) healthData(v *visit) (any, error) {
 		Memory     memoryUse  `json:"memory"`
 		Troubles   int64      `json:"recorder_troubles"`
 		Hindrance  string     `json:"hindrance,omitempty"`
+		Unsigned   string     `json:"unsigned,omitempty"`
+		Warnings   []string   `json:"warnings,omitempty"`
+		Lag        *float64   `json:"replica_lag_seconds,omitempty"`
+		LagEntries *int64     `json:"replica_lag_entries,omitempty"`
 		Damaged    int        `json:"damaged_events_met"`
 		VerifiedTo int64      `json:"verified_up_to"`
 		VerifiedAt string     `json:"verified_at,omitempty"`
@@ -311,6 +330,17 @@ func (s *Server) healthData(v *visit) (any, error) {
 		LastMinute: all.LastMinute, LastFive: all.LastFive, DiskFree: all.DiskFree, DiskSize: all.DiskSize, Memory: all.memory, Damaged: all.Damaged,
 		VerifiedTo: all.verified.UpTo, VerifiedAt: timeOrNone(all.verified.At),
 		Troubles: all.troubles, BackupAt: timeOrNone(all.Backup.At), Kinds: []kindJSON{}, Files: []fileJSON{}, Slow: []slowJSON{},
+	}
+	data.Warnings = all.Warnings
+	if all.Unsigned != nil {
+		data.Unsigned = ownText(all.Unsigned)
+	}
+	if all.Replica {
+		seconds := all.Lag.Behind.Seconds()
+		data.Lag = &seconds
+		if all.Lag.Entries >= 0 {
+			data.LagEntries = &all.Lag.Entries
+		}
 	}
 	if all.Hindrance != nil {
 		data.Hindrance = judge(all.Hindrance.Err).title

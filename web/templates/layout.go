@@ -15,6 +15,9 @@ type Layout struct {
 	// Alarm says what keeps the whole server from its work, nil where nothing
 	// does.
 	Alarm *Banner
+	// Warning says what of the server may lose what was acknowledged, nil for
+	// nothing. Its Since is empty.
+	Warning *Banner
 	// HelpHref leads to the help page, whose #keys are the keys.
 	HelpHref string
 	// HealthHref leads to the page of the server's health, "" for who may not.
@@ -23,6 +26,7 @@ type Layout struct {
 	// Printed is the line that only paper shows: zone, who, when.
 	Printed string
 	Made    string // "38 ms": how long the page took, or ""
+	Fresh   string // "Read from a replica, up to date.", or ""
 }
 
 // Assets are the URLs of static files.
@@ -84,8 +88,9 @@ type AccountMenu struct {
 // Banner stands above every page while something is wrong with the server.
 type Banner struct {
 	Title string // "The disk is full"
-	Since Time
+	Since Time   // empty where it was so from the start
 	Text  string // what that means, and what to do
+	Calm  bool   // it is so on purpose
 }
 
 // Flash says what the last action did.
