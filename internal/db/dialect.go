@@ -146,9 +146,12 @@ type dialect interface {
 	// to prepare that a part is dropped, or returns nil where another one does so just
 	// now. lockPart then locks the head and, against everybody, the part and what it
 	// is a part of: it waits for readers only while nobody waits for long, and its
-	// error wraps ErrBusy where they do not end. dropPart drops the part.
+	// error wraps ErrBusy where they do not end. placePurges gives the rows of purge
+	// that were written under the numbers -1, -2 and so on the ones after an entry,
+	// and dropPart drops the part.
 	apart(ctx context.Context) (*apart, error)
 	lockPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) (ledgerHead, error)
+	placePurges(tx *writeTx, after int64) error
 	dropPart(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, part tablePart) error
 
 	// unplaced returns what of each kind stands in no part of its table; nil for an

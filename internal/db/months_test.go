@@ -12,9 +12,9 @@ import (
 	"github.com/auditadmin/auditadmin/audit"
 )
 
-// strays stores n audit logs of a month that the store believes it cannot make, as
+// stray stores n audit logs of a month that the store believes it cannot make, as
 // where its role may make no tables, and returns that month.
-func strays(t *testing.T, s *Store, at string, n int) month {
+func stray(t *testing.T, s *Store, at string, n int) month {
 	t.Helper()
 	d := s.dialect.(*postgresDialect)
 	first := event(t, "timestamp", at).Time()
@@ -35,9 +35,9 @@ func strays(t *testing.T, s *Store, at string, n int) month {
 func postgresDefault(t *testing.T) {
 	s := openTest(t)
 	d := s.dialect.(*postgresDialect)
-	strays(t, s, "2019-05-06T00:00:00Z", 3)
-	strays(t, s, "2019-08-06T00:00:00Z", 2)
-	strays(t, s, "2022-08-06T00:00:00Z", 1)
+	stray(t, s, "2019-05-06T00:00:00Z", 3)
+	stray(t, s, "2019-08-06T00:00:00Z", 2)
+	stray(t, s, "2022-08-06T00:00:00Z", 1)
 	unplaced := func() (u Unplaced) {
 		t.Helper()
 		h, err := s.Health(t.Context())
@@ -58,7 +58,7 @@ func postgresDefault(t *testing.T) {
 		t.Errorf("got %+v, want 6 events that nobody has tried to place", got)
 	}
 	// A look that can make the first month alone.
-	taken := sqlx.MustOpen("pgx", onPostgres.url(d.config.Database))
+	taken := sqlx.MustOpen("pgx", onPostgres.asOwner(d.config.Database))
 	defer taken.Close()
 	taken.MustExec("CREATE TABLE audit_log_2019_08 (a int)") // in the way
 	if err := d.months.ahead(t.Context(), s.side, noon); err != nil {
@@ -95,10 +95,10 @@ func postgresReadersSeeOneState(t *testing.T) {
 	s := openTest(t)
 	d := s.dialect.(*postgresDialect)
 	ctx := t.Context()
-	m := strays(t, s, "2019-05-06T00:00:00Z", 50)
+	m := stray(t, s, "2019-05-06T00:00:00Z", 50)
 	countAll(t, s, audit.KindAuditLog, "")
 	// Whoever moves them waits half way, with the table locked.
-	blocker := sqlx.MustOpen("pgx", onPostgres.url(d.config.Database))
+	blocker := sqlx.MustOpen("pgx", onPostgres.asOwner(d.config.Database))
 	defer blocker.Close()
 	gate := blocker.MustBegin()
 	gate.MustExec("LOCK TABLE audit_log_default IN ROW EXCLUSIVE MODE")

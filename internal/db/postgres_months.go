@@ -113,15 +113,12 @@ func (m *pgMonths) ahead(ctx context.Context, db *sqlx.DB, now time.Time) error 
 // drain makes the months of what stands in the default partition, oldest first, and
 // reports whether something is left there, since a month could not be made.
 func (m *pgMonths) drain(ctx context.Context, db *sqlx.DB, kind audit.Kind) (left bool, err error) {
-	if may, err := mayReadFallback(ctx, db, kind); err != nil || !may {
-		return false, err
-	}
 	for last := month(-1); ; {
-		var least sql.NullInt64
-		if err := db.GetContext(ctx, &least, "SELECT min(id) FROM "+fallback(kind)); err != nil || !least.Valid {
+		_, first, err := strays(ctx, db, kind)
+		if err != nil || !first.Valid {
 			return false, err
 		}
-		at := monthOf(time.UnixMicro(least.Int64 >> idBits))
+		at := monthOf(time.UnixMicro(first.Int64 >> idBits))
 		if at <= last {
 			return true, nil
 		}
@@ -133,11 +130,21 @@ func (m *pgMonths) drain(ctx context.Context, db *sqlx.DB, kind audit.Kind) (lef
 // fallback is the default partition of a table.
 func fallback(kind audit.Kind) string { return string(kind) + "_default" }
 
-// mayReadFallback reports whether the default partition can be looked at by itself:
-// the right to read a table is none to read its parts.
-func mayReadFallback(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) (may bool, err error) {
-	err = sqlx.GetContext(ctx, q, &may, "SELECT coalesce(has_table_privilege(to_regclass(?), 'SELECT'), FALSE)", fallback(kind))
-	return may, err
+// strays looks into the default partition: how many events stand there, mostUnplaced
+// at most, and the first id. The right to read a table is none to read its parts, so
+// a role asks a function of the owner; where there is neither it finds nothing.
+func strays(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) (n int64, first sql.NullInt64, err error) {
+	var may, function bool
+	err = q.QueryRowxContext(ctx, "SELECT coalesce(has_table_privilege(to_regclass(?), 'SELECT'), FALSE), coalesce(has_function_privilege(to_regprocedure('unplaced(text)'), 'EXECUTE'), FALSE)",
+		fallback(kind)).Scan(&may, &function)
+	switch {
+	case err != nil:
+	case may:
+		err = q.QueryRowxContext(ctx, "SELECT count(*), min(id) FROM (SELECT id FROM "+fallback(kind)+" ORDER BY id LIMIT ?) part", mostUnplaced).Scan(&n, &first)
+	case function:
+		err = q.QueryRowxContext(ctx, "SELECT events, first_id FROM unplaced(?)", string(kind)).Scan(&n, &first)
+	}
+	return n, first, err
 }
 
 // load reads which partitions there are.
@@ -284,13 +291,8 @@ func (d *postgresDialect) unplaced(ctx context.Context, q sqlx.QueryerContext) (
 	all := map[audit.Kind]Unplaced{}
 	for _, kind := range audit.Kinds() {
 		var u Unplaced
-		if may, err := mayReadFallback(ctx, q, kind); err != nil {
-			return nil, err
-		} else if !may {
-			continue
-		}
-		err := sqlx.GetContext(ctx, q, &u.Events, "SELECT count(*) FROM (SELECT 1 FROM "+fallback(kind)+" LIMIT ?) part", mostUnplaced)
-		if err != nil {
+		var err error
+		if u.Events, _, err = strays(ctx, q, kind); err != nil {
 			return nil, err
 		}
 		if u.Events > 0 {

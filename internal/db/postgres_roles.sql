@@ -101,8 +101,8 @@ GRANT INSERT, DELETE ON recovery_code TO auditadmin_superuser;
 GRANT INSERT, UPDATE (revoked_at) ON token TO auditadmin_superuser;
 
 -- ---------------------------------------------------------------- months
--- The roles own no table and can make none. These two do it for them, with the
--- owner's right, and nothing else.
+-- The roles own no table and can make none. These do it for them, with the owner's
+-- right, and nothing else.
 
 -- Makes the partition of a kind for the month of a day, where there is none, moves
 -- into it what stands in the default partition, and reports whether it made one.
@@ -154,6 +154,33 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Locks the partition of a kind for the month of a day, and what it is a part of,
+-- until the transaction that drops it is over.
+CREATE OR REPLACE FUNCTION lock_month(kind text, day date) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = @schema_name@, pg_temp AS $$
+BEGIN
+    IF kind IS NULL OR kind NOT IN ('audit_log', 'login_attempt', 'data_export', 'system_event') OR day IS NULL THEN
+        RAISE EXCEPTION 'there is no month % of %', day, kind USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    EXECUTE format('LOCK TABLE ONLY %I, ONLY %I, ONLY %I IN ACCESS EXCLUSIVE MODE', kind, kind || to_char(day, '_YYYY_MM'), kind || '_default');
+END $$;
+
+-- What a purge has written under the numbers -1, -2 and so on, in its own transaction,
+-- gets the places after an entry of the ledger. Nothing else in it can be changed.
+CREATE OR REPLACE FUNCTION place_purges(after bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = @schema_name@, pg_temp
+AS 'UPDATE purge SET seq = after - seq WHERE seq < 0';
+
+-- How many events of a kind stand in no month, a million at most, and the first id.
+CREATE OR REPLACE FUNCTION unplaced(kind text, OUT events bigint, OUT first_id bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = @schema_name@, pg_temp AS $$
+BEGIN
+    IF kind IS NULL OR kind NOT IN ('audit_log', 'login_attempt', 'data_export', 'system_event') THEN
+        RAISE EXCEPTION 'there is no kind %', kind USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    EXECUTE format('SELECT count(*), min(id) FROM (SELECT id FROM %I ORDER BY id LIMIT 1000000) part', kind || '_default') INTO events, first_id;
+END $$;
+
 DO $$
 DECLARE
     owner name := (SELECT tableowner FROM pg_tables WHERE schemaname = @schema_text@ AND tablename = 'ledger');
@@ -161,10 +188,14 @@ BEGIN
     IF owner <> current_user THEN
         EXECUTE format('ALTER FUNCTION make_month(text, date) OWNER TO %I', owner);
         EXECUTE format('ALTER FUNCTION drop_month(text, date) OWNER TO %I', owner);
+        EXECUTE format('ALTER FUNCTION lock_month(text, date) OWNER TO %I', owner);
+        EXECUTE format('ALTER FUNCTION place_purges(bigint) OWNER TO %I', owner);
+        EXECUTE format('ALTER FUNCTION unplaced(text) OWNER TO %I', owner);
     END IF;
 END $$;
-REVOKE ALL ON FUNCTION make_month(text, date), drop_month(text, date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION make_month(text, date), drop_month(text, date), lock_month(text, date), place_purges(bigint), unplaced(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION unplaced(text) TO auditadmin_read;
 GRANT EXECUTE ON FUNCTION make_month(text, date) TO auditadmin_append;
-GRANT EXECUTE ON FUNCTION drop_month(text, date) TO auditadmin_superuser;
+GRANT EXECUTE ON FUNCTION drop_month(text, date), lock_month(text, date), place_purges(bigint) TO auditadmin_superuser;
 
 COMMIT;

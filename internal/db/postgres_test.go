@@ -33,6 +33,13 @@ type pgServer struct {
 	citus    bool     // a cluster, where each test has a schema of its own
 }
 
+// asOwner is the address of a database for whoever owns its tables.
+func (p *pgServer) asOwner(database string) string {
+	u := *p.template
+	u.Path, u.User = "/"+database, url.User("postgres")
+	return u.String()
+}
+
 // saw takes a statement that the store ran for a test. What a test asks by itself is
 // none of the store's.
 func (p *pgServer) saw(statement string) {

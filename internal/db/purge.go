@@ -113,7 +113,7 @@ func (p *purger) run(ctx context.Context) error {
 	var parts []tablePart
 	if !p.job.DryRun {
 		var err error
-		if parts, err = p.store.dialect.parts(ctx, p.store.back, p.job.Kind); err != nil {
+		if parts, err = p.store.dialect.parts(ctx, p.store.worker(), p.job.Kind); err != nil {
 			return err
 		}
 	}

@@ -58,7 +58,7 @@ func (p *purger) takePart(ctx context.Context, part tablePart) (gone bool, err e
 func (p *purger) tryPart(ctx context.Context, part tablePart) error {
 	s, kind := p.store, p.job.Kind
 	var head int64 // up to which nothing can change any more what is read from here on
-	if err := s.back.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+	if err := s.worker().GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 		return err
 	}
 	holds, err := s.heldOf(ctx, kind, timeTerm(kind, "after", part.from>>idBits), timeTerm(kind, "before", part.to>>idBits))
@@ -116,7 +116,7 @@ func (p *purger) tryPart(ctx context.Context, part tablePart) error {
 		head = max(head, last)
 		return err
 	}
-	if err := unchanged(s.back); err != nil {
+	if err := unchanged(s.worker()); err != nil {
 		return err
 	}
 	lock, err := s.dialect.lockPart(ctx, a.tx, kind, part)
@@ -219,8 +219,7 @@ func (w *partWriter) place(tx *writeTx) error {
 			return err
 		}
 	}
-	_, err := tx.ExecContext(tx.ctx, "UPDATE purge SET seq = ? - seq WHERE seq < 0", before)
-	return err
+	return tx.dialect.placePurges(tx, before)
 }
 
 // goneTexts is goneText for many runs.

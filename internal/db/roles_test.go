@@ -49,6 +49,7 @@ var mainPaths = []func(*testing.T){
 	TestLotsFollowTheLedger, TestPurge, TestHolds, TestPurgeKeepsFreshTraces, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent,
 	TestRetention, TestClaimRetention, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestDownloadsAreCountedInTheLedger, postgresMonths, postgresPrunes, postgresLostCommit,
+	postgresDefault, postgresPurgeDropsMonths, postgresPurgeIsInterrupted, postgresPurgeWaitsForReaders,
 }
 
 // TestRoles runs the suite's main paths with nothing but the rights of the roles,
@@ -152,7 +153,7 @@ func rolesRefuse(t *testing.T) {
 		all = append(all, "DELETE FROM "+table, "UPDATE "+table+" SET seq = 1", "TRUNCATE "+table)
 	}
 	all = append(all, "DELETE FROM head", "DELETE FROM account", "UPDATE system_event SET event_type = 'INFO'", "CREATE TABLE mine (id bigint)",
-		"DELETE FROM hold", "UPDATE hold SET query = 'x'", "UPDATE token SET secret_hash = 'x'", "DELETE FROM token",
+		"DELETE FROM hold", "UPDATE hold SET query = 'x'", "UPDATE token SET secret_hash = 'x'", "DELETE FROM token", "SELECT lock_month('ledger', '2026-09-01')", "SELECT * FROM unplaced('account')",
 		"ALTER TABLE meta DISABLE ROW LEVEL SECURITY", "SELECT * FROM audit_log_default", "SELECT make_month('account', '2026-01-01')",
 		"INSERT INTO meta (key, value) VALUES ('mask_key', 'x') ON CONFLICT (key) DO UPDATE SET value = excluded.value", "INSERT INTO meta (key, value) VALUES ('application', 'x')")
 	appending := []string{"INSERT INTO tombstone SELECT * FROM tombstone", "INSERT INTO redaction SELECT * FROM redaction", "UPDATE redaction SET seq = 1", "DELETE FROM redaction",
@@ -160,7 +161,7 @@ func rolesRefuse(t *testing.T) {
 		"INSERT INTO account (id) VALUES (9)", "UPDATE account SET password_hash = 'x'", "UPDATE account SET role = 'superuser'", "UPDATE account SET disabled = 0", "UPDATE account SET code_secret = 'x'",
 		"INSERT INTO recovery_code SELECT * FROM recovery_code", "DELETE FROM recovery_code", "INSERT INTO token (id) VALUES (1)", "UPDATE token SET revoked_at = 'x'", "UPDATE token SET scope = 'read'",
 		"DELETE FROM checkpoint", "UPDATE system_event SET resolved = 1", "UPDATE audit_log SET username = 'x'", "UPDATE audit_log SET seed = NULL", "UPDATE ledger SET note = 'x'",
-		"SELECT drop_month('audit_log', '2026-09-01')"}
+		"SELECT drop_month('audit_log', '2026-09-01')", "SELECT lock_month('audit_log', '2026-09-01')", "SELECT place_purges(1)"}
 	for _, table := range []string{"audit_log", "login_attempt", "data_export", "system_event"} {
 		appending = append(appending, "DELETE FROM "+table)
 	}

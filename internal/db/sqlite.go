@@ -434,6 +434,8 @@ func (sqliteDialect) lockPart(context.Context, *sqlx.Tx, audit.Kind, tablePart) 
 	return h, nil
 }
 
+func (sqliteDialect) placePurges(*writeTx, int64) error { return nil }
+
 func (sqliteDialect) dropPart(context.Context, *sqlx.Tx, audit.Kind, tablePart) error { return nil }
 
 func (sqliteDialect) unplaced(context.Context, sqlx.QueryerContext) (map[audit.Kind]Unplaced, error) {

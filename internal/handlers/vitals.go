@@ -123,7 +123,7 @@ func (v *visit) worries(all *vitals) []templates.Attention {
 	for _, k := range all.Kinds {
 		if since := k.Unplaced.Since; !since.IsZero() {
 			list = append(list, worry(templates.Neutral, plural(k.Unplaced.Events, k.Kind.Singular())+" stand outside of their months for "+span(v.now.Sub(since)),
-				"Pages find them, but retention takes them away one by one. Give the role of the server the right to make tables, or run auditadmin serve once with one that has it.", ""))
+				"Pages find them, but retention takes them away one by one. Open the database once as its owner, and run auditadmin db roles again: the server may not make their months.", ""))
 		}
 	}
 	if behind > searchLag {
