@@ -330,7 +330,7 @@ func (d *postgresDialect) side(ctx context.Context, _ string, o Options) (*sqlx.
 
 // look finds out what there is and which roles to take, on a connection of its own.
 func (d *postgresDialect) look(ctx context.Context, o Options) error {
-	login := d.pool(1, "", pgPatience, pgSettings("lock_timeout", pgLockWait))
+	login := d.pool(1, "", pgPatience, pgSettings("lock_timeout", pgLockWait, "statement_timeout", "0"))
 	defer login.Close()
 	version, err := d.examine(ctx, login)
 	if err != nil {
@@ -345,7 +345,7 @@ func (d *postgresDialect) look(ctx context.Context, o Options) error {
 	if d.roles.read == "" {
 		return d.inspect(ctx, login, o)
 	}
-	reader := d.pool(1, d.roles.read, pgPatience, pgSettings())
+	reader := d.pool(1, d.roles.read, pgPatience, pgSettings("statement_timeout", "0"))
 	defer reader.Close()
 	return d.inspect(ctx, reader, o)
 }

@@ -70,7 +70,7 @@ var titles = map[int]string{
 	http.StatusMethodNotAllowed:      "That is not how this works",
 	http.StatusRequestEntityTooLarge: "That is too much",
 	http.StatusUnprocessableEntity:   "Something is missing",
-	http.StatusServiceUnavailable:    "That does not work just now",
+	http.StatusServiceUnavailable:    "The database is away",
 }
 
 // judge says what an error looks like from outside.
