@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"sync"
 
 	"github.com/jmoiron/sqlx"
 
@@ -76,13 +77,19 @@ func (c *Copied) Exact() bool { return len(c.Differences) == 0 && c.Root == c.Co
 // source are not copied.
 //
 // progress, if not nil, is called with the parts of the work that are done, of
-// all.
+// all, one call at a time.
 func Copy(ctx context.Context, from *Store, to string, o Options, by Actor, progress func(what string, done, all int64)) (*Copied, error) {
 	fail := func(err error) (*Copied, error) {
 		return nil, fmt.Errorf("copy %s to %s: %w", from.path, placeOf(to, o), err)
 	}
-	if progress == nil {
-		progress = func(string, int64, int64) {}
+	told := func(string, int64, int64) {}
+	if progress != nil {
+		var one sync.Mutex
+		told = func(what string, done, all int64) {
+			one.Lock()
+			defer one.Unlock()
+			progress(what, done, all)
+		}
 	}
 	if o.Now == nil {
 		o.Now = from.now
@@ -100,7 +107,7 @@ func Copy(ctx context.Context, from *Store, to string, o Options, by Actor, prog
 	if err != nil {
 		return fail(err)
 	}
-	c := &copier{ctx: ctx, from: from, to: target, rowsAtOnce: o.copying, progress: progress}
+	c := &copier{ctx: ctx, from: from, to: target, rowsAtOnce: o.copying, progress: told}
 	copied, err := c.copy(by)
 	if err == nil && copied.Exact() {
 		if copied.Behind, err = c.behind(); err == nil {
