@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"database/sql/driver"
 	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/url"
@@ -27,7 +25,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/auditadmin/auditadmin/audit"
-	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
 //go:embed postgres.sql
@@ -503,77 +500,6 @@ func (d *postgresDialect) storage(ctx context.Context, db *sqlx.DB, beside strin
 	return append([]FileHealth{own}, files...), 0, 0, err
 }
 
-// pgAway are the codes of a server that is going, gone, coming or full of others,
-// or lets nobody in; a name of two characters stands for its class.
-var pgAway = map[string]string{
-	"08": "the connection to it was lost", "28": "it does not let this program in; who runs it has to look at the login and its password",
-	"57P01": "it is shutting down", "57P02": "it stopped", "57P03": "it is starting", "57P04": "the database was dropped", "57P05": "the connection was idle for too long",
-	"25P03": "the connection was silent for too long", "53300": "it has no connection left; raise max_connections, or let fewer programs connect", "53200": "it has no memory left",
-}
-
-func pgGone(e *pgconn.PgError) (why string, gone bool) {
-	if why, gone = pgAway[e.Code]; !gone {
-		why, gone = pgAway[e.Code[:min(2, len(e.Code))]]
-	}
-	return why, gone
-}
-
-// pgRefused reports whether a server that is well says no.
-func pgRefused(err error) bool {
-	var e *pgconn.PgError
-	if !errors.As(err, &e) {
-		return false
-	}
-	_, gone := pgGone(e)
-	return !gone
-}
-
-func (d *postgresDialect) classify(err error) error {
-	var e *pgconn.PgError
-	if !errors.As(err, &e) {
-		var connect *pgconn.ConnectError
-		var network net.Error
-		switch {
-		case err == nil, errors.Is(err, ErrAway):
-			return err
-		case errors.Is(err, pgconn.ErrReadOnlyConnection), errors.Is(err, pgconn.ErrStandbyConnection):
-			return &AwayError{Why: "none of its machines takes writes just now", Cause: err}
-		case errors.As(err, &connect):
-			return &AwayError{Why: "it cannot be reached; who runs it has to look whether it does", Cause: err}
-		case errors.Is(err, context.DeadlineExceeded) && d.pulse.silent():
-			return &AwayError{Why: "it says nothing", Cause: err}
-		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-			return err
-		case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF),
-			errors.Is(err, net.ErrClosed), errors.Is(err, sql.ErrConnDone), errors.Is(err, pgconn.ErrConnClosed), strings.Contains(err.Error(), "conn closed"):
-			return &AwayError{Why: "the connection to it was lost", Cause: err}
-		}
-		return err
-	}
-	if why, away := pgGone(e); away {
-		return &AwayError{Why: why, Cause: err}
-	}
-	switch e.Code {
-	case "55P03", "40001", "40P01": // lock_not_available, serialization_failure, deadlock_detected
-		return fmt.Errorf("%w by another program; try again (%w)", ErrBusy, err)
-	case "57014": // query_canceled
-		return fmt.Errorf("%w: it took too long and was ended; try again (%w)", ErrBusy, err)
-	case "53100": // disk_full
-		return fmt.Errorf("%w; make room on the database's server (%w)", ErrFull, err)
-	case "58030": // io_error
-		return fmt.Errorf("%w; look at the disk and at the log of the database's server (%w)", ErrDisk, err)
-	case "25006": // read_only_sql_transaction
-		return fmt.Errorf("%w: the server is a replica, or the session may only read (%w)", ErrReadOnly, err)
-	case "42501": // insufficient_privilege
-		return fmt.Errorf("%w: the login %s lacks it; see 'auditadmin db roles' (%w)", ErrRights, d.config.User, err)
-	case "XX001", "XX002": // data_corrupted, index_corrupted
-		return fmt.Errorf("%w; go back to a backup (%w)", ErrDamaged, err)
-	case "3D000": // invalid_catalog_name
-		return fmt.Errorf("there is no such database: %w; create it first: createdb %s (%w)", fs.ErrNotExist, d.config.Database, err)
-	}
-	return err
-}
-
 // among has bounds too, since no partition is spared by a list alone once a plan
 // is made for any list, nor on Citus.
 func (*postgresDialect) among(column string, ids []int64) (string, []any) {
@@ -591,159 +517,6 @@ func (*postgresDialect) list(numbers []int64) (string, any) {
 }
 
 func (*postgresDialect) joined(a, b string) string { return a + " || " + b }
-
-// head locks the row of the head. Rows carry their place in the ledger, so the
-// lock comes first, and what takes long is done before.
-func (*postgresDialect) head(ctx context.Context, tx *sqlx.Tx) (h ledgerHead, err error) {
-	kinds := audit.Kinds()
-	newest := make([]int64, len(kinds))
-	dest := []any{&h.seq, &h.recordedAt, &h.mark}
-	for i := range newest {
-		dest = append(dest, &newest[i])
-	}
-	if err = tx.QueryRowxContext(ctx, pgHead).Scan(dest...); err != nil {
-		return h, err
-	}
-	h.newest = map[audit.Kind]int64{}
-	for i, kind := range kinds {
-		h.newest[kind] = newest[i]
-	}
-	return h, nil
-}
-
-func (*postgresDialect) advance(tx *writeTx) error {
-	args := []any{tx.seq, tx.seq}
-	for _, kind := range audit.Kinds() {
-		newest := int64(0)
-		if tail := tx.kinds[kind]; tail != nil {
-			newest = tail.last
-		}
-		args = append(args, newest)
-	}
-	_, err := tx.ExecContext(tx.ctx, pgAdvance, args...)
-	return err
-}
-
-// pgHead and pgAdvance read and write the head: its column newest_KIND for each.
-var pgHead, pgAdvance = func() (head, advance string) {
-	head, advance = "SELECT seq, recorded_at, CAST(pg_current_xact_id() AS text)", "UPDATE head SET seq = ?, recorded_at = (SELECT recorded_at FROM ledger WHERE seq = ?)"
-	for _, kind := range audit.Kinds() {
-		column := "newest_" + string(kind)
-		head, advance = head+", "+column, advance+", "+column+" = greatest("+column+", ?)"
-	}
-	return head + " FROM head WHERE id = 1 FOR UPDATE", advance + " WHERE id = 1"
-}()
-
-// settle asks on a new connection. The lock of the head waits until the server is
-// done with the old one. An entry of the ledger is known by its leaf, which is
-// salted: equal leaves are one entry, also on a replica that took the server's
-// place. What added no entry is known by its number.
-func (d *postgresDialect) settle(ctx context.Context, db *sqlx.DB, before ledgerHead, tx *writeTx, err error) error {
-	err = d.classify(err)
-	if !errors.Is(err, ErrAway) {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
-	defer cancel()
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		done, asked := d.tookPlace(ctx, db, before, tx)
-		if asked == nil {
-			if done {
-				return nil
-			}
-			return err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			// Not to be tried again by itself: it may have taken place.
-			return fmt.Errorf("the answer to a commit was lost: %w: %v", ErrUnsure, err)
-		}
-	}
-}
-
-// tookPlace commits what it asks: where a commit has to be on a replica too, what is
-// seen here is there as well when that returns, also if the server gave up waiting
-// for the replica when the connection broke.
-func (d *postgresDialect) tookPlace(ctx context.Context, db *sqlx.DB, before ledgerHead, lost *writeTx) (bool, error) {
-	tx, end, err := begin(ctx, db)
-	if err != nil {
-		return false, err
-	}
-	defer end()
-	if _, err := d.head(ctx, tx); err != nil {
-		return false, err
-	}
-	var done bool
-	if lost.seq == before.seq {
-		var status sql.NullString
-		var e *pgconn.PgError
-		err = tx.GetContext(ctx, &status, "SELECT pg_xact_status(CAST(? AS xid8))", before.mark)
-		if errors.As(err, &e) && e.Code == "22023" { // no transaction has had that number yet, on a server that took the other's place
-			return false, nil
-		}
-		done = status.String == "committed"
-	} else {
-		var leaf []byte
-		err = tx.GetContext(ctx, &leaf, "SELECT leaf FROM ledger WHERE seq = ?", lost.seq)
-		if errors.Is(err, sql.ErrNoRows) {
-			return false, nil
-		}
-		hash, ok := parseRoot(leaf)
-		done = ok && hash == evidence.Hash(lost.leaf)
-	}
-	if err != nil || !done {
-		return false, err
-	}
-	return true, tx.Commit()
-}
-
-// copyLeast is from how many rows on they are copied.
-const copyLeast = 6
-
-func (*postgresDialect) gathers() bool { return true }
-
-func (*postgresDialect) copyIn(tx *writeTx, rows *rowBuffer) (bool, error) {
-	if len(rows.args) < copyLeast*rows.width {
-		return false, nil
-	}
-	source := &copySource{rows: rows, row: make([]any, 0, rows.width+1)}
-	err := onPgx(tx.conn, func(c *pgx.Conn) error {
-		_, err := c.CopyFrom(tx.ctx, pgx.Identifier{rows.table}, rows.columns, source)
-		return err
-	})
-	rows.args = rows.args[:0]
-	return true, err
-}
-
-// copySource hands gathered rows to the driver.
-type copySource struct {
-	rows *rowBuffer
-	at   int
-	row  []any
-}
-
-// Next implements pgx.CopyFromSource.
-func (s *copySource) Next() bool {
-	if s.at == len(s.rows.args) {
-		return false
-	}
-	s.row = s.row[:0]
-	for _, v := range s.rows.args[s.at : s.at+s.rows.width] {
-		s.row = append(s.row, pgValue(v))
-	}
-	if s.rows.constant != nil {
-		s.row = append(s.row, s.rows.constant)
-	}
-	s.at += s.rows.width
-	return true
-}
-
-// Values implements pgx.CopyFromSource.
-func (s *copySource) Values() ([]any, error) { return s.row, nil }
-
-// Err implements pgx.CopyFromSource.
-func (s *copySource) Err() error { return nil }
 
 // scrub is the server's own: what was deleted is out of every answer at once, and
 // out of its files after the next vacuum.

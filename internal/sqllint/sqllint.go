@@ -71,6 +71,8 @@ type Fault struct {
 	Statement string
 }
 
+// String is the fault on one line: its rule, what is wrong, and the statement with
+// single blanks.
 func (f Fault) String() string {
 	return f.Rule + ": " + f.Detail + ": " + strings.Join(strings.Fields(f.Statement), " ")
 }
