@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,6 +252,7 @@ func TestAwaySaysWhy(t *testing.T) {
 		{code("25006"), ErrReadOnly, ""},
 		{code("53100"), ErrFull, ""},
 		{refused, ErrAway, "lost"},
+		{&fs.PathError{Op: "write", Path: "archive.gz", Err: syscall.ENOSPC}, syscall.ENOSPC, ""},
 		{fmt.Errorf("read: %w", os.ErrDeadlineExceeded), ErrAway, "lost"},
 		{io.ErrUnexpectedEOF, ErrAway, "lost"},
 		{driver.ErrBadConn, ErrAway, "lost"},
@@ -520,28 +522,35 @@ func (w *wire) serve(l net.Listener) {
 	}
 }
 
+// overWire opens a fresh database over a wire that can be cut at a commit.
+func overWire(t *testing.T, late bool) (*Store, *wire) {
+	t.Helper()
+	direct, err := url.Parse(address(t, filepath.Join(t.TempDir(), "audit.db")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	w := &wire{to: direct.Host, late: late}
+	go w.serve(l)
+	direct.Host = l.Addr().String()
+	s, err := Open(t.Context(), direct.String(), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }, Trace: trace()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, w
+}
+
 // postgresLostCommit cuts the connection at commits. What was acknowledged is there
 // once, what took place is acknowledged, and nobody is told a lie.
 func postgresLostCommit(t *testing.T) {
 	for _, late := range []bool{true, false} {
 		t.Run(fmt.Sprint("late=", late), func(t *testing.T) {
-			direct, err := url.Parse(address(t, filepath.Join(t.TempDir(), "audit.db")))
-			if err != nil {
-				t.Fatal(err)
-			}
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			w := &wire{to: direct.Host, late: late}
-			go w.serve(l)
-			direct.Host = l.Addr().String()
-			s, err := Open(t.Context(), direct.String(), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }, Trace: trace()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
+			s, w := overWire(t, late)
 			for i := range 20 {
 				w.cut.Store(1)
 				// Without a name: stored a second time it would be there twice.

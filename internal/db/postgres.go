@@ -138,15 +138,15 @@ func fileName(s string) string {
 // is ended by the server. A reader is ended a little before the answer would be.
 // No statement of a writer is: a commit that waits for a replica would be done then.
 const (
-	pgLockWait    = "4s"
-	pgSilence     = "5s"
+	pgLockWait    = "3s"
+	pgSilence     = "4s"
 	pgReaderLimit = "55s"
 )
 
 // How long a connection waits for a word of the server, which is longer than any of
 // its sessions takes for one.
 const (
-	pgWriterPatience = 6 * time.Second
+	pgWriterPatience = 4 * time.Second
 	pgPatience       = time.Minute
 )
 
@@ -185,10 +185,13 @@ func (d *postgresDialect) pool(size int, role string, patience time.Duration, se
 //   - no plan reads a whole table to join it: all that is joined here is a few
 //     rows by their keys, and a plan that turns with the statistics would make a
 //     page of milliseconds one of seconds.
+//   - a session whose program is gone with its machine is ended after some ten
+//     seconds, whatever it does just then: it may hold the lock that all wait for.
 //   - nothing is compiled or done by several: no statement runs long enough for that.
 var pgSession = map[string]string{
 	"timezone": "UTC", "client_encoding": "UTF8", "plan_cache_mode": "force_custom_plan",
 	"enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off", "max_parallel_workers_per_gather": "0",
+	"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3",
 }
 
 func pgSettings(more ...string) map[string]string {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jmoiron/sqlx"
 
-	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
 )
 
@@ -333,23 +329,7 @@ func postgresPurgeWaitsForReaders(t *testing.T) {
 func postgresPurgeLosesItsCommit(t *testing.T) {
 	for _, late := range []bool{true, false} {
 		t.Run(fmt.Sprint("late=", late), func(t *testing.T) {
-			direct, err := url.Parse(address(t, filepath.Join(t.TempDir(), "audit.db")))
-			if err != nil {
-				t.Fatal(err)
-			}
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			w := &wire{to: direct.Host, late: late}
-			go w.serve(l)
-			direct.Host = l.Addr().String()
-			s, err := Open(t.Context(), direct.String(), Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }, Trace: trace()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
+			s, w := overWire(t, late)
 			fourteenMonths(t, s, 0)
 			if err := errors.Join(s.Index(t.Context()), s.growTree(t.Context())); err != nil {
 				t.Fatal(err)
