@@ -29,6 +29,9 @@ func (sel *Selection) Each(ctx context.Context, fn func(*Stored) error) error {
 	next := func() error {
 		st := <-ahead[0]
 		ahead = ahead[1:]
+		if st.panicked != nil {
+			panic(st.panicked) // here, where whoever asked recovers
+		}
 		for _, row := range st.rows {
 			sel.store.damage.met(row)
 			if err := fn(row); err != nil {
@@ -43,7 +46,14 @@ func (sel *Selection) Each(ctx context.Context, fn func(*Stored) error) error {
 	err := sel.eachPlace(ctx, func(places []rowPlace) error {
 		c := make(chan stretch, 1)
 		ahead = append(ahead, c)
-		go func() { c <- sel.read(ctx, places) }()
+		go func() {
+			var st stretch
+			defer func() {
+				st.panicked = recover()
+				c <- st
+			}()
+			st = sel.read(ctx, places)
+		}()
 		if len(ahead) < stretchesAhead {
 			return nil
 		}
@@ -67,6 +77,8 @@ type stretch struct {
 	rows []*Stored
 	rest []int64 // that were not read, since these here are large
 	err  error
+
+	panicked any // what the reading of them panicked with
 }
 
 // read reads the rows of places.
