@@ -1,6 +1,7 @@
 package db
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -28,8 +29,8 @@ const (
 	// fewWords is how many words a column may have whose words are counted beside
 	// those of others.
 	fewWords = 256
-	// crossPlaces is how many places a cross may have: four mebibytes.
-	crossPlaces = 1 << 20
+	// crossPlaces is how many places a cross may have: twelve mebibytes.
+	crossPlaces = 3 << 20
 )
 
 // crossed returns how the words of one column stand beside those of a column of
@@ -123,12 +124,46 @@ func (x *cross) add(s *segment.Segment, less bool) {
 	}
 }
 
-// few is a filter on a column of few words: which of them it means.
+// few is a filter that means few words of one column: which ones.
 type few struct {
 	column  int
 	numbers []uint32 // of the words, among those in files
 	values  []query.Value
 	not     bool
+}
+
+// wordsOf returns what a condition asks of one column, of however many words, once
+// its codes were looked up in every segment; nil where it asks something else.
+func (sel *Selection) wordsOf(c *condition) *few {
+	if f := sel.few(c); f != nil || c.codes == nil || c.codes.empty || c.term.Not {
+		return f
+	}
+	f := &few{column: -1, values: c.codes.values}
+	seen := map[uint32]bool{}
+	for i, p := range sel.view.segments {
+		if p.file == "" {
+			continue
+		}
+		for at, spans := range c.codes.in(i, p).values {
+			column := c.codes.columns[at]
+			if len(spans) == 0 {
+				continue
+			}
+			if f.column >= 0 && f.column != column {
+				return nil // a user's name and an id of the same text: some rows have both
+			}
+			f.column = column
+			spans.Globals(p.Column(column), func(number uint32) { seen[number] = true })
+			if seen[segment.Unassigned] || len(seen) > fewWords {
+				return nil
+			}
+		}
+	}
+	if f.column < 0 {
+		return nil
+	}
+	f.numbers = slices.Collect(maps.Keys(seen))
+	return f
 }
 
 // few returns what a condition asks of a column of few words; nil where it asks
@@ -199,7 +234,7 @@ func (f *few) count(k *kindColumns, v *view) (int64, bool) {
 func (sel *Selection) countFew(f *few, column int) []uint32 {
 	x := sel.kind.crossed(f.column, column, sel.view)
 	if x == nil {
-		return nil
+		return sel.countAcross(f, column)
 	}
 	defer x.release()
 	n := sel.kind.names[column]
@@ -231,6 +266,29 @@ func (sel *Selection) countFew(f *few, column int) []uint32 {
 		}
 		for i, times := range row {
 			counts[i] += times
+		}
+	}
+	return counts
+}
+
+// countAcross is countFew for a column that has few words itself.
+func (sel *Selection) countAcross(f *few, column int) []uint32 {
+	if f.not {
+		return nil
+	}
+	x := sel.kind.crossed(column, f.column, sel.view)
+	if x == nil {
+		return nil
+	}
+	defer x.release()
+	n := sel.kind.names[column]
+	counts := n.array(min(n.len(), len(x.counts)/max(x.width, 1)))
+	for word := range counts {
+		row := x.counts[word*x.width:][:x.width]
+		for _, number := range f.numbers {
+			if int(number) < len(row) {
+				counts[word] += row[number]
+			}
 		}
 	}
 	return counts

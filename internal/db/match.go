@@ -21,9 +21,8 @@ type condition struct {
 	// Not. It is nil for a condition that only the row itself can answer.
 	mark func(i int, p *piece) segment.Set
 
-	// within is mark for some rows alone, where those are few; nil where that is
-	// not known.
-	within func(p *piece, rows segment.Set) segment.Set
+	// codes are set where columns of words answer: the same for some rows alone.
+	codes *codes
 
 	// cached names what mark answers, where a segment in a file always answers the
 	// same; "" where it does not.
@@ -44,7 +43,8 @@ func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []qu
 		c := condition{term: t, key: t.Field.Key, at: i}
 		switch t.Field.Class {
 		case query.ClassValue, query.ClassAddress:
-			c.mark, c.within, c.cached = k.markCodes(t), k.withinCodes(t), termName(t)
+			c.codes, c.cached = k.newCodes(t, v), termName(t)
+			c.mark = c.codes.mark
 			for _, field := range t.Field.Columns {
 				c.words = max(c.words, k.names[k.index[field]].len())
 			}
@@ -95,59 +95,74 @@ func termName(t query.Term) string {
 	return name
 }
 
-// markCodes marks the rows whose value in any of the field's columns is one of
-// the term's. An empty value asks for all of the columns to be empty.
-func (k *kindColumns) markCodes(t query.Term) func(int, *piece) segment.Set {
-	var filled []query.Value
-	empty := false
-	for _, v := range t.Values {
-		if v.Text == "" && !v.Prefix && !v.Net.IsValid() {
-			empty = true
-		} else {
-			filled = append(filled, v)
-		}
-	}
-	var columns []int
-	for _, field := range t.Field.Columns {
-		columns = append(columns, k.index[field])
-	}
-	return func(_ int, p *piece) segment.Set {
-		set := segment.None(p.Len())
-		if len(filled) > 0 {
-			for _, column := range columns {
-				set = set.Or(p.Column(column).Match(filled))
-			}
-		}
-		if empty {
-			none := segment.All(p.Len())
-			for _, column := range columns {
-				none = none.And(p.Column(column).Empty())
-			}
-			set = set.Or(none)
-		}
-		return set
-	}
+// codes are what a term on columns of words means in each segment of a view: an
+// event matches whose value in any of the columns is one of the term's. An empty
+// value asks for all of the columns to be empty. Each segment is for one goroutine
+// at a time.
+type codes struct {
+	columns []int
+	values  []query.Value // those that are not empty
+	empty   bool          // whether there is an empty one
+	found   []columnSpans // by segment
 }
 
-// withinCodes is markCodes for few rows; nil where the term asks for what is
-// empty.
-func (k *kindColumns) withinCodes(t query.Term) func(*piece, segment.Set) segment.Set {
-	var columns []int
-	for _, v := range t.Values {
-		if v.Text == "" && !v.Prefix && !v.Net.IsValid() {
-			return nil
+// columnSpans are the codes that a term means in the columns of a segment.
+type columnSpans struct{ values, empty []segment.Spans }
+
+func (k *kindColumns) newCodes(t query.Term, v *view) *codes {
+	c := &codes{found: make([]columnSpans, len(v.segments))}
+	for _, value := range t.Values {
+		if value.Text == "" && !value.Prefix && !value.Net.IsValid() {
+			c.empty = true
+		} else {
+			c.values = append(c.values, value)
 		}
 	}
 	for _, field := range t.Field.Columns {
-		columns = append(columns, k.index[field])
+		c.columns = append(c.columns, k.index[field])
 	}
-	return func(p *piece, rows segment.Set) segment.Set {
-		set := segment.None(p.Len())
-		for _, column := range columns {
-			set = set.Or(p.Column(column).MatchIn(t.Values, rows))
+	return c
+}
+
+// in returns the codes in a segment, which are looked up once.
+func (c *codes) in(i int, p *piece) *columnSpans {
+	s := &c.found[i]
+	if s.values != nil {
+		return s
+	}
+	s.values = make([]segment.Spans, len(c.columns))
+	if c.empty {
+		s.empty = make([]segment.Spans, len(c.columns))
+	}
+	for at, column := range c.columns {
+		s.values[at] = p.Column(column).Find(c.values)
+		if c.empty {
+			s.empty[at] = p.Column(column).Find([]query.Value{{}})
 		}
-		return set
 	}
+	return s
+}
+
+// mark marks the rows of a segment that match.
+func (c *codes) mark(i int, p *piece) segment.Set {
+	return c.within(i, p, segment.All(p.Len()))
+}
+
+// within is mark for the marked rows alone.
+func (c *codes) within(i int, p *piece, rows segment.Set) segment.Set {
+	spans := c.in(i, p)
+	set := segment.None(p.Len())
+	for at, column := range c.columns {
+		set = set.Or(p.Column(column).MarkIn(spans.values[at], rows))
+	}
+	if c.empty {
+		none := rows
+		for at, column := range c.columns {
+			none = p.Column(column).MarkIn(spans.empty[at], none)
+		}
+		set = set.Or(none)
+	}
+	return set
 }
 
 // markUnfilled answers whether a text field is empty, where a term asks nothing

@@ -77,7 +77,7 @@ type matched struct {
 	count    int64
 	exact    bool
 	lookedTo int64 // microseconds, where not exact
-	few      *few  // the only condition, where it is on a column of few words
+	few      *few  // the only condition, where it means few words of one column
 }
 
 // walking returns the conditions that only the rows themselves can answer.
@@ -140,22 +140,25 @@ func (sel *Selection) canHold(ctx context.Context, n *needle, p *piece) (set seg
 // of one key.
 func (sel *Selection) base(ctx context.Context, i int, without string, asked *atomic.Int32) segment.Set {
 	p := sel.view.segments[i]
-	set, few := p.Living(), false
+	set := p.Living()
 	for _, at := range sel.order {
 		c := &sel.conditions[at]
 		switch {
 		case set.Empty():
 			return set
 		case c.mark == nil || c.key == without:
-		case c.within != nil && !sel.marked[at][i].known && few && !c.term.Not:
-			set = c.within(p, set)
-		case c.within != nil && !sel.marked[at][i].known && few:
-			set = set.AndNot(c.within(p, set))
-		case c.term.Not:
-			set = set.AndNot(sel.mark(ctx, at, i))
-		default:
-			set = set.And(sel.mark(ctx, at, i))
-			few = !set.Empty() && set.Count() <= fewRowsIn
+			continue
+		}
+		var marks segment.Set
+		if few := set.Count() <= fewRowsIn(p); few && c.codes != nil && !sel.marked[at][i].known {
+			marks = c.codes.within(i, p, set)
+		} else {
+			marks = sel.mark(ctx, at, i)
+		}
+		if c.term.Not {
+			set = set.AndNot(marks)
+		} else {
+			set = set.And(marks)
 		}
 	}
 	for at, c := range sel.conditions { // which costs most
@@ -170,7 +173,7 @@ func (sel *Selection) base(ctx context.Context, i int, without string, asked *at
 }
 
 // fewRowsIn a segment are asked one by one what further conditions say of them.
-const fewRowsIn = 1024
+func fewRowsIn(p *piece) int { return p.Len() / 64 }
 
 // rowsToRead of a segment are looked at sooner than the text index is asked which
 // of them can hold a text.
@@ -286,7 +289,7 @@ func (sel *Selection) match(ctx context.Context, without string) (*matched, erro
 			}
 		}
 		if len(active) == 1 {
-			m.few = sel.few(&sel.conditions[active[0]])
+			m.few = sel.wordsOf(&sel.conditions[active[0]])
 		}
 	}
 	sel.matches[without] = m

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/auditadmin/auditadmin/internal/query"
@@ -48,16 +49,32 @@ func (sel *Selection) count(m *matched, f query.Field) *tally {
 			break
 		}
 		c.named = true
+		if c.times("") == 0 {
+			break // each row has a word
+		}
 		unnamed := &matched{exact: m.exact, sets: make([]segment.Set, len(m.sets)), counts: make([]int, len(m.sets))}
 		for s, set := range m.sets {
-			if unnamed.sets[s] = segment.None(set.Len()); !set.Empty() {
-				unnamed.sets[s] = set.And(sel.view.segments[s].Column(column).Empty())
-				unnamed.counts[s] = unnamed.sets[s].Count()
-			}
+			unnamed.sets[s] = sel.unnamed(s, column, set)
+			unnamed.counts[s] = unnamed.sets[s].Count()
 		}
 		m = unnamed
 	}
 	return t
+}
+
+// unnamed returns those of a segment's marked rows that have no word in a column.
+func (sel *Selection) unnamed(i, column int, set segment.Set) segment.Set {
+	p, marks := sel.view.segments[i], sel.store.columns.marks
+	if p.file == "" || set.Count() <= fewRowsIn(p) {
+		return p.Column(column).EmptyIn(set)
+	}
+	key := markKey{p.Segment, "unnamed " + strconv.Itoa(column)}
+	empty, known := marks.get(key)
+	if !known {
+		empty = p.Column(column).EmptyIn(segment.All(p.Len()))
+		marks.put(key, empty)
+	}
+	return set.And(empty)
 }
 
 // countScratch keeps arrays for counting.

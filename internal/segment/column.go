@@ -83,10 +83,14 @@ func (c *Column) encode(n int, code func(row int) uint32) {
 	}
 }
 
-// Match marks the rows whose text is one of the values.
-func (c *Column) Match(values []query.Value) Set {
+// Spans are the codes of a column that some values mean: what of a filter a
+// segment has to be asked for once. They are good for that column alone.
+type Spans []span
+
+// Find returns the codes of the values.
+func (c *Column) Find(values []query.Value) Spans {
 	defer runtime.KeepAlive(c.held)
-	var spans []span
+	var spans Spans
 	for _, v := range values {
 		for _, s := range c.words.match(v) {
 			if s.lo < s.hi {
@@ -94,36 +98,62 @@ func (c *Column) Match(values []query.Value) Set {
 			}
 		}
 	}
+	return spans
+}
+
+// Globals calls fn with the global code of each word that the spans mean.
+func (s Spans) Globals(c *Column, fn func(global uint32)) {
+	for _, part := range s {
+		for _, global := range c.global[part.lo:part.hi] {
+			fn(global)
+		}
+	}
+}
+
+// Match marks the rows whose text is one of the values.
+func (c *Column) Match(values []query.Value) Set { return c.Mark(c.Find(values)) }
+
+// Mark marks the rows whose code is in one of the spans.
+func (c *Column) Mark(spans Spans) Set {
+	defer runtime.KeepAlive(c.held)
 	return c.mark(spans)
 }
 
-// MatchIn is Match for the marked rows alone, where those are few.
-func (c *Column) MatchIn(values []query.Value, set Set) Set {
-	defer runtime.KeepAlive(c.held)
-	var spans []span
-	for _, v := range values {
-		spans = append(spans, c.words.match(v)...)
+// MarkIn is Mark for the marked rows alone.
+func (c *Column) MarkIn(spans Spans, set Set) Set {
+	switch {
+	case len(spans) == 0 || set.Empty():
+		return None(c.n)
+	case set.rows == nil:
+		return c.Mark(spans).And(set)
 	}
-	var rows []int
-	set.Each(func(row int) {
-		code := c.code(row)
+	defer runtime.KeepAlive(c.held)
+	rows := make([]uint16, 0, set.Count())
+	if c.pairs != nil && len(spans) == 1 {
+		lo, width := uint16(spans[0].lo), uint16(spans[0].hi-1-spans[0].lo)
+		for _, row := range set.rows {
+			if c.pairs[row]-lo <= width {
+				rows = append(rows, row)
+			}
+		}
+		return listed(c.n, rows)
+	}
+	for _, row := range set.rows {
+		code := c.code(int(row))
 		for _, s := range spans {
 			if code >= s.lo && code < s.hi {
 				rows = append(rows, row)
-				return
+				break
 			}
 		}
-	})
-	return Of(c.n, rows...)
+	}
+	return listed(c.n, rows)
 }
 
-// Empty marks the rows without a text.
-func (c *Column) Empty() Set {
-	defer runtime.KeepAlive(c.held)
-	return c.mark(c.words.match(query.Value{}))
-}
+// EmptyIn marks those of the marked rows that have no text.
+func (c *Column) EmptyIn(set Set) Set { return c.MarkIn(c.Find([]query.Value{{}}), set) }
 
-func (c *Column) mark(spans []span) Set {
+func (c *Column) mark(spans Spans) Set {
 	size := c.words.len()
 	if len(spans) == 0 {
 		return None(c.n)
@@ -134,15 +164,15 @@ func (c *Column) mark(spans []span) Set {
 		case s.lo == 0 && s.hi == size:
 			return All(c.n)
 		case c.flags != nil:
-			set := Set{n: c.n, bits: c.flags} // a set never changes, and the column stays
-			if s.lo == 0 {
-				return set.Not()
+			if ones := copyBits(c.n, c.flags); s.lo > 0 {
+				return ones
+			} else {
+				return ones.Not()
 			}
-			return Set{n: c.n, bits: append([]uint64(nil), c.flags...)}
 		case c.bytes != nil:
-			return Set{n: c.n, bits: between(c.bytes, uint8(s.lo), uint8(s.hi-1), spanBytes)}
+			return filled(c.n, func(b []uint64) { between(b, c.bytes, uint8(s.lo), uint8(s.hi-1), spanBytes) })
 		default:
-			return Set{n: c.n, bits: between(c.pairs, uint16(s.lo), uint16(s.hi-1), spanPairs)}
+			return filled(c.n, func(b []uint64) { between(b, c.pairs, uint16(s.lo), uint16(s.hi-1), spanPairs) })
 		}
 	}
 	if c.flags != nil || len(spans) > manySpans {
@@ -150,7 +180,7 @@ func (c *Column) mark(spans []span) Set {
 	}
 	set := c.mark(spans[:1])
 	for _, s := range spans[1:] {
-		set = set.Or(c.mark([]span{s}))
+		set = set.Or(c.mark(Spans{s}))
 	}
 	return set
 }
@@ -159,35 +189,35 @@ func (c *Column) mark(spans []span) Set {
 // codes for each span.
 const manySpans = 12
 
-func (c *Column) markEach(spans []span) Set {
+func (c *Column) markEach(spans Spans) Set {
 	wanted := make([]uint8, c.words.len())
 	for _, s := range spans {
 		for code := s.lo; code < s.hi; code++ {
 			wanted[code] = 1
 		}
 	}
-	b := newBits(c.n)
 	switch {
 	case c.pairs != nil:
-		for row, code := range c.pairs {
-			b[row/64] |= uint64(wanted[code]) << (row % 64)
-		}
+		return filled(c.n, func(b []uint64) {
+			for row, code := range c.pairs {
+				b[row/64] |= uint64(wanted[code]) << (row % 64)
+			}
+		})
 	case c.bytes != nil:
-		for row, code := range c.bytes {
-			b[row/64] |= uint64(wanted[code]) << (row % 64)
-		}
+		return filled(c.n, func(b []uint64) {
+			for row, code := range c.bytes {
+				b[row/64] |= uint64(wanted[code]) << (row % 64)
+			}
+		})
 	case c.flags != nil && wanted[0] != wanted[1]:
-		return c.mark([]span{{int(wanted[1]), int(wanted[1]) + 1}})
-	default: // both flags, or the only word
-		return All(c.n)
+		return c.mark(Spans{{int(wanted[1]), int(wanted[1]) + 1}})
 	}
-	return Set{n: c.n, bits: b}
+	return All(c.n) // both flags, or the only word
 }
 
 // between marks the codes from lo to hi, both included: as many of them as fast
 // can, and the rest one by one.
-func between[T uint8 | uint16](codes []T, lo, hi T, fast func(codes []T, lo, hi T, bits []uint64) int) []uint64 {
-	b := newBits(len(codes))
+func between[T uint8 | uint16](b []uint64, codes []T, lo, hi T, fast func(codes []T, lo, hi T, bits []uint64) int) {
 	for row := fast(codes, lo, hi, b); row < len(codes); row += 64 {
 		var w uint64
 		for j, c := range codes[row:min(row+64, len(codes))] {
@@ -199,30 +229,26 @@ func between[T uint8 | uint16](codes []T, lo, hi T, fast func(codes []T, lo, hi 
 		}
 		b[row/64] = w
 	}
-	return b
 }
 
 // Codes appends the code of every marked row to codes.
 func (c *Column) Codes(set Set, codes []uint16) []uint16 {
 	defer runtime.KeepAlive(c.held)
 	switch {
-	case set.all && c.pairs != nil:
-		return append(codes, c.pairs...)
-	case set.all:
-		for row := range c.n {
-			codes = append(codes, uint16(c.code(row)))
+	case c.pairs == nil:
+		set.Each(func(row int) { codes = append(codes, uint16(c.code(row))) })
+	case set.rows != nil:
+		for _, row := range set.rows {
+			codes = append(codes, c.pairs[row])
 		}
-		return codes
-	}
-	for i, w := range set.bits {
-		for ; w != 0; w &= w - 1 {
-			row := i*64 + bits.TrailingZeros64(w)
-			if c.pairs != nil {
-				codes = append(codes, c.pairs[row])
-			} else {
-				codes = append(codes, uint16(c.code(row)))
+	case set.bits != nil:
+		for i, w := range set.bits {
+			for ; w != 0; w &= w - 1 {
+				codes = append(codes, c.pairs[i*64+bits.TrailingZeros64(w)])
 			}
 		}
+	case set.all():
+		return append(codes, c.pairs...)
 	}
 	return codes
 }
@@ -237,7 +263,7 @@ func (c *Column) Count(set Set, counts []uint32) {
 	case c.bytes != nil:
 		countBytes(c.bytes, set, counts)
 	case c.flags != nil:
-		ones := Set{n: c.n, bits: c.flags}.And(set).Count()
+		ones := ofBits(c.n, c.flags).And(set).Count()
 		counts[1] += uint32(ones)
 		counts[0] += uint32(set.Count() - ones)
 	default:
@@ -252,11 +278,11 @@ func (c *Column) CountBeside(by *Column, set Set, counts []uint32) {
 	defer runtime.KeepAlive(by.held)
 	width := c.words.len()
 	switch {
-	case set.all && by.bytes != nil && c.pairs != nil:
+	case set.all() && by.bytes != nil && c.pairs != nil:
 		for row, code := range c.pairs {
 			counts[int(by.bytes[row])*width+int(code)]++
 		}
-	case set.all && by.bytes != nil && c.bytes != nil:
+	case set.all() && by.bytes != nil && c.bytes != nil:
 		for row, code := range c.bytes {
 			counts[int(by.bytes[row])*width+int(code)]++
 		}
@@ -281,7 +307,13 @@ func countBytes(codes []uint8, set Set, counts []uint32) {
 			tables[0][c]++
 		}
 	}
-	if set.all {
+	if set.rows != nil { // so few that the tables would cost more
+		for _, row := range set.rows {
+			counts[codes[row]]++
+		}
+		return
+	}
+	if set.all() {
 		full(codes)
 	}
 	for i, w := range set.bits {
@@ -304,11 +336,14 @@ func countBytes(codes []uint8, set Set, counts []uint32) {
 }
 
 func countPairs(codes []uint16, set Set, counts []uint32) {
-	if set.all {
+	if set.all() {
 		for _, c := range codes {
 			counts[c]++
 		}
 		return
+	}
+	for _, row := range set.rows {
+		counts[codes[row]]++
 	}
 	for i, w := range set.bits {
 		part := codes[i*64 : min(i*64+64, len(codes))]
@@ -362,7 +397,7 @@ func (c *Column) Owned(global uint32) (string, bool) {
 func (c *Column) Has(text string, rows Set) bool {
 	defer runtime.KeepAlive(c.held)
 	code, ok := c.words.find(text)
-	return ok && c.mark([]span{{code, code + 1}}).And(rows).Count() > 0
+	return ok && c.mark(Spans{{code, code + 1}}).And(rows).Count() > 0
 }
 
 // Lost returns the words of the column that the other does not have.

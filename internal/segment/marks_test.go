@@ -20,9 +20,13 @@ func TestMarks(t *testing.T) {
 		a, b := uint16(r.Uint32()), uint16(r.Uint32())
 		for _, span := range [][2]uint16{{0, 0}, {0, 1<<16 - 1}, {1<<16 - 1, 1<<16 - 1}, {1<<16 - 2, 1<<16 - 1}, {min(a, b), max(a, b)}, {a, a}} {
 			lo, hi := span[0], span[1]
-			checkMarks(t, pairs, lo, hi, between(pairs, lo, hi, spanPairs))
+			marks := newBits(n)
+			between(marks, pairs, lo, hi, spanPairs)
+			checkMarks(t, pairs, lo, hi, marks)
 			shortLo, shortHi := uint8(lo>>8), uint8(hi>>8)
-			checkMarks(t, small, shortLo, shortHi, between(small, shortLo, shortHi, spanBytes))
+			marks = newBits(n)
+			between(marks, small, shortLo, shortHi, spanBytes)
+			checkMarks(t, small, shortLo, shortHi, marks)
 		}
 	}
 }
@@ -44,8 +48,9 @@ func BenchmarkMark(b *testing.B) {
 	for i := range codes {
 		codes[i] = uint16(i % 3000)
 	}
+	marks := newBits(MaxRows)
 	b.SetBytes(2 * MaxRows)
 	for b.Loop() {
-		between(codes, 17, 17, spanPairs)
+		between(marks, codes, 17, 17, spanPairs)
 	}
 }

@@ -170,8 +170,10 @@ func (s *Segment) BySeq(seqs []int64) Set {
 		return None(s.n)
 	}
 	defer runtime.KeepAlive(s.held)
-	b := newBits(s.n)
-	found := false
+	return filled(s.n, func(b []uint64) { s.markSeqs(seqs, b) })
+}
+
+func (s *Segment) markSeqs(seqs []int64, b []uint64) {
 	if len(seqs) > s.n/16 { // both rise: go through them side by side
 		for at, i := 0, 0; at < s.n && i < len(seqs); at++ {
 			row := s.rowAt(at)
@@ -181,21 +183,15 @@ func (s *Segment) BySeq(seqs []int64) Set {
 			}
 			if i < len(seqs) && seqs[i] == seq {
 				b[row/64] |= 1 << (row % 64)
-				found = true
 			}
 		}
-	} else {
-		for _, seq := range seqs {
-			if row, ok := s.RowOf(seq); ok {
-				b[row/64] |= 1 << (row % 64)
-				found = true
-			}
+		return
+	}
+	for _, seq := range seqs {
+		if row, ok := s.RowOf(seq); ok {
+			b[row/64] |= 1 << (row % 64)
 		}
 	}
-	if !found {
-		return None(s.n)
-	}
-	return Set{n: s.n, bits: b}
 }
 
 // Living marks the rows that are not deleted.
@@ -206,7 +202,7 @@ func (s *Segment) Living() Set {
 	if s.gone == s.n {
 		return None(s.n)
 	}
-	return Set{n: s.n, bits: s.dead}.Not()
+	return ofBits(s.n, s.dead).Not()
 }
 
 // Alive reports whether a row is not deleted.
@@ -223,21 +219,20 @@ func (s *Segment) MatchNumbers(i int, ranges [][2]int64, absent bool) Set {
 	defer runtime.KeepAlive(s.held)
 	none := None(s.n)
 	if s.absent[i] != nil {
-		none = Set{n: s.n, bits: s.absent[i]}
+		none = copyBits(s.n, s.absent[i])
 	}
-	b := newBits(s.n)
-	for row := range s.n {
-		v := s.nums[i].get(row)
-		for _, r := range ranges {
-			if v >= r[0] && v <= r[1] {
-				b[row/64] |= 1 << (row % 64)
+	set := filled(s.n, func(b []uint64) {
+		for row := range s.n {
+			v := s.nums[i].get(row)
+			for _, r := range ranges {
+				if v >= r[0] && v <= r[1] {
+					b[row/64] |= 1 << (row % 64)
+				}
 			}
 		}
-	}
-	set := Set{n: s.n, bits: b}.AndNot(none)
+	}).AndNot(none)
 	if absent {
 		set = set.Or(none)
-		set.bits = slices.Clone(set.bits) // not those of the segment
 	}
 	return set
 }

@@ -159,7 +159,7 @@ func agree(t *testing.T, s *Segment, all []*fact, r *rand.Rand) {
 			marks(fmt.Sprintf("column %d values %q %q", c, v.Text, w.Text), s.Column(c).Match([]query.Value{v, w}),
 				func(f *fact) bool { return means(v, f.texts[c], c == 3) || means(w, f.texts[c], c == 3) })
 		}
-		marks("empty", s.Column(c).Empty(), func(f *fact) bool { return f.texts[c] == "" })
+		marks("empty", s.Column(c).EmptyIn(All(s.Len())), func(f *fact) bool { return f.texts[c] == "" })
 		for _, set := range []Set{s.Living(), s.Column(1).Match(values[:1]), Range(len(rows), 3, len(rows)-1)} {
 			counts := make([]uint32, s.Column(c).Words())
 			s.Column(c).Count(set, counts)
