@@ -18,68 +18,19 @@ import (
 // it from being exact it is the number found among the newest, and says how far
 // it looked.
 func (sel *Selection) Count(ctx context.Context) (Count, error) {
-	if n, ok := sel.known(); ok {
-		return Count{Value: n, Exact: true}, nil
-	}
 	m, err := sel.match(ctx, noKey)
 	if err != nil {
 		return Count{}, err
 	}
-	return m.result(), nil
+	return Count{Value: sel.total(ctx, m), Exact: m.exact, LookedTo: m.looked()}, nil
 }
 
-// known returns the count where it needs no look at rows: of everything, and of
-// one value that is in one column alone.
-func (sel *Selection) known() (int64, bool) {
-	if len(sel.conditions) == 0 {
-		return int64(sel.view.count), true
+// looked is how far back it looked for what matches, where that was not to the end.
+func (m *matched) looked() time.Time {
+	if m.exact {
+		return time.Time{}
 	}
-	c := sel.conditions[0]
-	if len(sel.conditions) > 1 {
-		return 0, false
-	}
-	if f := sel.few(&c); f != nil {
-		if n, ok := f.count(sel.kind, sel.view); ok {
-			return n, true
-		}
-	}
-	if c.term.Not || c.term.Field.Class != query.ClassValue || len(c.term.Values) != 1 || !c.term.Values[0].Exact {
-		return 0, false
-	}
-	count := int64(0)
-	for _, field := range c.term.Field.Columns {
-		column := sel.kind.index[field]
-		n, word := sel.kind.names[column], c.term.Values[0].Text
-		if word == "" || count > 0 && n.knows(sel.view, word) {
-			return 0, false // rows may be empty, or have it twice
-		}
-		if count > 0 {
-			continue
-		}
-		totals := n.totalsOf(sel.view)
-		if totals == nil {
-			return 0, false
-		}
-		count = int64(totals.others[word])
-		if number, ok := n.number(word); ok && int(number) < len(totals.counts) {
-			count += int64(totals.counts[number])
-		}
-		totals.release()
-		for _, p := range sel.view.segments {
-			if p.file == "" {
-				count += int64(p.Column(column).Match(c.term.Values).And(p.Living()).Count())
-			}
-		}
-	}
-	return count, true
-}
-
-func (m *matched) result() Count {
-	c := Count{Value: m.count, Exact: m.exact}
-	if !m.exact {
-		c.LookedTo = time.UnixMicro(m.lookedTo).UTC()
-	}
-	return c
+	return time.UnixMicro(m.lookedTo).UTC()
 }
 
 // Facets counts the values of every field of the kind that is counted beside a
@@ -139,7 +90,7 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int,
 			return nil, err
 		}
 		sets[i] = m
-		all[i] = Facet{Key: f.Key, Exact: m.exact, LookedTo: m.result().LookedTo}
+		all[i] = Facet{Key: f.Key, Exact: m.exact, LookedTo: m.looked()}
 	}
 	var wg sync.WaitGroup
 	var panicked atomic.Pointer[any]
@@ -153,7 +104,8 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int,
 	for _, i := range order {
 		f := fields[i]
 		if atHand && words(i) > manyWords {
-			many := sets[i].count > int64(manyRows/(1+words(i)/manyRows)) && sets[i].count < int64(sel.view.count)
+			n := sel.total(ctx, sets[i])
+			many := n > int64(manyRows/(1+words(i)/manyRows)) && n < int64(sel.view.count)
 			if all[i].Uncounted = many || !sel.kind.names[sel.kind.index[f.Columns[0]]].ready(); all[i].Uncounted {
 				continue
 			}
@@ -162,7 +114,7 @@ func (sel *Selection) facets(ctx context.Context, fields []query.Field, top int,
 		wg.Go(func() {
 			defer keepPanic(&panicked)
 			defer func() { <-free }()
-			all[i].Values, all[i].More = sel.count(sets[i], f).most(top)
+			all[i].Values, all[i].More = sel.count(ctx, sets[i], f).most(top)
 		})
 	}
 	wg.Wait()
@@ -179,6 +131,7 @@ func (sel *Selection) Timeline(ctx context.Context, by Step) (*Timeline, error) 
 	if err != nil {
 		return nil, err
 	}
+	sel.fill(ctx, m)
 	parts := make([][]Bucket, len(m.sets))
 	sel.parallel(len(m.sets), fewSegments, func(i int) { parts[i] = sel.buckets(i, m.sets[i], by) })
 	counts := map[int64]int64{}
@@ -187,10 +140,7 @@ func (sel *Selection) Timeline(ctx context.Context, by Step) (*Timeline, error) 
 			counts[b.Start.UnixMicro()] += b.Count
 		}
 	}
-	t := &Timeline{Exact: m.exact}
-	if !m.exact {
-		t.LookedTo = time.UnixMicro(m.lookedTo).UTC()
-	}
+	t := &Timeline{Exact: m.exact, LookedTo: m.looked()}
 	for micros, n := range counts {
 		if n > 0 {
 			t.Buckets = append(t.Buckets, Bucket{time.UnixMicro(micros).In(sel.zone()), n})
@@ -352,7 +302,7 @@ func (s *Store) Values(ctx context.Context, kind audit.Kind, key, prefix string,
 	if prefix != "" && !begins {
 		top = allValues
 	}
-	values, _ := sel.count(m, field).most(top)
+	values, _ := sel.count(ctx, m, field).most(top)
 	var all []FacetValue
 	for _, v := range values {
 		if v.Value != "" && strings.HasPrefix(query.Fold(v.Value), folded) {

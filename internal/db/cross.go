@@ -1,12 +1,9 @@
 package db
 
 import (
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
@@ -29,8 +26,8 @@ const (
 	// fewWords is how many words a column may have whose words are counted beside
 	// those of others.
 	fewWords = 256
-	// crossPlaces is how many places a cross may have: twelve mebibytes.
-	crossPlaces = 3 << 20
+	// crossPlaces is how many places a cross may have: four mebibytes.
+	crossPlaces = 1 << 20
 )
 
 // crossed returns how the words of one column stand beside those of a column of
@@ -124,123 +121,18 @@ func (x *cross) add(s *segment.Segment, less bool) {
 	}
 }
 
-// few is a filter that means few words of one column: which ones.
-type few struct {
-	column  int
-	numbers []uint32 // of the words, among those in files
-	values  []query.Value
-	not     bool
-}
-
-// wordsOf returns what a condition asks of one column, of however many words, once
-// its codes were looked up in every segment; nil where it asks something else.
-func (sel *Selection) wordsOf(c *condition) *few {
-	if f := sel.few(c); f != nil || c.codes == nil || c.codes.empty || c.term.Not {
-		return f
-	}
-	f := &few{column: -1, values: c.codes.values}
-	seen := map[uint32]bool{}
-	for i, p := range sel.view.segments {
-		if p.file == "" {
-			continue
-		}
-		for at, spans := range c.codes.in(i, p).values {
-			column := c.codes.columns[at]
-			if len(spans) == 0 {
-				continue
-			}
-			if f.column >= 0 && f.column != column {
-				return nil // a user's name and an id of the same text: some rows have both
-			}
-			f.column = column
-			spans.Globals(p.Column(column), func(number uint32) { seen[number] = true })
-			if seen[segment.Unassigned] || len(seen) > fewWords {
-				return nil
-			}
-		}
-	}
-	if f.column < 0 {
-		return nil
-	}
-	f.numbers = slices.Collect(maps.Keys(seen))
-	return f
-}
-
-// few returns what a condition asks of a column of few words; nil where it asks
-// something else.
-func (sel *Selection) few(c *condition) *few {
-	t := c.term
-	if t.Field.Class != query.ClassValue || len(t.Field.Columns) != 1 {
-		return nil
-	}
-	f := &few{column: sel.kind.index[t.Field.Columns[0]], values: t.Values, not: t.Not}
-	n := sel.kind.names[f.column]
-	size := n.len()
-	if size > fewWords {
-		return nil
-	}
-	for number := range uint32(size) {
-		word, ok := n.text(number)
-		if ok && slices.ContainsFunc(t.Values, func(v query.Value) bool { return means(v, word) }) {
-			f.numbers = append(f.numbers, number)
-		}
-	}
-	return f
-}
-
-// means reports whether a value of a filter means a word, as segments match it.
-func means(v query.Value, word string) bool {
-	switch {
-	case v.Exact:
-		return word == v.Text
-	case v.Text == "" && !v.Prefix:
-		return word == ""
-	case v.Prefix:
-		return word != "" && strings.HasPrefix(query.Fold(word), v.Folded)
-	}
-	return query.Fold(word) == v.Folded
-}
-
-// count returns how many events of a view pass, and whether that is known
-// without a look at them.
-func (f *few) count(k *kindColumns, v *view) (int64, bool) {
-	totals := k.names[f.column].totalsOf(v)
-	if totals == nil {
-		return 0, false
-	}
-	defer totals.release()
-	if len(totals.others) > 0 {
-		return 0, false
-	}
-	count := int64(0)
-	for _, number := range f.numbers {
-		if int(number) < len(totals.counts) {
-			count += int64(totals.counts[number])
-		}
-	}
-	for _, p := range v.segments {
-		if p.file == "" {
-			count += int64(p.Column(f.column).Match(f.values).And(p.Living()).Count())
-		}
-	}
-	if f.not {
-		count = int64(v.count) - count
-	}
-	return count, true
-}
-
-// countFew counts the words of a column under one filter on a column of few
-// words, in what lies in files. It returns nil where that is not known.
-func (sel *Selection) countFew(f *few, column int) []uint32 {
-	x := sel.kind.crossed(f.column, column, sel.view)
+// countBeside counts the words of a column beside those that a condition means, in
+// what lies in files. It returns nil where that is not known.
+func (sel *Selection) countBeside(m *meant, column int) []uint32 {
+	x := sel.kind.crossed(m.column, column, sel.view)
 	if x == nil {
-		return sel.countAcross(f, column)
+		return sel.countAcross(m, column)
 	}
 	defer x.release()
 	n := sel.kind.names[column]
 	size := min(n.len(), x.width)
 	counts := n.array(size)
-	if f.not {
+	if m.not {
 		totals := n.totalsOf(sel.view)
 		if totals == nil {
 			n.arrays.Put(&counts)
@@ -253,12 +145,12 @@ func (sel *Selection) countFew(f *few, column int) []uint32 {
 		}
 		copy(counts, totals.counts)
 	}
-	for _, number := range f.numbers {
+	for _, number := range m.numbers {
 		if int(number+1)*x.width > len(x.counts) {
 			continue
 		}
 		row := x.counts[int(number)*x.width:][:size]
-		if f.not {
+		if m.not {
 			for i, times := range row {
 				counts[i] -= times
 			}
@@ -271,12 +163,12 @@ func (sel *Selection) countFew(f *few, column int) []uint32 {
 	return counts
 }
 
-// countAcross is countFew for a column that has few words itself.
-func (sel *Selection) countAcross(f *few, column int) []uint32 {
-	if f.not {
+// countAcross is countBeside for a column that has few words itself.
+func (sel *Selection) countAcross(m *meant, column int) []uint32 {
+	if m.not {
 		return nil
 	}
-	x := sel.kind.crossed(column, f.column, sel.view)
+	x := sel.kind.crossed(column, m.column, sel.view)
 	if x == nil {
 		return nil
 	}
@@ -285,7 +177,7 @@ func (sel *Selection) countAcross(f *few, column int) []uint32 {
 	counts := n.array(min(n.len(), len(x.counts)/max(x.width, 1)))
 	for word := range counts {
 		row := x.counts[word*x.width:][:x.width]
-		for _, number := range f.numbers {
+		for _, number := range m.numbers {
 			if int(number) < len(row) {
 				counts[word] += row[number]
 			}

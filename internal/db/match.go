@@ -31,8 +31,10 @@ type condition struct {
 	// needle is set where mark is nil: see search.go.
 	needle *needle
 
-	at    int // its place among the conditions
-	words int // about how many values the field has: with more, fewer rows pass
+	at      int    // its place among the conditions
+	words   int    // about how many values the field has: with more, fewer rows pass
+	meant   *meant // the words of one column that it means, where they are known
+	located bool   // no other segment in a file has them than those that were asked
 }
 
 // compile makes each term ready. What it reads beside the columns, candidates

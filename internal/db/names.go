@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
@@ -140,9 +141,12 @@ func tableSize(words uint32) int {
 	return size
 }
 
+// hash is of a folded word, so that a filter finds all that differ in case alone.
+func (n *names) hash(folded string) uint64 { return maphash.String(n.seed, folded) }
+
 func (n *names) put(word string, number uint32) {
 	mask := uint64(len(n.slots) - 1)
-	at := maphash.String(n.seed, word) & mask
+	at := n.hash(query.Fold(word)) & mask
 	for n.slots[at] != 0 {
 		at = (at + 1) & mask
 	}
@@ -154,7 +158,7 @@ func (n *names) put(word string, number uint32) {
 // theirs.
 func (n *names) find(word string, also func(number uint32) (string, bool)) (uint32, bool) {
 	mask := uint64(len(n.slots) - 1)
-	for at := maphash.String(n.seed, word) & mask; n.slots[at] != 0; at = (at + 1) & mask {
+	for at := n.hash(query.Fold(word)) & mask; n.slots[at] != 0; at = (at + 1) & mask {
 		number := n.slots[at] - 1
 		other, ok := "", false
 		if number < n.size {
@@ -224,17 +228,37 @@ func (n *names) number(word string) (uint32, bool) {
 	return n.find(word, nil)
 }
 
-// knows reports whether a word stands anywhere in a view.
-func (n *names) knows(v *view, word string) bool {
-	if _, ok := n.number(word); ok {
-		return true
+// meaning returns the numbers of the words that some values mean, in no order. It
+// reports false where they may be many, and while the table is not there.
+func (n *names) meaning(values []query.Value) ([]uint32, bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if !n.built {
+		return nil, false
 	}
-	for _, p := range v.segments {
-		if (p.file == "" || p.pending > 0) && p.Column(n.column).Has(word, segment.All(p.Len())) {
-			return true
+	var all []uint32
+	if n.size <= manyMeant {
+		for number := range n.size {
+			word, ok := n.owned(number)
+			if ok && slices.ContainsFunc(values, func(v query.Value) bool { return means(v, word) }) {
+				all = append(all, number)
+			}
+		}
+		return all, true
+	}
+	mask := uint64(len(n.slots) - 1)
+	for _, v := range values {
+		if v.Prefix {
+			return nil, false
+		}
+		for at := n.hash(v.Folded) & mask; n.slots[at] != 0; at = (at + 1) & mask {
+			number := n.slots[at] - 1
+			if word, ok := n.owned(number); ok && means(v, word) && !slices.Contains(all, number) {
+				all = append(all, number)
+			}
 		}
 	}
-	return false
+	return all, len(all) <= manyMeant
 }
 
 // ready reports whether the table is there.

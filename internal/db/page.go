@@ -64,7 +64,7 @@ func (sel *Selection) page(ctx context.Context, p Page, limit int, list *List) (
 	forward := p.Before != 0 // towards newer events
 	walking := sel.walking()
 	sets := sel.bases(ctx, noKey)
-	if m := sel.matches[noKey]; m != nil && m.exact {
+	if m := sel.matches[noKey]; m != nil && m.known && m.exact {
 		sets, walking = these(m.sets), nil
 	}
 	start := func() *merge {

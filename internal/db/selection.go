@@ -26,6 +26,7 @@ type Selection struct {
 	matches    map[string]*matched // by the key whose terms are left out; noKey is none
 	marked     [][]marked          // by condition and segment
 	order      []int               // of the conditions: those that leave few rows first
+	filling    sync.Mutex          // held by who looks at columns, while facets are counted
 
 	mu     sync.Mutex
 	failed error // what went wrong where rows were looked for
@@ -56,8 +57,29 @@ func (s *Store) selectIn(ctx context.Context, f *query.Filter, v *view) (*Select
 		sel.marked = append(sel.marked, make([]marked, len(v.segments)))
 		sel.order = append(sel.order, i)
 	}
-	slices.SortStableFunc(sel.order, func(a, b int) int { return sel.conditions[b].words - sel.conditions[a].words })
-	return sel, err
+	if err != nil {
+		return nil, err
+	}
+	for i := range sel.conditions {
+		c := &sel.conditions[i]
+		if c.meant = sel.meant(c); c.meant != nil {
+			sel.locate(ctx, i)
+		}
+	}
+	slices.SortStableFunc(sel.order, func(a, b int) int { return cmp.Compare(sel.passing(a), sel.passing(b)) })
+	return sel, nil
+}
+
+// passing is about how many events a condition lets pass.
+func (sel *Selection) passing(at int) int64 {
+	c, all := &sel.conditions[at], int64(sel.view.count)
+	switch {
+	case c.term.Not:
+		return all
+	case c.meant != nil:
+		return c.meant.filed
+	}
+	return all / int64(1+c.words)
 }
 
 // UpTo returns the place in the ledger up to which the selection has seen the
@@ -72,12 +94,15 @@ const noKey = "\x00"
 
 // matched is the rows that match, as far as that was found out.
 type matched struct {
+	without  string        // the key whose terms are left out
+	active   []int         // the other conditions
+	known    bool          // whether the rows are
 	sets     []segment.Set // by segment
 	counts   []int         // of each how many it marks
 	count    int64
 	exact    bool
-	lookedTo int64 // microseconds, where not exact
-	few      *few  // the only condition, where it means few words of one column
+	lookedTo int64  // microseconds, where not exact
+	meant    *meant // what the only condition means, where that is known
 }
 
 // walking returns the conditions that only the rows themselves can answer.
@@ -104,8 +129,11 @@ func (sel *Selection) mark(ctx context.Context, condition, i int) segment.Set {
 		name = "maybe " + c.needle.key
 	}
 	key := markKey{p.Segment, name}
-	if name != "" && p.file != "" {
+	if name != "" && p.file != "" && !c.located {
 		m.set, m.known = marks.get(key)
+	}
+	if !m.known && c.located && p.file != "" {
+		m.set, m.known = segment.None(p.Len()), true
 	}
 	if !m.known {
 		lasts := true
@@ -150,7 +178,7 @@ func (sel *Selection) base(ctx context.Context, i int, without string, asked *at
 			continue
 		}
 		var marks segment.Set
-		if few := set.Count() <= fewRowsIn(p); few && c.codes != nil && !sel.marked[at][i].known {
+		if few := set.Count() <= fewRowsIn(p); few && c.codes != nil && !c.located && !sel.marked[at][i].known {
 			marks = c.codes.within(i, p, set)
 		} else {
 			marks = sel.mark(ctx, at, i)
@@ -262,38 +290,94 @@ func keepPanic(to *atomic.Pointer[any]) {
 	}
 }
 
-// match finds the rows that match all terms but those of one key. Where a
-// frequent text is among the terms it looks at the newest rows only, as far as
-// the budget goes, and says so.
+// match returns the rows that match all terms but those of one key, found when they
+// are asked for. Where a frequent text is among the terms it looks at the newest
+// rows only, as far as the budget goes, and says so.
 func (sel *Selection) match(ctx context.Context, without string) (*matched, error) {
 	if m := sel.matches[without]; m != nil {
 		return m, nil
 	}
-	m := &matched{exact: true, sets: make([]segment.Set, len(sel.view.segments)), counts: make([]int, len(sel.view.segments))}
+	m := &matched{without: without, exact: true, sets: make([]segment.Set, len(sel.view.segments)), counts: make([]int, len(sel.view.segments))}
+	for i, c := range sel.conditions {
+		if c.key != without {
+			m.active = append(m.active, i)
+		}
+	}
 	if len(sel.walking()) > 0 {
 		if err := sel.narrow(ctx, m, without); err != nil {
 			return nil, err
 		}
-	} else {
-		sel.parallel(len(m.sets), fewSegments, func(i int) {
-			m.sets[i] = sel.base(ctx, i, without, new(atomic.Int32))
-			m.counts[i] = m.sets[i].Count()
-		})
-		for _, n := range m.counts {
-			m.count += int64(n)
-		}
-		var active []int
-		for i, c := range sel.conditions {
-			if c.key != without {
-				active = append(active, i)
-			}
-		}
-		if len(active) == 1 {
-			m.few = sel.wordsOf(&sel.conditions[active[0]])
-		}
+		m.known = true
+	} else if len(m.active) == 1 {
+		m.meant = sel.conditions[m.active[0]].meant
 	}
 	sel.matches[without] = m
 	return m, nil
+}
+
+// fill finds the rows of m. Several facets may ask for them at the same time.
+func (sel *Selection) fill(ctx context.Context, m *matched) {
+	sel.filling.Lock()
+	defer sel.filling.Unlock()
+	sel.fillLocked(ctx, m)
+}
+
+func (sel *Selection) fillLocked(ctx context.Context, m *matched) {
+	if m.known {
+		return
+	}
+	sel.parallel(len(m.sets), fewSegments, func(i int) {
+		m.sets[i] = sel.base(ctx, i, m.without, new(atomic.Int32))
+		m.counts[i] = m.sets[i].Count()
+	})
+	m.count = 0
+	for _, n := range m.counts {
+		m.count += int64(n)
+	}
+	if len(m.active) == 1 && m.meant == nil {
+		m.meant = sel.meantAfter(&sel.conditions[m.active[0]])
+	}
+	m.known = true
+}
+
+// words returns what the only condition of m means, where that is known. Then the
+// rows may not be.
+func (sel *Selection) words(ctx context.Context, m *matched) *meant {
+	sel.filling.Lock()
+	defer sel.filling.Unlock()
+	if m.meant == nil {
+		sel.fillLocked(ctx, m)
+	}
+	return m.meant
+}
+
+// fresh finds those rows of m that are in memory alone, by segment.
+func (sel *Selection) fresh(ctx context.Context, m *matched) []segment.Set {
+	sel.filling.Lock()
+	defer sel.filling.Unlock()
+	sets := make([]segment.Set, len(m.sets))
+	for i, p := range sel.view.segments {
+		if p.file == "" {
+			sets[i] = sel.base(ctx, i, m.without, new(atomic.Int32))
+		}
+	}
+	return sets
+}
+
+// total is how many rows m has.
+func (sel *Selection) total(ctx context.Context, m *matched) int64 {
+	sel.filling.Lock()
+	defer sel.filling.Unlock()
+	switch {
+	case m.known:
+	case len(m.active) == 0:
+		return int64(sel.view.count)
+	case m.meant != nil:
+		return sel.countMeant(ctx, m.active[0])
+	default:
+		sel.fillLocked(ctx, m)
+	}
+	return m.count
 }
 
 // fewSegments are worth a core of their own.

@@ -30,11 +30,11 @@ func (s *Store) Summary(ctx context.Context, days int, user string) (Summary, er
 		}
 		field, _ := query.Lookup(kind, key)
 		byValue := map[string]int64{}
-		values, _ := sel.count(m, field).most(allValues)
+		values, _ := sel.count(ctx, m, field).most(allValues)
 		for _, v := range values {
 			byValue[v.Value] = v.Count
 		}
-		return byValue, m.count, nil
+		return byValue, sel.total(ctx, m), nil
 	}
 	actions, total, err := counts(audit.KindAuditLog, "action")
 	if err != nil {

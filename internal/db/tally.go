@@ -2,6 +2,7 @@ package db
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"math"
 	"slices"
@@ -39,11 +40,11 @@ var stateNames = map[string]string{"0": "unresolved", "1": "resolved"}
 // count counts the values of a field. Where a field has two columns, a user's
 // name and id, the first one that is not empty counts. The caller takes the most
 // frequent ones, which releases the tally.
-func (sel *Selection) count(m *matched, f query.Field) *tally {
+func (sel *Selection) count(ctx context.Context, m *matched, f query.Field) *tally {
 	t := &tally{field: f}
 	for i, field := range f.Columns {
 		column := sel.kind.index[field]
-		c := sel.countColumn(column, m)
+		c := sel.countColumn(ctx, column, m)
 		t.columns = append(t.columns, c)
 		if i == len(f.Columns)-1 {
 			break
@@ -52,7 +53,8 @@ func (sel *Selection) count(m *matched, f query.Field) *tally {
 		if c.times("") == 0 {
 			break // each row has a word
 		}
-		unnamed := &matched{exact: m.exact, sets: make([]segment.Set, len(m.sets)), counts: make([]int, len(m.sets))}
+		sel.fill(ctx, m)
+		unnamed := &matched{exact: m.exact, known: true, sets: make([]segment.Set, len(m.sets)), counts: make([]int, len(m.sets))}
 		for s, set := range m.sets {
 			unnamed.sets[s] = sel.unnamed(s, column, set)
 			unnamed.counts[s] = unnamed.sets[s].Count()
@@ -96,21 +98,22 @@ func zeros(n int) *[]uint32 {
 }
 
 // countColumn counts the words of the marked rows. Where most rows are marked it
-// counts the others and takes those from all, which are known; under a single
-// filter on a column of few words it only adds what is not in files.
-func (sel *Selection) countColumn(column int, m *matched) *columnTally {
+// counts the others and takes those from all, which are known; where the tables of
+// pairs know, it only adds what is not in files.
+func (sel *Selection) countColumn(ctx context.Context, column int, m *matched) *columnTally {
 	n := sel.kind.names[column]
 	t := &columnTally{names: n, others: map[string]uint32{}}
-	if m.few != nil {
-		if t.counts = sel.countFew(m.few, column); t.counts != nil {
-			for i, p := range sel.view.segments {
-				if p.file == "" && m.counts[i] > 0 {
-					t.addPiece(p, column, m.sets[i], m.counts[i], false)
+	if words := sel.words(ctx, m); words != nil {
+		if t.counts = sel.countBeside(words, column); t.counts != nil {
+			for i, set := range sel.fresh(ctx, m) {
+				if !set.Empty() {
+					t.addPiece(sel.view.segments[i], column, set, set.Count(), false)
 				}
 			}
 			return t
 		}
 	}
+	sel.fill(ctx, m)
 	var marked, living, filed int64
 	for i, p := range sel.view.segments {
 		if p.file == "" {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
@@ -48,6 +49,27 @@ func (n *names) totalsOf(v *view) *totals {
 }
 
 func (t *totals) release() { t.mu.RUnlock() }
+
+// sum is how often the words of some numbers occur together. The caller has not
+// released t.
+func (t *totals) sum(numbers []uint32) (n int64) {
+	for _, number := range numbers {
+		if int(number) < len(t.counts) {
+			n += int64(t.counts[number])
+		}
+	}
+	return n
+}
+
+// means reports whether values mean a word that has no number.
+func (t *totals) means(values []query.Value) bool {
+	for word := range t.others {
+		if slices.ContainsFunc(values, func(v query.Value) bool { return means(v, word) }) {
+			return true
+		}
+	}
+	return false
+}
 
 // follow takes away the segments that are no longer there and adds the new ones.
 func (t *totals) follow(n *names, want []*segment.Segment) {
