@@ -435,7 +435,7 @@ func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
 		from[i] = r.loaded + 1
 		r.loaded += 1 + span
 	}
-	list, starts := tx.dialect.list(from)
+	statement, args := t.takenBy(tx.dialect, from, span)
 	take := func(run int, id int64, timestamp string) *idRun {
 		r := runs[run]
 		r.taken[id] = struct{}{}
@@ -445,9 +445,7 @@ func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
 		r.free = max(r.free, id+1)
 		return r
 	}
-	// All of them together have bounds, which spare what lies before and behind.
-	err := eachRow(tx.ctx, tx, "SELECT j.key, e.id, e.timestamp, e.event_id FROM "+list+" j JOIN "+string(t.kind)+" e ON e.id BETWEEN j.value AND j.value + ?"+
-		" WHERE e.id BETWEEN ? AND ?", []any{starts, span, slices.Min(from), slices.Max(from) + span}, func(row scanner) error {
+	err := eachRow(tx.ctx, tx, statement, args, func(row scanner) error {
 		var run int
 		var id int64
 		var timestamp string
@@ -465,6 +463,7 @@ func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
 	if err != nil || !t.graves {
 		return err
 	}
+	list, starts := tx.dialect.list(from)
 	return eachRow(tx.ctx, tx, "SELECT j.key, t.id, t.timestamp, t.event_id_hash FROM "+list+" j JOIN tombstone t ON t.kind = ? AND t.id BETWEEN j.value AND j.value + ?",
 		[]any{starts, t.kind, span}, func(row scanner) error {
 			var run int
@@ -479,6 +478,16 @@ func (t *kindTail) load(tx *writeTx, runs []*idRun, span int64) error {
 			}
 			return nil
 		})
+}
+
+// takenBy is the statement for the events that have one of so many ids from each of
+// the places on. It is one look for each place, never a walk from the first to the
+// last: late events may lie years apart.
+func (t *kindTail) takenBy(d dialect, from []int64, span int64) (string, []any) {
+	list, starts := d.list(from)
+	bounds, args := d.bounds("e.id", slices.Min(from), slices.Max(from)+span)
+	return "SELECT j.key, e.id, e.timestamp, e.event_id FROM " + list + " j CROSS JOIN " + string(t.kind) + " e WHERE e.id BETWEEN j.value AND j.value + ?" + bounds,
+		append([]any{starts, span}, args...)
 }
 
 // What an event that is stored already looks like beside the one given.

@@ -76,6 +76,11 @@ type dialect interface {
 	// of an engine that parts its tables by id are their bounds as well.
 	among(column string, ids []int64) (condition string, args []any)
 
+	// bounds returns a condition, to go with narrower ones, that holds for the ids from
+	// lo to hi, where a table has parts that it spares; it begins with AND. Where a
+	// table has none it is empty: it would be taken for the way in.
+	bounds(column string, lo, hi int64) (condition string, args []any)
+
 	// inOne is an expression for columns as one text with partBreak between them and
 	// NULL as nothing, for engines that hand over one value sooner than many.
 	inOne(columns []string) (expression string, ok bool)

@@ -513,6 +513,10 @@ func (*postgresDialect) among(column string, ids []int64) (string, []any) {
 	return column + " = ANY(?) AND " + column + " BETWEEN ? AND ?", []any{ids, lo, hi}
 }
 
+func (*postgresDialect) bounds(column string, lo, hi int64) (string, []any) {
+	return " AND " + column + " BETWEEN ? AND ?", []any{lo, hi}
+}
+
 func (*postgresDialect) inOne([]string) (string, bool) { return "", false }
 
 func (*postgresDialect) list(numbers []int64) (string, any) {

@@ -384,6 +384,8 @@ func (sqliteDialect) among(column string, ids []int64) (string, []any) {
 	return column + " IN (SELECT value FROM json_each(?))", []any{string(jsonNumbers(ids))}
 }
 
+func (sqliteDialect) bounds(string, int64, int64) (string, []any) { return "", nil }
+
 func (sqliteDialect) list(numbers []int64) (string, any) {
 	return "json_each(?)", string(jsonNumbers(numbers))
 }
