@@ -261,7 +261,7 @@ func facet(f Facet) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = bare([]Span{{Text: v.Label}}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = word(&v.Label).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

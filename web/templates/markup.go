@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/a-h/templ"
 )
 
 // What markup needs to know and a view model need not say.
@@ -157,6 +159,30 @@ func columnClass(c Column) string {
 	return string(c.Role)
 }
 
+// columnClasses are the classes of the cells of a row, to be spread: an expression
+// for each of them would make a set of its classes every time.
+func columnClasses(columns []Column) []templ.Attributer {
+	classes := make([]templ.Attributer, len(columns))
+	for i, c := range columns {
+		classes[i] = class(columnClass(c))
+	}
+	return classes
+}
+
+func class(names string) templ.Attributer {
+	return templ.OrderedAttributes{{Key: "class", Value: names}}
+}
+
+// toneClasses are the classes of badges.
+var toneClasses = map[Tone]templ.Attributer{
+	Neutral: class("act"),
+	Loud:    class("act loud"),
+	Was:     class("act was"),
+	Now:     class("act now"),
+	Alarm:   class("act alarm"),
+	Sure:    class("act sure"),
+}
+
 // width is the number of columns, with the time and the checkbox.
 func width(t Table, selecting bool) int {
 	if selecting {
@@ -166,7 +192,7 @@ func width(t Table, selecting bool) int {
 }
 
 // cellHref is where the text of a cell leads: what happened leads to the event.
-func cellHref(c Cell, column Column, r Row) string {
+func cellHref(c *Cell, column Column, r *Row) string {
 	if c.Href == "" && column.Role == RoleWhat {
 		return r.Href
 	}
@@ -205,18 +231,15 @@ func countNoun(c Count) string {
 }
 
 // cellTitle says the whole text of a cell that may be cut short on the page.
-func cellTitle(c Cell) string {
-	if c.Title != "" {
+func cellTitle(c *Cell) string {
+	switch {
+	case c.Title != "":
 		return visible(c.Title)
+	case len(c.Spans) != 1 || len(c.Spans[0].Text) <= 24:
+		return ""
 	}
-	var all strings.Builder
-	for _, s := range c.Spans {
-		all.WriteString(s.Text)
-	}
-	if s := all.String(); len(s) > 24 && len(c.Spans) == 1 {
-		return visible(strings.ToValidUTF8(s[:min(len(s), 500)], ""))
-	}
-	return ""
+	s := c.Spans[0].Text
+	return visible(strings.ToValidUTF8(s[:min(len(s), 500)], ""))
 }
 
 // zoneLine says which zone the times of the page are in.
