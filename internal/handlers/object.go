@@ -180,7 +180,7 @@ func (o *story) step(st *db.Stored, current int64, gap string) templates.StorySt
 	if name := who(st.Event); name != "" {
 		step.Who.Href = userPath(o.visit, name)
 	}
-	step.Spans = append([]templates.Span{plain(" ")}, linked(teller{}.what(st.Event, false), eventPath(st.Kind, st.ID))...)
+	step.Spans = linked(teller{}.what([]templates.Span{plain(" ")}, st.Event, false), eventPath(st.Kind, st.ID))
 	if st.Get("changes") != "" && !step.Current {
 		step.AsOf = &templates.Link{Text: "state after it", Href: o.same("at", cursorText(st.ID)) + "#e" + cursorText(st.ID)}
 	}
