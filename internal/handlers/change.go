@@ -74,7 +74,9 @@ func stringOf(raw string) (s string, ok bool) {
 	if n := len(raw) - 1; n > 0 && raw[n] == '"' && literal(raw[1:n]) {
 		return raw[1:n], true
 	}
-	return s, json.Unmarshal([]byte(raw), &s) == nil
+	var decoded string
+	err := json.Unmarshal([]byte(raw), &decoded)
+	return decoded, err == nil
 }
 
 // literal reports whether the inside of a JSON string stands for itself.

@@ -34,7 +34,7 @@ func (v *visit) table(f *query.Filter) *table {
 // toggle is the address of the list with a value added to the filter, or taken
 // away where it is in it already.
 func (t *table) toggle(key, value string) string {
-	return t.once(key, value, func() string { return t.list(t.filter.Include(key, value)) })
+	return t.once(key, value, func() string { return t.listQuery(t.filter.Kind, t.filter.IncludeText(key, value)) })
 }
 
 // user is the address of the page of a user.

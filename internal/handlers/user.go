@@ -90,7 +90,11 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 			p.last = at
 		}
 	}
-	line, err := sel.Timeline(ctx, db.ByMonth)
+	t, lines := p.table(f), p.timelines(sel)
+	if t.perDay, err = p.perDay(lines, count); err != nil {
+		return section, err
+	}
+	line, err := lines.by(db.ByMonth)
 	if err != nil {
 		return section, err
 	}
@@ -103,10 +107,6 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 		if value.Value != "" {
 			p.addresses[value.Value] += value.Count
 		}
-	}
-	t := p.table(f)
-	if t.perDay, err = p.perDay(sel, count); err != nil {
-		return section, err
 	}
 	t.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { return c.Role == templates.RoleWho })
 	section.Table = t.model(look.title()+" of this user, newest first", t.days(rows.Items, nil))

@@ -60,7 +60,7 @@ func facetNames(f Facets) string {
 	return strings.Join(names, ", ")
 }
 
-func excludeLabel(v FacetValue) string {
+func excludeLabel(v *FacetValue) string {
 	if v.Excluded {
 		return visible("Allow " + v.Label)
 	}
@@ -169,6 +169,25 @@ func columnClasses(columns []Column) []templ.Attributer {
 	return classes
 }
 
+// attribute is an attribute that is spread again and again with another value. In
+// a row an expression in its place would cost two allocations each time.
+type attribute struct {
+	items [1]templ.KeyValue[string, any]
+}
+
+func newAttribute(name string) *attribute {
+	return &attribute{[1]templ.KeyValue[string, any]{{Key: name}}}
+}
+
+// of is the attribute with a value, until of is called again.
+func (a *attribute) of(value *string) templ.Attributer {
+	a.items[0].Value = value
+	return a
+}
+
+// Items is what templ spreads.
+func (a *attribute) Items() []templ.KeyValue[string, any] { return a.items[:] }
+
 func class(names string) templ.Attributer {
 	return templ.OrderedAttributes{{Key: "class", Value: names}}
 }
@@ -230,16 +249,22 @@ func countNoun(c Count) string {
 	return noun
 }
 
-// cellTitle says the whole text of a cell that may be cut short on the page.
-func cellTitle(c *Cell) string {
-	switch {
-	case c.Title != "":
-		return visible(c.Title)
-	case len(c.Spans) != 1 || len(c.Spans[0].Text) <= 24:
-		return ""
+// cellTitle says the whole text of a cell that may be cut short on the page, and ""
+// where it cannot.
+func cellTitle(c *Cell) *string {
+	title := &c.Title
+	if c.Title == "" && len(c.Spans) == 1 && len(c.Spans[0].Text) > 24 {
+		title = &c.Spans[0].Text
+		if len(*title) > 500 || !ascii(*title) {
+			valid := strings.ToValidUTF8((*title)[:min(len(*title), 500)], "")
+			title = &valid
+		}
 	}
-	s := c.Spans[0].Text
-	return visible(strings.ToValidUTF8(s[:min(len(s), 500)], ""))
+	if ascii(*title) {
+		return title
+	}
+	seen := visible(*title)
+	return &seen
 }
 
 // zoneLine says which zone the times of the page are in.

@@ -28,10 +28,14 @@ func bare(spans *[]Span) templ.Component { return (*loose)(spans) }
 // word is bare for one text.
 func word(s *string) templ.Component { return (*looseWord)(s) }
 
+// clock renders "14:32:07" with its seconds, which are read less, in the background.
+func clock(s *string) templ.Component { return (*looseClock)(s) }
+
 type (
-	isolated  []Span
-	loose     []Span
-	looseWord string
+	isolated   []Span
+	loose      []Span
+	looseWord  string
+	looseClock string
 )
 
 func (s *isolated) Render(_ context.Context, w io.Writer) error {
@@ -66,6 +70,16 @@ func (s *looseWord) Render(_ context.Context, w io.Writer) error {
 	p.write("<bdi>")
 	p.visible(text)
 	p.write("</bdi>")
+	return p.err
+}
+
+func (s *looseClock) Render(_ context.Context, w io.Writer) error {
+	p := pen{w: w}
+	head, seconds := splitClock(string(*s))
+	p.escaped(head)
+	p.write("<i>")
+	p.escaped(seconds)
+	p.write("</i>")
 	return p.err
 }
 
@@ -288,8 +302,8 @@ func share(n, most int64) float64 {
 	return max(0.02, min(1, float64(n)/float64(most)))
 }
 
-// clock splits "14:32:07" before its seconds, which are read less.
-func clock(s string) (head, seconds string) {
+// splitClock splits "14:32:07" before its seconds.
+func splitClock(s string) (head, seconds string) {
 	if strings.Count(s, ":") == 2 {
 		i := strings.LastIndexByte(s, ':')
 		return s[:i], s[i:]
