@@ -192,7 +192,7 @@ func class(names string) templ.Attributer {
 	return templ.OrderedAttributes{{Key: "class", Value: names}}
 }
 
-// toneClasses are the classes of badges.
+// toneClasses are the classes of badges. What rows draw is made once for all.
 var toneClasses = map[Tone]templ.Attributer{
 	Neutral: class("act"),
 	Loud:    class("act loud"),
@@ -200,6 +200,36 @@ var toneClasses = map[Tone]templ.Attributer{
 	Now:     class("act now"),
 	Alarm:   class("act alarm"),
 	Sure:    class("act sure"),
+}
+
+func toneClass(tone Tone) templ.Attributer {
+	if c, known := toneClasses[tone]; known {
+		return c
+	}
+	return class("act " + string(tone))
+}
+
+// iconRefs are the addresses in the sheet of the symbols that rows draw.
+var iconRefs = refs(IconCreate, IconUpdate, IconDelete, IconView, IconLogin, IconLogout, IconExport, IconImport, IconKey, IconOther,
+	IconBad, IconWarning, IconInfo, IconSecurity, IconSlow, IconBlocked, IconTick)
+
+func refs(icons ...Icon) map[Icon]templ.Attributer {
+	all := map[Icon]templ.Attributer{}
+	for _, icon := range icons {
+		all[icon] = ref(icon)
+	}
+	return all
+}
+
+func ref(icon Icon) templ.Attributer {
+	return templ.OrderedAttributes{{Key: "href", Value: "#i-" + string(icon)}}
+}
+
+func iconRef(icon Icon) templ.Attributer {
+	if r, known := iconRefs[icon]; known {
+		return r
+	}
+	return ref(icon)
 }
 
 // width is the number of columns, with the time and the checkbox.

@@ -220,7 +220,7 @@ func badge(b *Badge) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templ.RenderAttributes(ctx, templ_7745c5c3_Buffer, toneClasses[b.Tone])
+		templ_7745c5c3_Err = templ.RenderAttributes(ctx, templ_7745c5c3_Buffer, toneClass(b.Tone))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
