@@ -118,8 +118,8 @@ func membersOf(text string) []member {
 // completed reports whether an export ended well, as far as it says so.
 func completed(e *audit.Event) bool {
 	metadata := e.Get("metadata")
-	if !strings.Contains(metadata, "completed") {
-		return true // as of every export but those of auditadmin itself
+	if !strings.Contains(metadata, "false") {
+		return true // as nearly every export
 	}
 	for _, m := range membersOf(metadata) {
 		if m.name == "completed" {

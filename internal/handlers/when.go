@@ -53,7 +53,7 @@ func (v *visit) when(lines *timelines, f *query.Filter, count db.Count) (*templa
 		from, to = line.Buckets[0].Start.In(v.zone), line.Buckets[n-1].Start
 	}
 	line = filled(line, by, from, to)
-	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.list(f.During(from, to)) })
+	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.listQuery(f.Kind, f.DuringText(from, to)) })
 	return m, nil
 }
 

@@ -266,14 +266,37 @@ func (f *Filter) During(start, end time.Time) *Filter {
 	return f.replace(Term.isWhen, terms)
 }
 
+// DuringText returns the query of During; see IncludeText.
+func (f *Filter) DuringText(start, end time.Time) string {
+	if start.IsZero() || slices.ContainsFunc(f.Terms, Term.isWhen) {
+		return f.During(start, end).String()
+	}
+	var room [256]byte
+	b := f.appendTo(room[:0])
+	for _, t := range f.during(start, end) {
+		if len(b) > 0 {
+			b = append(b, ' ')
+		}
+		b = t.appendTo(b)
+	}
+	return string(b)
+}
+
+// atLeast is shorter than any year, month, day and hour, whatever clocks do.
+var atLeast = [...]time.Duration{300 * 24 * time.Hour, 20 * 24 * time.Hour, 12 * time.Hour, 0}
+
 func (f *Filter) during(start, end time.Time) []Term {
 	zone := f.zone()
 	if !end.IsZero() {
-		for _, layout := range civilLayouts[:byMinute] {
+		for grain, layout := range civilLayouts[:byMinute] {
+			if end.Sub(start) < atLeast[grain] {
+				continue
+			}
 			text := start.In(zone).Format(layout)
 			lo, hi, bad := readTime(text, f.Now, zone)
 			if bad == nil && lo == start.UnixMicro() && hi == end.UnixMicro() {
-				return []Term{f.timeTerm("on", text)}
+				field, _ := fieldOf(f.Kind, "on")
+				return []Term{{Field: field, Values: []Value{{Text: text, Folded: Fold(text), Lo: lo, Hi: hi}}}}
 			}
 		}
 	}
