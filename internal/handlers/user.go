@@ -78,9 +78,11 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 	if err != nil {
 		return section, err
 	}
-	oldest, err := sel.List(ctx, db.Page{Before: 1, Limit: 1})
-	if err != nil {
-		return section, err
+	oldest := rows
+	if rows.Next != 0 {
+		if oldest, err = sel.List(ctx, db.Page{Before: 1, Limit: 1}); err != nil {
+			return section, err
+		}
 	}
 	for _, st := range append(rows.Items, oldest.Items...) {
 		if at := st.Time(); p.first.IsZero() || at.Before(p.first) {
