@@ -13,7 +13,7 @@ type Change struct {
 // anything else, as in {"field": value}, has that as its new value. What is no
 // valid JSON object has no changes: nil.
 func ParseChanges(raw string) []Change {
-	all := []Change{}
+	all := make([]Change, 0, 4)
 	ok := members(raw, func(field, value string) bool {
 		all = append(all, parseChange(field, value))
 		return true
@@ -28,7 +28,7 @@ func parseChange(field, value string) Change {
 	c := Change{Field: field}
 	pair := value[0] == '{'
 	if pair {
-		members(value, func(key, raw string) bool {
+		passed(value, func(key, raw string) bool {
 			switch key {
 			case "old":
 				c.Old, c.HasOld = raw, true
@@ -44,4 +44,60 @@ func parseChange(field, value string) Change {
 		return Change{Field: field, New: value, HasNew: true}
 	}
 	return c
+}
+
+// passed calls fn with the decoded key and the raw value of each member of an
+// object that a scanner has passed, until fn returns false. It does not judge what
+// it reads, and looks for nothing but where things end.
+func passed(object string, fn func(key, raw string) bool) {
+	i := afterSpace(object, 1)
+	for object[i] == '"' {
+		end := afterValue(object, i)
+		key := text(object[i:end])
+		i = afterSpace(object, afterSpace(object, end)+1) // behind the colon
+		end = afterValue(object, i)
+		if !fn(key, object[i:end]) {
+			return
+		}
+		if i = afterSpace(object, end); object[i] == ',' {
+			i = afterSpace(object, i+1)
+		}
+	}
+}
+
+func afterSpace(s string, i int) int {
+	for s[i] == ' ' || s[i] == '\t' || s[i] == '\n' || s[i] == '\r' {
+		i++
+	}
+	return i
+}
+
+// afterValue returns where the value ends that begins at i, within an object.
+func afterValue(s string, i int) int {
+	for depth := 0; ; i++ {
+		switch s[i] {
+		case '"':
+			for i++; s[i] != '"'; i++ {
+				if s[i] == '\\' {
+					i++
+				}
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return i
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',', ' ', '\t', '\n', '\r':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
 }

@@ -160,8 +160,9 @@ func (k Kind) Plural() string { return kinds[k.mustNumber()].plural }
 // Index returns the place of a field in Fields, or -1 if the kind has no field
 // of that name.
 func (k Kind) Index(field string) int {
-	for i, f := range k.Fields() {
-		if f.Name == field {
+	fields := k.Fields()
+	for i := range fields { // each would be copied to be looked at
+		if fields[i].Name == field {
 			return i
 		}
 	}

@@ -76,7 +76,8 @@ func Object(contentType, objectID string) *query.Filter {
 }
 
 // Neighbours returns, for what an event shares with others of its kind, the
-// events just before and after it: the same object, user, session and request.
+// events just before and after it: the same object, user and session. Request has
+// those of its request.
 func (s *Store) Neighbours(ctx context.Context, st *Stored) ([]Neighbours, error) {
 	kind := st.Kind
 	var shared []struct {
@@ -99,9 +100,6 @@ func (s *Store) Neighbours(ctx context.Context, st *Stored) ([]Neighbours, error
 	}
 	if v := st.Get("session_key"); v != "" {
 		add("session", "session", v)
-	}
-	if v := st.Get("request_id"); v != "" {
-		add("request", "request", v)
 	}
 	v, err := s.view(ctx, kind)
 	if err != nil {

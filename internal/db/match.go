@@ -288,14 +288,22 @@ func (s *Store) markRecorded(ctx context.Context, v *view, t query.Term) (func(i
 	}, nil
 }
 
+// recordedMark is the first seq that was recorded at micros or later. Once there
+// is one, it stays the first.
+type recordedMark struct{ micros, seq int64 }
+
 // recordedFrom returns the first seq up to head that was recorded at micros or
-// later, and head+1 if there is none.
+// later, and head+1 if there is none. The overview asks for the same day again and
+// again, for each kind, and a search reads some twenty entries.
 func (s *Store) recordedFrom(ctx context.Context, head, micros int64) (int64, error) {
 	switch {
 	case micros == math.MaxInt64:
 		return head + 1, nil
 	case micros == math.MinInt64:
 		return 1, nil
+	}
+	if known := s.recorded.Load(); known != nil && known.micros == micros {
+		return min(known.seq, head+1), nil
 	}
 	var failed error
 	n := sort.Search(int(head), func(i int) bool {
@@ -310,5 +318,8 @@ func (s *Store) recordedFrom(ctx context.Context, head, micros int64) (int64, er
 		t, err := audit.ParseTime(at)
 		return err != nil || t.UnixMicro() >= micros
 	})
+	if failed == nil && int64(n) < head {
+		s.recorded.Store(&recordedMark{micros, int64(n) + 1})
+	}
 	return int64(n) + 1, failed
 }

@@ -203,7 +203,7 @@ type SieveStep struct {
 // Neighbours are the events just before and after one event that share
 // something with it.
 type Neighbours struct {
-	Shared  string // object, user, session or request
+	Shared  string // object, user or session
 	Count   Count  // of all events of the kind that share it
 	Earlier *Stored
 	Later   *Stored

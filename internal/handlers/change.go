@@ -3,6 +3,7 @@ package handlers
 import (
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/auditadmin/auditadmin/audit"
 )
@@ -30,14 +31,13 @@ func (v plainValue) short() bool {
 	return !v.nested && len(v.text) <= 2*quoteLimit && !strings.ContainsAny(v.text, "\n\r")
 }
 
-// changesOf reads the changes of an audit log in the order in which they stand.
+// changesOf appends the changes of an audit log in the order in which they stand.
 // What does not have the shape of changes gives none: the page of the event
 // shows it as it is.
-func changesOf(raw string) []change {
+func changesOf(changed []change, raw string) []change {
 	if raw == "" {
-		return nil
+		return changed
 	}
-	var changed []change
 	for _, c := range audit.ParseChanges(raw) {
 		old, value := plainOf(c.Old), plainOf(c.New)
 		if c.HasOld && c.HasNew && c.Old == c.New && (!old.masked || old.text != "") {
@@ -59,14 +59,34 @@ func plainOf(raw string) plainValue {
 	case raw[0] != '"':
 		return plainValue{text: raw}
 	}
-	var s string
-	if json.Unmarshal([]byte(raw), &s) != nil {
+	s, ok := stringOf(raw)
+	if !ok {
 		return plainValue{text: raw}
 	}
 	if audit.IsMask(s) {
 		return plainValue{text: audit.MaskFingerprint(s), masked: true}
 	}
 	return plainValue{text: s}
+}
+
+// stringOf reads a JSON string. Nearly all stand for what is between their quotes.
+func stringOf(raw string) (s string, ok bool) {
+	if n := len(raw) - 1; n > 0 && raw[n] == '"' && literal(raw[1:n]) {
+		return raw[1:n], true
+	}
+	var decoded string
+	err := json.Unmarshal([]byte(raw), &decoded)
+	return decoded, err == nil
+}
+
+// literal reports whether the inside of a JSON string stands for itself.
+func literal(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return utf8.ValidString(s)
 }
 
 // member is one name and its raw JSON value.
@@ -97,7 +117,11 @@ func membersOf(text string) []member {
 
 // completed reports whether an export ended well, as far as it says so.
 func completed(e *audit.Event) bool {
-	for _, m := range membersOf(e.Get("metadata")) {
+	metadata := e.Get("metadata")
+	if !strings.Contains(metadata, "false") {
+		return true // as nearly every export
+	}
+	for _, m := range membersOf(metadata) {
 		if m.name == "completed" {
 			return m.raw != "false"
 		}

@@ -79,17 +79,17 @@ var (
 		if name == "" {
 			return templates.Cell{}
 		}
-		return templates.Cell{Spans: t.text(name, templates.Plain, nameLimit), Href: userPath(t.visit, name)}
+		return templates.Cell{Spans: t.said(name), Href: t.user(name)}
 	}}
 	whatColumn = column{templates.Column{Label: "What happened", Role: templates.RoleWhat}, func(t *table, st *db.Stored) templates.Cell {
-		return templates.Cell{Spans: t.what(st.Event, false), Href: eventPath(st.Kind, st.ID)}
+		return templates.Cell{Spans: t.keep(t.what(t.room(), st.Event, false))}
 	}}
 	objectColumn = column{templates.Column{Label: "Object", Role: templates.RoleObject}, func(t *table, st *db.Stored) templates.Cell {
 		name := objectName(st.Event)
 		if name == "" {
 			return templates.Cell{}
 		}
-		c := templates.Cell{Spans: t.text(name, templates.Plain, nameLimit), Hint: st.Get("content_type"), Href: objectPath(t.visit, st.Event)}
+		c := templates.Cell{Spans: t.said(name), Hint: st.Get("content_type"), Href: objectPath(t.visit, st.Event)}
 		if st.Get("object_repr") == "" || t.filter.Has("type", st.Get("content_type"), false) {
 			c.Hint = ""
 		}
@@ -117,7 +117,7 @@ var (
 		if name == "" {
 			return templates.Cell{}
 		}
-		return templates.Cell{Spans: t.text(name, templates.Plain, nameLimit), Title: cut(agent, 400)}
+		return templates.Cell{Spans: t.said(name), Title: cut(agent, 400)}
 	}}
 	rowsColumn = column{templates.Column{Label: "Rows", Role: templates.RoleNumber}, func(t *table, st *db.Stored) templates.Cell {
 		n, err := strconv.ParseInt(st.Get("record_count"), 10, 64)
@@ -178,7 +178,7 @@ func (t *table) filtered(st *db.Stored, field, key string) templates.Cell {
 	if value == "" {
 		return templates.Cell{}
 	}
-	return templates.Cell{Spans: t.text(value, templates.Plain, nameLimit), Href: t.toggle(key, value)}
+	return templates.Cell{Spans: t.said(value), Href: t.toggle(key, value)}
 }
 
 // userPath is the page of a user.

@@ -197,7 +197,7 @@ func (o overview) activity(page *templates.DashboardPage) error {
 	}
 	line = filled(line, by, from, to)
 	page.Activity = templates.Activity{Title: "What people did", Count: o.count(count, "action"),
-		Histogram: o.histogram(line, by, "actions", func(from, to time.Time) string { return o.list(f.During(from, to)) })}
+		Histogram: o.histogram(line, by, "actions", func(from, to time.Time) string { return o.listQuery(f.Kind, f.DuringText(from, to)) })}
 	return nil
 }
 
@@ -223,7 +223,7 @@ func (o overview) attention(page *templates.DashboardPage) error {
 	groups := alike(rows.Items)
 	for _, same := range groups[:min(attentionRows, len(groups))] {
 		st := same[0]
-		a := templates.Attention{Badge: *badge(st.Event), Spans: teller{}.what(st.Event, true),
+		a := templates.Attention{Badge: *badge(st.Event), Spans: teller{}.what(nil, st.Event, true),
 			Href: eventPath(st.Kind, st.ID), Note: joined(", ", st.Get("module"), who(st.Event)), Time: o.clock(st.Time(), "2 Jan 15:04")}
 		if n := len(same); n > 1 {
 			a.Times = "× " + number(int64(n))

@@ -99,7 +99,7 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 	if err != nil {
 		return page, err
 	}
-	if page.Around, err = v.around(st, request != nil); err != nil {
+	if page.Around, err = v.around(st); err != nil {
 		return page, err
 	}
 	if request != nil {
@@ -197,12 +197,10 @@ func allOf(text string) string {
 var sharedNames = map[string]struct{ label, field, key string }{
 	"user":    {"Same user", "username", "user"},
 	"session": {"Same session", "session_key", "session"},
-	"request": {"Same request", "request_id", "request"},
 }
 
-// around are the neighbours of an event; those of its request only where the
-// page does not show all of them.
-func (v *visit) around(st *db.Stored, requestShown bool) ([]templates.Around, error) {
+// around are the neighbours of an event. Those of its request stand by themselves.
+func (v *visit) around(st *db.Stored) ([]templates.Around, error) {
 	neighbours, err := v.server.Store.Neighbours(v.Context(), st)
 	if err != nil {
 		return nil, err
@@ -211,9 +209,6 @@ func (v *visit) around(st *db.Stored, requestShown bool) ([]templates.Around, er
 	for _, n := range neighbours {
 		if n.Earlier == nil && n.Later == nil {
 			continue // this event alone
-		}
-		if n.Shared == "request" && requestShown {
-			continue
 		}
 		m := templates.Around{Note: countText(n.Count) + " " + noun(n.Count.Value, "event"),
 			Earlier: v.near(st, n.Earlier, n.Shared), Later: v.near(st, n.Later, n.Shared)}

@@ -59,6 +59,7 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 	}
 	look := viewOf(f.Kind)
 	t := v.table(f)
+	lines := v.timelines(sel)
 	page = templates.ListPage{
 		Kicker:   look.title(),
 		Headline: f.Sentence(),
@@ -74,7 +75,7 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 		page.Headline = f.EmptySentence()
 	} else {
 		s.selectMode(v, f, &page, t, count)
-		if t.perDay, err = v.perDay(sel, count); err != nil {
+		if t.perDay, err = v.perDay(lines, count); err != nil {
 			return page, err
 		}
 		page.Table = t.model(look.title()+", newest first", t.days(rows.Items, rows.Tombstones))
@@ -86,7 +87,7 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 			page.Notes = append(page.Notes, pastTheEnd(rows, place))
 		}
 	}
-	if page.When, err = v.when(sel, f, count); err != nil {
+	if page.When, err = v.when(lines, f, count); err != nil {
 		return page, err
 	}
 	if page.Empty == nil || len(f.Terms) > 0 {
@@ -280,8 +281,8 @@ func (v *visit) facet(f *query.Filter, facet db.Facet) templates.Facet {
 			Label:       cut(value, nameLimit),
 			Blank:       value == "",
 			Count:       count,
-			IncludeHref: v.list(f.Include(facet.Key, value)),
-			ExcludeHref: v.list(f.Exclude(facet.Key, value)),
+			IncludeHref: v.listQuery(f.Kind, f.IncludeText(facet.Key, value)),
+			ExcludeHref: v.listQuery(f.Kind, f.ExcludeText(facet.Key, value)),
 			Included:    f.Has(facet.Key, value, false),
 			Excluded:    f.Has(facet.Key, value, true),
 		}

@@ -59,6 +59,9 @@ type story struct {
 	*visit
 	sel                   *db.Selection
 	contentType, objectID string
+	// all is the whole story, newest first, where it is short enough to be held, and
+	// nil otherwise. The page is about its beginning, its end and its middle alike.
+	all []*db.Stored
 }
 
 func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
@@ -75,11 +78,14 @@ func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
 	if count.Value == 0 {
 		return page, refuse(http.StatusNotFound, "nothing was ever recorded of %s %s", o.contentType, short(o.objectID))
 	}
-	newest, err := o.sel.List(ctx, db.Page{Limit: 1})
+	if err := o.hold(rows, count); err != nil {
+		return page, err
+	}
+	newest, err := o.events(db.Page{Limit: 1})
 	if err != nil {
 		return page, err
 	}
-	oldest, err := o.sel.List(ctx, db.Page{Before: 1, Limit: 1})
+	oldest, err := o.events(db.Page{Before: 1, Limit: 1})
 	if err != nil {
 		return page, err
 	}
@@ -120,6 +126,53 @@ func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
 	return page, nil
 }
 
+// hold keeps the whole story if it is short: then it is read once.
+func (o *story) hold(rows *db.List, count db.Count) error {
+	if !count.Exact || count.Value > storyReach {
+		return nil
+	}
+	if rows.Next != 0 || rows.Previous != 0 {
+		var err error
+		if rows, err = o.sel.List(o.Context(), db.Page{Limit: storyReach}); err != nil {
+			return err
+		}
+	}
+	if int64(len(rows.Items)) == count.Value { // and not fewer, because they are large
+		o.all = rows.Items
+	}
+	return nil
+}
+
+// events are some of the story, newest first. Of a story that is held, Next is
+// the only cursor.
+func (o *story) events(place db.Page) (*db.List, error) {
+	if o.all == nil {
+		return o.sel.List(o.Context(), place)
+	}
+	if place.Before != 0 {
+		newer := o.all[:o.newer(place.Before)]
+		return &db.List{Items: newer[max(len(newer)-place.Limit, 0):]}, nil
+	}
+	older := o.all
+	if place.After != 0 {
+		older = older[o.newer(place.After-1):]
+	}
+	list := &db.List{Items: older[:min(len(older), place.Limit)]}
+	if n := len(list.Items); n > 0 && n < len(older) {
+		list.Next = list.Items[n-1].ID
+	}
+	return list, nil
+}
+
+// newer is how many events of a story that is held are newer than an id.
+func (o *story) newer(id int64) int {
+	n := slices.IndexFunc(o.all, func(st *db.Stored) bool { return st.ID <= id })
+	if n < 0 {
+		return len(o.all)
+	}
+	return n
+}
+
 // lead is the story in one sentence.
 func (o *story) lead(count db.Count, first, last *db.Stored) string {
 	var b strings.Builder
@@ -141,7 +194,7 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 		return nil, nil
 	}
 	// What the fields were before the oldest step of the page.
-	older, err := o.sel.List(o.Context(), db.Page{After: items[len(items)-1].ID, Limit: storyReach})
+	older, err := o.events(db.Page{After: items[len(items)-1].ID, Limit: storyReach})
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +233,7 @@ func (o *story) step(st *db.Stored, current int64, gap string) templates.StorySt
 	if name := who(st.Event); name != "" {
 		step.Who.Href = userPath(o.visit, name)
 	}
-	step.Spans = append([]templates.Span{plain(" ")}, linked(teller{}.what(st.Event, false), eventPath(st.Kind, st.ID))...)
+	step.Spans = linked(teller{}.what([]templates.Span{plain(" ")}, st.Event, false), eventPath(st.Kind, st.ID))
 	if st.Get("changes") != "" && !step.Current {
 		step.AsOf = &templates.Link{Text: "state after it", Href: o.same("at", cursorText(st.ID)) + "#e" + cursorText(st.ID)}
 	}
@@ -239,7 +292,7 @@ func (o *story) state(at int64) (*templates.State, error) {
 	if at != 0 {
 		place.After = at + 1
 	}
-	rows, err := o.sel.List(o.Context(), place)
+	rows, err := o.events(place)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +309,7 @@ func (o *story) state(at int64) (*templates.State, error) {
 	if at != 0 {
 		m.AsOf = rows.Items[0].Time().In(o.zone).Format("2 January 2006, 15:04:05")
 		m.Latest = &templates.Link{Text: "the latest", Href: o.same("at", "")}
-		later, err := o.sel.List(o.Context(), db.Page{Before: at, Limit: 1})
+		later, err := o.events(db.Page{Before: at, Limit: 1})
 		if err != nil {
 			return nil, err
 		}

@@ -92,19 +92,28 @@ func (s *Server) answer(handle func(http.ResponseWriter, *visit) error) http.Han
 	}
 }
 
-// pageSize is what the page of a list takes, as a rule.
-const pageSize = 144 << 10
+// keptPage is how large a buffer may be to be kept for the next page: that of a
+// list of a thousand rows has about so much.
+const keptPage = 1 << 20
 
 // render makes a page and sends it.
 func render(w http.ResponseWriter, v *visit, status int, component templ.Component) error {
-	var page bytes.Buffer
-	page.Grow(pageSize)
+	page, _ := v.server.pages.Get().(*bytes.Buffer)
+	if page == nil {
+		page = new(bytes.Buffer)
+	}
+	defer func() {
+		if page.Reset(); page.Cap() <= keptPage {
+			v.server.pages.Put(page)
+		}
+	}()
 	// What was asked is known by now: the time for asking does not count here,
 	// or a question that took too long could not even be answered with that.
-	if err := component.Render(context.WithoutCancel(v.Context()), &page); err != nil {
+	if err := component.Render(context.WithoutCancel(v.Context()), page); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(page.Len()))
 	w.WriteHeader(status)
 	if v.Method != http.MethodHead {
 		// Who asked is gone where this fails; there is nobody to tell.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/auditadmin/auditadmin/internal/db"
 )
@@ -97,13 +96,29 @@ func address(path string, pairs ...string) string {
 			order[at], order[at-1] = order[at-1], order[at]
 		}
 	}
-	var b strings.Builder
-	b.WriteString(path)
+	var long [256]byte
+	b := append(long[:0], path...)
 	for n, i := range order {
-		b.WriteByte("?&"[min(n, 1)])
-		b.WriteString(url.QueryEscape(pairs[i]))
-		b.WriteByte('=')
-		b.WriteString(url.QueryEscape(pairs[i+1]))
+		b = append(b, "?&"[min(n, 1)])
+		b = appendEscaped(b, pairs[i])
+		b = append(b, '=')
+		b = appendEscaped(b, pairs[i+1])
 	}
-	return b.String()
+	return string(b)
+}
+
+// appendEscaped writes a text as url.QueryEscape does.
+func appendEscaped(b []byte, s string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~':
+			b = append(b, c)
+		case c == ' ':
+			b = append(b, '+')
+		default:
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return b
 }

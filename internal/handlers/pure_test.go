@@ -179,7 +179,7 @@ func TestTellingChange(t *testing.T) {
 	e.Set("action", "UPDATE")
 	e.Set("changes", `{"a":{"old":"1","new":"2"},"b":{"old":"x","new":"gift card"}}`)
 	var got strings.Builder
-	for _, s := range (teller{needles: []string{"gift"}}).what(e, false) {
+	for _, s := range (teller{needles: []string{"gift"}}).what(nil, e, false) {
 		got.WriteString(s.Text)
 		if s.Class == templates.Mark && s.Text != "gift" {
 			t.Errorf("marked %q", s.Text)

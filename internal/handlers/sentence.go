@@ -144,17 +144,23 @@ const (
 	titleLimit = 160
 )
 
-// text turns a text into spans of one class, with the hits in it marked.
-func (t teller) text(s string, class templates.Class, limit int) []templates.Span {
-	var spans []templates.Span
+// text appends a text as spans of one class, with the hits in it marked. It and
+// what follows append, because a page says hundreds of sentences.
+func (t teller) text(to []templates.Span, s string, class templates.Class, limit int) []templates.Span {
+	if len(t.needles) == 0 {
+		if s = cut(s, limit); s != "" {
+			to = append(to, templates.Span{Text: s, Class: class})
+		}
+		return to
+	}
 	for _, p := range mark(excerpt(s, t.needles, limit), t.needles) {
 		c := class
 		if p.hit {
 			c = templates.Mark
 		}
-		spans = append(spans, templates.Span{Text: p.text, Class: c})
+		to = append(to, templates.Span{Text: p.text, Class: c})
 	}
-	return spans
+	return to
 }
 
 func plain(s string) templates.Span { return templates.Span{Text: s} }
@@ -166,23 +172,23 @@ func quiet(s string) templates.Span { return templates.Span{Text: s, Class: temp
 // what says what happened without saying who did it: a row has a column for
 // that. The object is named too where named is set; a story of one object, and
 // a list with its own column for it, leave it out.
-func (t teller) what(e *audit.Event, named bool) []templates.Span {
+func (t teller) what(to []templates.Span, e *audit.Event, named bool) []templates.Span {
 	switch e.Kind {
 	case audit.KindAuditLog:
-		return t.action(e, named)
+		return t.action(to, e, named)
 	case audit.KindLoginAttempt:
-		return t.attempt(e)
+		return t.attempt(to, e)
 	case audit.KindDataExport:
-		return t.export(e, named)
+		return t.export(to, e, named)
 	}
-	return t.text(e.Get("title"), templates.Plain, titleLimit)
+	return t.text(to, e.Get("title"), templates.Plain, titleLimit)
 }
 
 // headline is the whole sentence, with its subject. What was recorded,
 // such as a name or a title, stays as it is written, also at the beginning.
 func (t teller) headline(e *audit.Event) []templates.Span {
 	if e.Kind == audit.KindSystemEvent {
-		return t.what(e, true)
+		return t.what(nil, e, true)
 	}
 	name := who(e)
 	switch {
@@ -192,7 +198,7 @@ func (t teller) headline(e *audit.Event) []templates.Span {
 	default:
 		name = "Someone"
 	}
-	return append(append(t.text(name, templates.Strong, nameLimit), plain(" ")), t.what(e, true)...)
+	return t.what(append(t.text(nil, name, templates.Strong, nameLimit), plain(" ")), e, true)
 }
 
 // sentence is the headline as one text, for the title of a window.
@@ -211,44 +217,41 @@ func sentence(e *audit.Event) string {
 	return b.String()
 }
 
-func (t teller) action(e *audit.Event, named bool) []templates.Span {
-	v := verbOf(e.Get("action"), e.Get("content_type"))
+func (t teller) action(to []templates.Span, e *audit.Event, named bool) []templates.Span {
+	action := e.Get("action")
+	v := verbOf(action, e.Get("content_type"))
 	object := objectName(e)
-	changed := changesOf(e.Get("changes"))
+	var room [8]change
+	changed := changesOf(room[:0], e.Get("changes"))
 	switch {
-	case e.Get("action") == "UPDATE" && len(changed) > 0:
-		spans := append([]templates.Span{plain("changed ")}, t.change(changed)...)
+	case action == "UPDATE" && len(changed) > 0:
+		to = t.change(append(to, plain("changed ")), changed)
 		if named && object != "" {
-			spans = append(spans, plain(" on "))
-			spans = append(spans, t.text(object, templates.Plain, nameLimit)...)
+			to = t.text(append(to, plain(" on ")), object, templates.Plain, nameLimit)
 		}
-		return spans
+		return to
 	case named && object != "":
-		return append([]templates.Span{plain(v.did + " ")}, t.text(object, templates.Plain, nameLimit)...)
-	case object != "":
-		spans := []templates.Span{plain(v.plainly())}
-		if len(changed) > 0 {
-			spans = append(spans, quiet(" with "+plural(int64(len(changed)), "field")))
-		}
-		return spans
+		return t.text(append(to, plain(v.did+" ")), object, templates.Plain, nameLimit)
 	}
-	return []templates.Span{plain(v.plainly())}
+	to = append(to, plain(v.plainly()))
+	if object != "" && len(changed) > 0 {
+		to = append(to, quiet(" with "+plural(int64(len(changed)), "field")))
+	}
+	return to
 }
 
 // change says one changed field with its values, and how many more there are.
-func (t teller) change(changed []change) []templates.Span {
-	c := changed[t.telling(changed)]
-	spans := t.text(c.field, templates.Strong, quoteLimit)
+func (t teller) change(to []templates.Span, changed []change) []templates.Span {
+	c := &changed[t.telling(changed)]
+	to = t.text(to, c.field, templates.Strong, quoteLimit)
 	if c.short() && !(t.brief && len(changed) > 1) {
-		spans = append(spans, plain(" "))
-		spans = append(spans, t.value(c.old, templates.Del)...)
-		spans = append(spans, templates.Span{Class: templates.Arrow})
-		spans = append(spans, t.value(c.new, templates.Ins)...)
+		to = t.value(append(to, plain(" ")), c.old, templates.Del)
+		to = t.value(append(to, templates.Span{Class: templates.Arrow}), c.new, templates.Ins)
 	}
 	if more := len(changed) - 1; more > 0 {
-		spans = append(spans, quiet(" and "+number(int64(more))+" more"))
+		to = append(to, quiet(" and "+number(int64(more))+" more"))
 	}
-	return spans
+	return to
 }
 
 // telling chooses the field that says most: one that the reader searched for,
@@ -263,61 +266,59 @@ func (t teller) telling(changed []change) int {
 			}
 		}
 	}
-	for i, c := range changed {
-		if c.short() {
+	for i := range changed {
+		if changed[i].short() {
 			return i
 		}
 	}
 	return 0
 }
 
-func (t teller) value(v plainValue, class templates.Class) []templates.Span {
+func (t teller) value(to []templates.Span, v plainValue, class templates.Class) []templates.Span {
 	switch {
 	case v.masked:
-		return []templates.Span{{Text: v.text, Class: templates.Masked}}
+		return append(to, templates.Span{Text: v.text, Class: templates.Masked})
 	case v.missing:
-		return []templates.Span{quiet("nothing")}
+		return append(to, quiet("nothing"))
 	case v.text == "":
-		return []templates.Span{quiet("empty")}
+		return append(to, quiet("empty"))
 	}
-	return t.text(v.text, class, quoteLimit)
+	return t.text(to, v.text, class, quoteLimit)
 }
 
-func (t teller) attempt(e *audit.Event) []templates.Span {
+func (t teller) attempt(to []templates.Span, e *audit.Event) []templates.Span {
 	switch e.Get("status") {
 	case "SUCCESS":
-		return []templates.Span{plain("signed in")}
+		return append(to, plain("signed in"))
 	case "BLOCKED":
-		return t.because("was blocked", e.Get("failure_reason"))
+		return t.because(to, "was blocked", e.Get("failure_reason"))
 	}
-	return t.because("failed to sign in", e.Get("failure_reason"))
+	return t.because(to, "failed to sign in", e.Get("failure_reason"))
 }
 
-func (t teller) because(did, why string) []templates.Span {
-	spans := []templates.Span{plain(did)}
+func (t teller) because(to []templates.Span, did, why string) []templates.Span {
+	to = append(to, plain(did))
 	if why != "" {
-		spans = append(spans, plain(": "))
-		spans = append(spans, t.text(why, templates.Plain, titleLimit)...)
+		to = t.text(append(to, plain(": ")), why, templates.Plain, titleLimit)
 	}
-	return spans
+	return to
 }
 
-func (t teller) export(e *audit.Event, named bool) []templates.Span {
-	spans := append([]templates.Span{plain("exported ")}, t.text(e.Get("export_type"), templates.Strong, nameLimit)...)
+func (t teller) export(to []templates.Span, e *audit.Event, named bool) []templates.Span {
+	to = t.text(append(to, plain("exported ")), e.Get("export_type"), templates.Strong, nameLimit)
 	if format := e.Get("file_format"); format != "" && named {
-		spans = append(spans, plain(" as "))
-		spans = append(spans, t.text(format, templates.Plain, quoteLimit)...)
+		to = t.text(append(to, plain(" as ")), format, templates.Plain, quoteLimit)
 	}
 	if !completed(e) {
-		spans = append(spans, templates.Span{Text: ", broken off", Class: templates.Strong})
+		to = append(to, templates.Span{Text: ", broken off", Class: templates.Strong})
 	}
-	return spans
+	return to
 }
 
 // near says an event to who sees the one beside it.
 func (t teller) near(st *db.Stored, shared string) []templates.Span {
 	if shared == "user" {
-		return t.what(st.Event, true)
+		return t.what(nil, st.Event, true)
 	}
-	return append([]templates.Span{plain(somebody(st.Event) + " ")}, t.what(st.Event, shared != "object")...)
+	return t.what([]templates.Span{plain(somebody(st.Event) + " ")}, st.Event, shared != "object")
 }

@@ -65,6 +65,7 @@ type Server struct {
 	metrics *metrics
 	slow    slowPages
 	ingest  *ingest
+	pages   sync.Pool // of *bytes.Buffer: what pages are made in
 	router  chi.Router
 }
 

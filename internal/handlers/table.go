@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/auditadmin/auditadmin/internal/db"
@@ -15,7 +16,8 @@ type table struct {
 	teller
 	filter  *query.Filter
 	columns []column
-	hrefs   map[[2]string]string // where toggle leads, by key and value: rows repeat them
+	hrefs   map[[2]string]string // where toggle and user lead, by key and value: rows repeat them
+	spans   []templates.Span     // empty: room for those of the next cells
 	selects bool                 // resolved rows cannot be selected
 	// perDay says how many events match on the day that begins at a second, for
 	// the days it knows.
@@ -32,12 +34,41 @@ func (v *visit) table(f *query.Filter) *table {
 // toggle is the address of the list with a value added to the filter, or taken
 // away where it is in it already.
 func (t *table) toggle(key, value string) string {
-	href, known := t.hrefs[[2]string{key, value}]
-	if !known {
-		href = t.list(t.filter.Include(key, value))
-		t.hrefs[[2]string{key, value}] = href
+	return t.once(key, value, func() string { return t.listQuery(t.filter.Kind, t.filter.IncludeText(key, value)) })
+}
+
+// user is the address of the page of a user.
+func (t *table) user(name string) string {
+	return t.once("", name, func() string { return userPath(t.visit, name) })
+}
+
+// once is an address that is made once for all rows.
+func (t *table) once(key, value string, href func() string) string {
+	known, ok := t.hrefs[[2]string{key, value}]
+	if !ok {
+		known = href()
+		t.hrefs[[2]string{key, value}] = known
 	}
-	return href
+	return known
+}
+
+// room is where the spans of a cell are appended to; keep gives the cell what was,
+// so that many rows share one piece of memory.
+func (t *table) room() []templates.Span {
+	if cap(t.spans) < 16 {
+		t.spans = make([]templates.Span, 0, 256)
+	}
+	return t.spans
+}
+
+func (t *table) keep(spans []templates.Span) []templates.Span {
+	t.spans = spans[len(spans):]
+	return spans[:len(spans):len(spans)]
+}
+
+// said is a text in a cell.
+func (t *table) said(s string) []templates.Span {
+	return t.keep(t.text(t.room(), s, templates.Plain, nameLimit))
 }
 
 // days makes the rows of a page, by civil day in the page's zone, newest first.
@@ -45,26 +76,27 @@ func (t *table) toggle(key, value string) string {
 func (t *table) days(items []*db.Stored, stones []db.Tombstone) []templates.Day {
 	t.belated = mostlyLate(items)
 	var days []templates.Day
-	var current time.Time
+	var from, to time.Time // of the last of them
+	rows := make([]templates.Row, 0, len(items)+len(stones))
+	cells := make([]templates.Cell, len(items)*len(t.columns))
 	add := func(at time.Time, row templates.Row) {
-		day := db.ByDay.Start(at.In(t.zone))
-		if len(days) == 0 || !day.Equal(current) {
-			current = day
-			days = append(days, templates.Day{
-				Label: dayName(day),
-				Href:  t.list(t.filter.During(day, db.ByDay.Next(day))),
-				Note:  t.dayNote(day),
-			})
+		if len(days) == 0 || at.Before(from) || !at.Before(to) {
+			from = db.ByDay.Start(at.In(t.zone))
+			to = db.ByDay.Next(from)
+			days = append(days, templates.Day{Label: dayName(from), Href: t.listQuery(t.filter.Kind, t.filter.DuringText(from, to)), Note: t.dayNote(from)})
 		}
 		last := &days[len(days)-1]
-		last.Rows = append(last.Rows, row)
+		rows = append(rows, row)
+		last.Rows = rows[len(rows)-len(last.Rows)-1:]
 	}
 	for _, st := range items {
 		for len(stones) > 0 && stones[0].ID > st.ID {
 			add(stones[0].Timestamp, t.stone(stones[0]))
 			stones = stones[1:]
 		}
-		add(st.Time(), t.row(st))
+		at := st.Time()
+		add(at, t.row(st, at, cells[:len(t.columns)]))
+		cells = cells[len(t.columns):]
 	}
 	for _, stone := range stones {
 		add(stone.Timestamp, t.stone(stone))
@@ -101,21 +133,24 @@ func mostlyLate(items []*db.Stored) time.Duration {
 	return most
 }
 
-func (t *table) row(st *db.Stored) templates.Row {
+// row makes the row of an event that happened at an instant, in cells that are
+// given for it.
+func (t *table) row(st *db.Stored, at time.Time, cells []templates.Cell) templates.Row {
+	href := eventPath(st.Kind, st.ID)
 	row := templates.Row{
-		ID:    strconv.FormatInt(st.ID, 10),
-		Href:  eventPath(st.Kind, st.ID),
-		Time:  t.eventTime(st, timeOfDay),
-		Cells: make([]templates.Cell, len(t.columns)),
+		ID:    href[strings.LastIndexByte(href, '/')+1:],
+		Href:  href,
+		Time:  templates.Time{Text: at.In(t.zone).Format(timeOfDay), UTC: at.Format(utcTime)},
+		Cells: cells,
 	}
 	if len(st.Damaged) > 0 {
 		row.Mark = &damagedBadge
 	}
-	if t.belated > 0 {
-		row.Time.Late = ""
+	if t.belated == 0 {
+		row.Time.Late, row.Time.Early = lateness(st.RecordedAt.Sub(at))
 	}
-	for i, c := range t.columns {
-		row.Cells[i] = c.cell(t, st)
+	for i := range t.columns {
+		cells[i] = t.columns[i].cell(t, st)
 	}
 	if t.selects && st.Get("resolved") == "true" {
 		row.Locked = "resolved already"
@@ -171,10 +206,14 @@ func kept(cells []templates.Cell, stays []bool) []templates.Cell {
 // eventTime is when an event happened, with the mark of one recorded late.
 func (v *visit) eventTime(st *db.Stored, layout string) templates.Time {
 	at := v.clock(st.Time(), layout)
-	if d := st.Late(); d >= 0 {
-		at.Late = late(d)
-	} else if d < -lateFrom {
-		at.Late, at.Early = span(-d)+" early", true
-	}
+	at.Late, at.Early = lateness(st.Late())
 	return at
+}
+
+// lateness is the mark of an event that was recorded so long after it happened.
+func lateness(d time.Duration) (mark string, early bool) {
+	if d < -lateFrom {
+		return span(-d) + " early", true
+	}
+	return late(d), false
 }

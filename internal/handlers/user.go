@@ -78,9 +78,11 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 	if err != nil {
 		return section, err
 	}
-	oldest, err := sel.List(ctx, db.Page{Before: 1, Limit: 1})
-	if err != nil {
-		return section, err
+	oldest := rows
+	if rows.Next != 0 {
+		if oldest, err = sel.List(ctx, db.Page{Before: 1, Limit: 1}); err != nil {
+			return section, err
+		}
 	}
 	for _, st := range append(rows.Items, oldest.Items...) {
 		if at := st.Time(); p.first.IsZero() || at.Before(p.first) {
@@ -90,7 +92,11 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 			p.last = at
 		}
 	}
-	line, err := sel.Timeline(ctx, db.ByMonth)
+	t, lines := p.table(f), p.timelines(sel)
+	if t.perDay, err = p.perDay(lines, count); err != nil {
+		return section, err
+	}
+	line, err := lines.by(db.ByMonth)
 	if err != nil {
 		return section, err
 	}
@@ -103,10 +109,6 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 		if value.Value != "" {
 			p.addresses[value.Value] += value.Count
 		}
-	}
-	t := p.table(f)
-	if t.perDay, err = p.perDay(sel, count); err != nil {
-		return section, err
 	}
 	t.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { return c.Role == templates.RoleWho })
 	section.Table = t.model(look.title()+" of this user, newest first", t.days(rows.Items, nil))
@@ -128,7 +130,7 @@ func (p *person) histogramOf() *templates.Histogram {
 		joint.Buckets = append(joint.Buckets, db.Bucket{Start: at, Count: counts[at.Unix()]})
 	}
 	f := p.by(audit.KindAuditLog, "user", p.name)
-	return p.histogram(joint, db.ByMonth, "events of all kinds", func(from, to time.Time) string { return p.list(f.During(from, to)) })
+	return p.histogram(joint, db.ByMonth, "events of all kinds", func(from, to time.Time) string { return p.listQuery(f.Kind, f.DuringText(from, to)) })
 }
 
 // userAddresses is how many addresses stand beside the page of a user.

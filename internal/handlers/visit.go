@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,21 +143,19 @@ func (v *visit) by(kind audit.Kind, key, value string) *query.Filter {
 // same is the address of this very page with some parameters set anew; an empty
 // value takes one away.
 func (v *visit) same(pairs ...string) string {
-	values := url.Values{}
-	for name, value := range v.params {
-		values[name] = value
-	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] == "" {
-			values.Del(pairs[i])
-		} else {
-			values.Set(pairs[i], pairs[i+1])
+	all := slices.Clone(pairs)
+	for name, values := range v.params {
+		set := false
+		for i := 0; i+1 < len(pairs); i += 2 {
+			set = set || pairs[i] == name
+		}
+		for _, value := range values {
+			if !set {
+				all = append(all, name, value)
+			}
 		}
 	}
-	if len(values) == 0 {
-		return v.URL.Path
-	}
-	return v.URL.Path + "?" + values.Encode()
+	return address(v.URL.Path, all...)
 }
 
 // keep are the parameters that a form on this page sends along, apart from the
@@ -183,7 +182,7 @@ func (v *visit) clock(t time.Time, layout string) templates.Time {
 	return templates.Time{
 		Text: t.In(v.zone).Format(layout),
 		ISO:  audit.FormatTime(t),
-		UTC:  t.UTC().Format("2006-01-02 15:04:05.000000") + " UTC",
+		UTC:  t.UTC().Format(utcTime),
 	}
 }
 
@@ -192,4 +191,5 @@ const (
 	timeOfDay  = "15:04:05"
 	fullTime   = "15:04:05.000000"
 	dayAndTime = "2 Jan 2006, 15:04:05"
+	utcTime    = "2006-01-02 15:04:05.000000 UTC"
 )

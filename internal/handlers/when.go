@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 
 // when is the date hierarchy above a list: where the filter stands in time, and
 // how much there was in each step below it.
-func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templates.When, error) {
+func (v *visit) when(lines *timelines, f *query.Filter, count db.Count) (*templates.When, error) {
 	lo, hi, bounded := f.Bounds()
 	from, to := time.UnixMicro(lo).In(v.zone), time.UnixMicro(hi).In(v.zone)
 	m := &templates.When{Crumbs: v.crumbs(f, from, to, bounded), Count: v.count(count, "event")}
@@ -26,8 +27,12 @@ func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templ
 		}
 	} else {
 		by = db.ByYear
+		// Nearly every database needs the months, and they add up to the years.
+		if _, err := lines.by(db.ByMonth); err != nil {
+			return nil, err
+		}
 	}
-	line, err := sel.Timeline(v.Context(), by)
+	line, err := lines.by(by)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +44,7 @@ func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templ
 		if finer == "" || slices.Index(steps, finer) <= slices.Index(steps, by) {
 			break
 		}
-		if line, err = sel.Timeline(v.Context(), finer); err != nil {
+		if line, err = lines.by(finer); err != nil {
 			return nil, err
 		}
 		by = finer
@@ -48,8 +53,57 @@ func (v *visit) when(sel *db.Selection, f *query.Filter, count db.Count) (*templ
 		from, to = line.Buckets[0].Start.In(v.zone), line.Buckets[n-1].Start
 	}
 	line = filled(line, by, from, to)
-	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.list(f.During(from, to)) })
+	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.listQuery(f.Kind, f.DuringText(from, to)) })
 	return m, nil
+}
+
+// timelines are those of one selection, each asked for once, and not at all
+// where the steps of another add up to it.
+type timelines struct {
+	ctx   context.Context
+	sel   *db.Selection
+	zone  *time.Location
+	known map[db.Step]*db.Timeline
+}
+
+func (v *visit) timelines(sel *db.Selection) *timelines {
+	return &timelines{ctx: v.Context(), sel: sel, zone: v.zone, known: map[db.Step]*db.Timeline{}}
+}
+
+func (l *timelines) by(step db.Step) (*db.Timeline, error) {
+	if line := l.known[step]; line != nil {
+		return line, nil
+	}
+	var line *db.Timeline
+	for _, finer := range steps[slices.Index(steps, step):] {
+		if fine := l.known[finer]; fine != nil {
+			line = coarser(fine, step, l.zone)
+			break
+		}
+	}
+	if line == nil {
+		var err error
+		if line, err = l.sel.Timeline(l.ctx, step); err != nil {
+			return nil, err
+		}
+	}
+	l.known[step] = line
+	return line, nil
+}
+
+// coarser adds up the steps of a timeline.
+func coarser(fine *db.Timeline, by db.Step, zone *time.Location) *db.Timeline {
+	line := &db.Timeline{Exact: fine.Exact, LookedTo: fine.LookedTo}
+	var end time.Time
+	for _, b := range fine.Buckets {
+		if len(line.Buckets) == 0 || !b.Start.Before(end) {
+			start := by.Start(b.Start.In(zone))
+			end = by.Next(start)
+			line.Buckets = append(line.Buckets, db.Bucket{Start: start})
+		}
+		line.Buckets[len(line.Buckets)-1].Count += b.Count
+	}
+	return line
 }
 
 // maxBars is how many steps a drawing has room for.
@@ -88,11 +142,11 @@ const daysCounted = 500_000
 
 // perDay is how many events there were on each day, as far as that is known
 // and worth its time.
-func (v *visit) perDay(sel *db.Selection, count db.Count) (map[int64]int64, error) {
+func (v *visit) perDay(lines *timelines, count db.Count) (map[int64]int64, error) {
 	if !count.Exact || count.Value > daysCounted {
 		return nil, nil
 	}
-	line, err := sel.Timeline(v.Context(), db.ByDay)
+	line, err := lines.by(db.ByDay)
 	if err != nil || !line.Exact {
 		return nil, err
 	}

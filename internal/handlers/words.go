@@ -10,29 +10,30 @@ import (
 
 // number writes a count with commas: 48,201.
 func number(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, s = "-", s[1:]
+	var room, out [32]byte
+	digits := strconv.AppendInt(room[:0], n, 10)
+	written := out[:0]
+	for i, c := range digits {
+		if left := len(digits) - i; i > 0 && left%3 == 0 && digits[i-1] != '-' {
+			written = append(written, ',')
+		}
+		written = append(written, c)
 	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
+	return string(written)
 }
 
 // plural writes a count with its noun: "1 event", "3 events".
 func plural(n int64, noun string) string {
+	ending := "s"
 	switch {
 	case n == 1:
+		ending = ""
 	case strings.HasSuffix(noun, "y") && !strings.HasSuffix(noun, "ay"):
-		noun = strings.TrimSuffix(noun, "y") + "ies"
+		noun, ending = strings.TrimSuffix(noun, "y"), "ies"
 	case strings.HasSuffix(noun, "s"):
-		noun += "es"
-	default:
-		noun += "s"
+		ending = "es"
 	}
-	return number(n) + " " + noun
+	return number(n) + " " + noun + ending
 }
 
 // fullStop ends a sentence that does not end yet.
@@ -110,6 +111,9 @@ func late(d time.Duration) string {
 // cut shortens a text to about limit characters for a place with little room.
 // Line breaks become spaces.
 func cut(s string, limit int) string {
+	if len(s) <= limit && tidy(s) {
+		return s
+	}
 	// A megabyte is not walked through for the sake of its first line.
 	if max := limit * utf8.UTFMax; len(s) > max {
 		s = strings.ToValidUTF8(s[:max], "") + "…"
@@ -120,6 +124,21 @@ func cut(s string, limit int) string {
 	}
 	runes := []rune(s)
 	return strings.TrimRight(string(runes[:limit-1]), " …") + "…"
+}
+
+// tidy reports whether a text is letters of ASCII with single spaces between them,
+// as most are: cut changes nothing in it but its length.
+func tidy(s string) bool {
+	space := true // as if one stood before
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == ' ' && space, c < ' ', c >= utf8.RuneSelf:
+			return false
+		default:
+			space = c == ' '
+		}
+	}
+	return !space || s == ""
 }
 
 // sentenceCase makes the first letter upper case, unless it begins the name of

@@ -110,12 +110,26 @@ func (f *Filter) replace(drop func(Term) bool, terms []Term) *Filter {
 // by a negative one. Case does not matter. A start of it does not name it, nor
 // does a network that holds it.
 func (f *Filter) Has(key, value string, not bool) bool {
-	_, v, ok := f.valueOf(key, value)
-	if !ok {
-		return false
+	if !f.hasKey(key) {
+		return false // as nearly always, and then the value need not be read
 	}
-	for _, t := range f.Terms {
-		if t.Field.Key == key && t.Not == not && slices.ContainsFunc(t.Values, v.same) {
+	_, v, ok := f.valueOf(key, value)
+	return ok && f.has(key, v, not)
+}
+
+func (f *Filter) has(key string, v Value, not bool) bool {
+	for i := range f.Terms {
+		if t := &f.Terms[i]; t.Field.Key == key && t.Not == not && slices.ContainsFunc(t.Values, v.same) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasKey reports whether there is any term of a key.
+func (f *Filter) hasKey(key string) bool {
+	for i := range f.Terms {
+		if f.Terms[i].Field.Key == key {
 			return true
 		}
 	}
@@ -150,13 +164,37 @@ func (f *Filter) Include(key, value string) *Filter { return f.toggle(key, value
 // have changes nothing.
 func (f *Filter) Exclude(key, value string) *Filter { return f.toggle(key, value, true) }
 
+// IncludeText returns the query of Include, and ExcludeText that of Exclude. A page
+// has hundreds of them as links; most are the query and one term more, for which
+// no filter is made.
+func (f *Filter) IncludeText(key, value string) string { return f.toggleText(key, value, false) }
+
+// ExcludeText: see IncludeText.
+func (f *Filter) ExcludeText(key, value string) string { return f.toggleText(key, value, true) }
+
+func (f *Filter) toggleText(key, value string, not bool) string {
+	if f.hasKey(key) {
+		return f.toggle(key, value, not).String()
+	}
+	var room [256]byte
+	b := f.appendTo(room[:0])
+	if field, v, ok := f.valueOf(key, value); ok {
+		if len(b) > 0 {
+			b = append(b, ' ')
+		}
+		values := [1]Value{v}
+		b = (&Term{Field: field, Not: not, Values: values[:]}).appendTo(b)
+	}
+	return string(b)
+}
+
 func (f *Filter) toggle(key, value string, not bool) *Filter {
 	field, v, ok := f.valueOf(key, value)
 	if !ok {
 		return f
 	}
-	had := f.Has(key, value, not)
-	var terms []Term
+	had := f.has(key, v, not)
+	terms := make([]Term, 0, len(f.Terms)+1)
 	placed := had // where to let go, nothing is placed
 	for _, t := range f.Terms {
 		if t.Field.Key != key {
@@ -228,14 +266,37 @@ func (f *Filter) During(start, end time.Time) *Filter {
 	return f.replace(Term.isWhen, terms)
 }
 
+// DuringText returns the query of During; see IncludeText.
+func (f *Filter) DuringText(start, end time.Time) string {
+	if start.IsZero() || slices.ContainsFunc(f.Terms, Term.isWhen) {
+		return f.During(start, end).String()
+	}
+	var room [256]byte
+	b := f.appendTo(room[:0])
+	for _, t := range f.during(start, end) {
+		if len(b) > 0 {
+			b = append(b, ' ')
+		}
+		b = t.appendTo(b)
+	}
+	return string(b)
+}
+
+// atLeast is shorter than any year, month, day and hour, whatever clocks do.
+var atLeast = [...]time.Duration{300 * 24 * time.Hour, 20 * 24 * time.Hour, 12 * time.Hour, 0}
+
 func (f *Filter) during(start, end time.Time) []Term {
 	zone := f.zone()
 	if !end.IsZero() {
-		for _, layout := range civilLayouts[:byMinute] {
+		for grain, layout := range civilLayouts[:byMinute] {
+			if end.Sub(start) < atLeast[grain] {
+				continue
+			}
 			text := start.In(zone).Format(layout)
 			lo, hi, bad := readTime(text, f.Now, zone)
 			if bad == nil && lo == start.UnixMicro() && hi == end.UnixMicro() {
-				return []Term{f.timeTerm("on", text)}
+				field, _ := fieldOf(f.Kind, "on")
+				return []Term{{Field: field, Values: []Value{{Text: text, Folded: Fold(text), Lo: lo, Hi: hi}}}}
 			}
 		}
 	}

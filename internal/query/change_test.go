@@ -174,3 +174,37 @@ func TestLabel(t *testing.T) {
 		}
 	}
 }
+
+// A link's query is that of the filter it stands for.
+func TestTextsOfLinks(t *testing.T) {
+	now := time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := time.Date(2026, 3, 29, 0, 0, 0, 0, paris) // of 23 hours
+	for _, q := range []string{"", "user:alice", "-user:alice,bob* action:DELETE", `ip:10.0.0.0/8 "gift card"`, "on:2026-03 user:x", "after:2026-03-01 -on:2026-03-05"} {
+		f, err := Parse(audit.KindAuditLog, q, Options{Now: now, Zone: paris})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range [][2]string{{"user", "alice"}, {"user", "Bob, the \"2nd\""}, {"user", ""}, {"ip", "10.1.2.3"}, {"ip", "::ffff:10.1.2.3"}, {"ip", "no address"}, {"action", "DELETE"}, {"nothing", "x"}} {
+			if got, want := f.IncludeText(v[0], v[1]), f.Include(v[0], v[1]).String(); got != want {
+				t.Errorf("%q including %q: got %q, want %q", q, v, got, want)
+			}
+			if got, want := f.ExcludeText(v[0], v[1]), f.Exclude(v[0], v[1]).String(); got != want {
+				t.Errorf("%q excluding %q: got %q, want %q", q, v, got, want)
+			}
+		}
+		for _, r := range [][2]time.Time{{}, {day, day.AddDate(0, 0, 1)}, {day, {}}, {day, day.Add(time.Hour)}, {day, day.AddDate(0, 0, 2)},
+			{day.AddDate(0, 0, -28), day.AddDate(0, 0, 3)}, {day.AddDate(0, -2, -28), day.AddDate(1, -2, -28)}} {
+			got, want := f.DuringText(r[0], r[1]), f.During(r[0], r[1]).String()
+			if got != want {
+				t.Errorf("%q during %v: got %q, want %q", q, r, got, want)
+			}
+			if again, err := Parse(audit.KindAuditLog, got, Options{Now: now, Zone: paris}); err != nil || again.String() != got {
+				t.Errorf("%q is read as %v, %v", got, again, err)
+			}
+		}
+	}
+}

@@ -2,7 +2,6 @@ package query
 
 import (
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -130,42 +129,47 @@ func (e *SyntaxError) message() string {
 // lower case, addresses and networks as they are written best. Parsing it with
 // the same options gives the same filter.
 func (f *Filter) String() string {
-	var b strings.Builder
-	for i, t := range f.Terms {
+	var room [256]byte
+	return string(f.appendTo(room[:0]))
+}
+
+func (f *Filter) appendTo(b []byte) []byte {
+	for i := range f.Terms {
 		if i > 0 {
-			b.WriteByte(' ')
+			b = append(b, ' ')
 		}
-		t.write(&b)
+		b = f.Terms[i].appendTo(b)
 	}
-	return b.String()
+	return b
 }
 
 // String returns the term as it is written in a query.
 func (t Term) String() string {
-	var b strings.Builder
-	t.write(&b)
-	return b.String()
+	var room [256]byte
+	return string(t.appendTo(room[:0]))
 }
 
-func (t Term) write(b *strings.Builder) {
+func (t *Term) appendTo(b []byte) []byte {
 	if t.Not {
-		b.WriteByte('-')
+		b = append(b, '-')
 	}
 	if t.Field.Key != "" {
-		b.WriteString(t.Field.Key)
-		b.WriteByte(':')
+		b = append(b, t.Field.Key...)
+		b = append(b, ':')
 	}
-	for i, v := range t.Values {
+	for i := range t.Values {
+		v := &t.Values[i]
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
 		if v.Quoted || needsQuotes(v.Text, t.Field.Class == ClassFree) {
-			b.WriteString(inQuotes(v.Text))
+			b = append(b, inQuotes(v.Text)...)
 		} else {
-			b.WriteString(v.Text)
+			b = append(b, v.Text...)
 		}
 		if v.Prefix {
-			b.WriteByte('*')
+			b = append(b, '*')
 		}
 	}
+	return b
 }

@@ -139,9 +139,10 @@ func readAddress(p part, v *Value) *badValue {
 		return &badValue{message, suggestion}
 	}
 	v.Net = net
-	v.Text = net.String()
 	if net.IsSingleIP() {
 		v.Text = net.Addr().String()
+	} else {
+		v.Text = net.String()
 	}
 	v.Folded = v.Text
 	v.Quoted = false

@@ -231,7 +231,7 @@ func factor(f Factor, issuer string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = badge(Badge{Text: "on", Icon: IconTick, Tone: Sure}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = badge(&Badge{Text: "on", Icon: IconTick, Tone: Sure}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -324,7 +324,7 @@ func factor(f Factor, issuer string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = badge(Badge{Text: "off", Icon: IconBlocked}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = badge(&Badge{Text: "off", Icon: IconBlocked}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -227,7 +227,7 @@ func accountRow(a Account, p AccountsPage) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if a.Disabled {
-			templ_7745c5c3_Err = badge(Badge{Text: "disabled", Icon: IconBlocked}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = badge(&Badge{Text: "disabled", Icon: IconBlocked}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -256,7 +256,7 @@ func accountRow(a Account, p AccountsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = badge(Badge{Text: "code", Icon: IconTick, Tone: Sure}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = badge(&Badge{Text: "code", Icon: IconTick, Tone: Sure}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1198,7 +1198,7 @@ func tokenRow(t Token) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if t.State != nil {
-			templ_7745c5c3_Err = badge(*t.State).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = badge(t.State).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

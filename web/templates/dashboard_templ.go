@@ -489,7 +489,7 @@ func attention(list []Attention) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = badge(a.Badge).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = badge(&a.Badge).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -384,7 +384,7 @@ func grave(g Grave) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = badge(Badge{Text: "TOMBSTONE", Icon: IconStone}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = badge(&Badge{Text: "TOMBSTONE", Icon: IconStone}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

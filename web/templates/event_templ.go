@@ -81,7 +81,7 @@ func Event(p EventPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				for _, b := range p.Badges {
-					templ_7745c5c3_Err = badge(b).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = badge(&b).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -359,7 +359,7 @@ func evidence(e Evidence) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = badge(e.Badge).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = badge(&e.Badge).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

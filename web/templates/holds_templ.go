@@ -150,12 +150,12 @@ func hold(h Hold) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if h.Released != nil {
-			templ_7745c5c3_Err = badge(Badge{Text: "released"}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = badge(&Badge{Text: "released"}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = badge(Badge{Text: "in force", Icon: IconBlocked, Tone: Loud}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = badge(&Badge{Text: "in force", Icon: IconBlocked, Tone: Loud}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

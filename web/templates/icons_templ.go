@@ -30,20 +30,15 @@ func icon(name Icon) templ.Component {
 			templ_7745c5c3_Var1 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<svg class=\"i\" aria-hidden=\"true\"><use href=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<svg class=\"i\" aria-hidden=\"true\"><use")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		var templ_7745c5c3_Var2 string
-		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.JoinStringErrs("#i-" + string(name))
-		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `icons.templ`, Line: 5, Col: 67}
-		}
-		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var2))
+		templ_7745c5c3_Err = templ.RenderAttributes(ctx, templ_7745c5c3_Buffer, iconRef(name))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "\"></use></svg>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "></use></svg>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -68,9 +63,9 @@ func icons() templ.Component {
 			}()
 		}
 		ctx = templ.InitializeContext(ctx)
-		templ_7745c5c3_Var3 := templ.GetChildren(ctx)
-		if templ_7745c5c3_Var3 == nil {
-			templ_7745c5c3_Var3 = templ.NopComponent
+		templ_7745c5c3_Var2 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var2 == nil {
+			templ_7745c5c3_Var2 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
 		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<svg width=\"0\" height=\"0\" aria-hidden=\"true\" class=\"vh\"><symbol id=\"i-create\" viewBox=\"0 0 16 16\"><rect x=\"2.5\" y=\"2.5\" width=\"11\" height=\"11\" rx=\"1.5\"></rect><path d=\"M8 5.5v5M5.5 8h5\"></path></symbol> <symbol id=\"i-update\" viewBox=\"0 0 16 16\"><path d=\"M8 2.8 14 13.2H2z\"></path></symbol> <symbol id=\"i-delete\" viewBox=\"0 0 16 16\"><rect class=\"full\" x=\"2.5\" y=\"2.5\" width=\"11\" height=\"11\" rx=\"1.5\"></rect><path class=\"cut\" d=\"M5.2 8h5.6\"></path></symbol> <symbol id=\"i-view\" viewBox=\"0 0 16 16\"><path d=\"M1.5 8S4 3.8 8 3.8 14.5 8 14.5 8 12 12.2 8 12.2 1.5 8 1.5 8z\"></path><circle class=\"full\" cx=\"8\" cy=\"8\" r=\"1.6\"></circle></symbol> <symbol id=\"i-login\" viewBox=\"0 0 16 16\"><path d=\"M9 2.5h4.5v11H9M2 8h7.5M6.8 5.2 9.6 8l-2.8 2.8\"></path></symbol> <symbol id=\"i-logout\" viewBox=\"0 0 16 16\"><path d=\"M7 2.5H2.5v11H7M6.5 8H14M11.2 5.2 14 8l-2.8 2.8\"></path></symbol> <symbol id=\"i-export\" viewBox=\"0 0 16 16\"><path d=\"M8 2v8M4.8 7 8 10.2 11.2 7M2.5 13.5h11\"></path></symbol> <symbol id=\"i-import\" viewBox=\"0 0 16 16\"><path d=\"M8 10.2V2M4.8 5.2 8 2l3.2 3.2M2.5 13.5h11\"></path></symbol> <symbol id=\"i-key\" viewBox=\"0 0 16 16\"><circle cx=\"5.2\" cy=\"10.8\" r=\"2.9\"></circle><path d=\"m7.3 8.7 6-6M10.6 5.4l2.2 2.2\"></path></symbol> <symbol id=\"i-other\" viewBox=\"0 0 16 16\"><circle cx=\"8\" cy=\"8\" r=\"5.2\"></circle></symbol> <symbol id=\"i-bad\" viewBox=\"0 0 16 16\"><path d=\"M8 1.5 14.5 8 8 14.5 1.5 8z\"></path><path d=\"M8 5v3.4M8 10.8v.1\"></path></symbol> <symbol id=\"i-warning\" viewBox=\"0 0 16 16\"><path d=\"M8 2 14.8 14H1.2z\"></path><path d=\"M8 6.4v3.4M8 11.8v.1\"></path></symbol> <symbol id=\"i-info\" viewBox=\"0 0 16 16\"><circle cx=\"8\" cy=\"8\" r=\"6\"></circle><path d=\"M8 7.4v3.6M8 5v.1\"></path></symbol> <symbol id=\"i-security\" viewBox=\"0 0 16 16\"><path d=\"M8 1.6 13.4 3.6v4c0 3.4-2.2 5.6-5.4 6.8-3.2-1.2-5.4-3.4-5.4-6.8v-4z\"></path></symbol> <symbol id=\"i-slow\" viewBox=\"0 0 16 16\"><path d=\"M2.2 12a6.3 6.3 0 1 1 11.6 0M8 9.4l3-3.6\"></path></symbol> <symbol id=\"i-not\" viewBox=\"0 0 16 16\"><circle cx=\"8\" cy=\"8\" r=\"5.6\"></circle><path d=\"m4.2 11.8 7.6-7.6\"></path></symbol> <symbol id=\"i-tick\" viewBox=\"0 0 16 16\"><path d=\"m2.8 8.6 3.4 3.4 7-8\"></path></symbol> <symbol id=\"i-again\" viewBox=\"0 0 16 16\"><path d=\"M13 8a5 5 0 1 1-1.6-3.7M13.2 2v3h-3\"></path></symbol> <symbol id=\"i-stone\" viewBox=\"0 0 16 16\"><path d=\"M3.5 13.5V7a4.5 4.5 0 0 1 9 0v6.5M1.8 13.5h12.4M6 7.5h4\"></path></symbol> <symbol id=\"i-close\" viewBox=\"0 0 16 16\"><path d=\"m4 4 8 8M12 4l-8 8\"></path></symbol> <symbol id=\"i-find\" viewBox=\"0 0 16 16\"><circle cx=\"7\" cy=\"7\" r=\"4.5\"></circle><path d=\"m10.4 10.4 3.6 3.6\"></path></symbol> <symbol id=\"i-clock\" viewBox=\"0 0 16 16\"><circle cx=\"8\" cy=\"8\" r=\"6\"></circle><path d=\"M8 4.6V8l2.4 1.6\"></path></symbol> <symbol id=\"i-lock\" viewBox=\"0 0 16 16\"><rect x=\"3\" y=\"7\" width=\"10\" height=\"6.5\" rx=\"1\"></rect><path d=\"M5.2 7V5.2a2.8 2.8 0 0 1 5.6 0V7\"></path></symbol> <symbol id=\"i-down\" viewBox=\"0 0 16 16\"><path d=\"m4 6.2 4 4 4-4\"></path></symbol> <symbol id=\"i-brand\" viewBox=\"0 0 16 16\"><path d=\"M2 3h12M2 6.4h12M2 9.8h7\"></path><path d=\"m10 12 2 2 3-4\"></path></symbol></svg>")

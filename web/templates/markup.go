@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/a-h/templ"
 )
 
 // What markup needs to know and a view model need not say.
@@ -58,7 +60,7 @@ func facetNames(f Facets) string {
 	return strings.Join(names, ", ")
 }
 
-func excludeLabel(v FacetValue) string {
+func excludeLabel(v *FacetValue) string {
 	if v.Excluded {
 		return visible("Allow " + v.Label)
 	}
@@ -157,6 +159,79 @@ func columnClass(c Column) string {
 	return string(c.Role)
 }
 
+// columnClasses are the classes of the cells of a row, to be spread: an expression
+// for each of them would make a set of its classes every time.
+func columnClasses(columns []Column) []templ.Attributer {
+	classes := make([]templ.Attributer, len(columns))
+	for i, c := range columns {
+		classes[i] = class(columnClass(c))
+	}
+	return classes
+}
+
+// attribute is an attribute that is spread again and again with another value. In
+// a row an expression in its place would cost two allocations each time.
+type attribute struct {
+	items [1]templ.KeyValue[string, any]
+}
+
+func newAttribute(name string) *attribute {
+	return &attribute{[1]templ.KeyValue[string, any]{{Key: name}}}
+}
+
+// of is the attribute with a value, until of is called again.
+func (a *attribute) of(value *string) templ.Attributer {
+	a.items[0].Value = value
+	return a
+}
+
+// Items is what templ spreads.
+func (a *attribute) Items() []templ.KeyValue[string, any] { return a.items[:] }
+
+func class(names string) templ.Attributer {
+	return templ.OrderedAttributes{{Key: "class", Value: names}}
+}
+
+// toneClasses are the classes of badges. What rows draw is made once for all.
+var toneClasses = map[Tone]templ.Attributer{
+	Neutral: class("act"),
+	Loud:    class("act loud"),
+	Was:     class("act was"),
+	Now:     class("act now"),
+	Alarm:   class("act alarm"),
+	Sure:    class("act sure"),
+}
+
+func toneClass(tone Tone) templ.Attributer {
+	if c, known := toneClasses[tone]; known {
+		return c
+	}
+	return class("act " + string(tone))
+}
+
+// iconRefs are the addresses in the sheet of the symbols that rows draw.
+var iconRefs = refs(IconCreate, IconUpdate, IconDelete, IconView, IconLogin, IconLogout, IconExport, IconImport, IconKey, IconOther,
+	IconBad, IconWarning, IconInfo, IconSecurity, IconSlow, IconBlocked, IconTick)
+
+func refs(icons ...Icon) map[Icon]templ.Attributer {
+	all := map[Icon]templ.Attributer{}
+	for _, icon := range icons {
+		all[icon] = ref(icon)
+	}
+	return all
+}
+
+func ref(icon Icon) templ.Attributer {
+	return templ.OrderedAttributes{{Key: "href", Value: "#i-" + string(icon)}}
+}
+
+func iconRef(icon Icon) templ.Attributer {
+	if r, known := iconRefs[icon]; known {
+		return r
+	}
+	return ref(icon)
+}
+
 // width is the number of columns, with the time and the checkbox.
 func width(t Table, selecting bool) int {
 	if selecting {
@@ -166,7 +241,7 @@ func width(t Table, selecting bool) int {
 }
 
 // cellHref is where the text of a cell leads: what happened leads to the event.
-func cellHref(c Cell, column Column, r Row) string {
+func cellHref(c *Cell, column Column, r *Row) string {
 	if c.Href == "" && column.Role == RoleWhat {
 		return r.Href
 	}
@@ -204,19 +279,22 @@ func countNoun(c Count) string {
 	return noun
 }
 
-// cellTitle says the whole text of a cell that may be cut short on the page.
-func cellTitle(c Cell) string {
-	if c.Title != "" {
-		return visible(c.Title)
+// cellTitle says the whole text of a cell that may be cut short on the page, and ""
+// where it cannot.
+func cellTitle(c *Cell) *string {
+	title := &c.Title
+	if c.Title == "" && len(c.Spans) == 1 && len(c.Spans[0].Text) > 24 {
+		title = &c.Spans[0].Text
+		if len(*title) > 500 || !ascii(*title) {
+			valid := strings.ToValidUTF8((*title)[:min(len(*title), 500)], "")
+			title = &valid
+		}
 	}
-	var all strings.Builder
-	for _, s := range c.Spans {
-		all.WriteString(s.Text)
+	if ascii(*title) {
+		return title
 	}
-	if s := all.String(); len(s) > 24 && len(c.Spans) == 1 {
-		return visible(strings.ToValidUTF8(s[:min(len(s), 500)], ""))
-	}
-	return ""
+	seen := visible(*title)
+	return &seen
 }
 
 // zoneLine says which zone the times of the page are in.

@@ -15,45 +15,86 @@ import (
 
 // text renders spans as one run of text whose direction is its own. It is
 // written by hand because not one space may come between two spans.
-func text(spans []Span) templ.Component {
-	return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
-		var b strings.Builder
-		b.WriteString("<bdi>")
-		for _, s := range spans {
-			writeSpan(&b, s)
-		}
-		b.WriteString("</bdi>")
-		_, err := io.WriteString(w, b.String())
-		return err
-	})
-}
-
-// bare is text without the isolation where it is not needed: letters of ASCII
-// turn nothing around. A row says so much of them that it counts.
-func bare(spans []Span) templ.Component {
-	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
-		var b strings.Builder
-		for _, s := range spans {
-			if !ascii(s.Text) {
-				return text(spans).Render(ctx, w)
-			}
-			writeSpan(&b, s)
-		}
-		_, err := io.WriteString(w, b.String())
-		return err
-	})
-}
-
-func ascii(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r >= 0x7f }) < 0
-}
+func text(spans []Span) templ.Component { return (*isolated)(&spans) }
 
 // plain renders one text of unknown origin.
 func plain(s string) templ.Component { return text([]Span{{Text: s}}) }
 
+// bare is text without the isolation where it is not needed: letters of ASCII
+// turn nothing around. A row says so much of them that it counts, and for the same
+// reason bare and word take the place of what they render: it costs no copy.
+func bare(spans *[]Span) templ.Component { return (*loose)(spans) }
+
+// word is bare for one text.
+func word(s *string) templ.Component { return (*looseWord)(s) }
+
+// clock renders "14:32:07" with its seconds, which are read less, in the background.
+func clock(s *string) templ.Component { return (*looseClock)(s) }
+
+type (
+	isolated   []Span
+	loose      []Span
+	looseWord  string
+	looseClock string
+)
+
+func (s *isolated) Render(_ context.Context, w io.Writer) error {
+	p := pen{w: w}
+	p.write("<bdi>")
+	for i := range *s {
+		p.span(&(*s)[i])
+	}
+	p.write("</bdi>")
+	return p.err
+}
+
+func (s *loose) Render(ctx context.Context, w io.Writer) error {
+	for i := range *s {
+		if !ascii((*s)[i].Text) {
+			return (*isolated)(s).Render(ctx, w)
+		}
+	}
+	p := pen{w: w}
+	for i := range *s {
+		p.span(&(*s)[i])
+	}
+	return p.err
+}
+
+func (s *looseWord) Render(_ context.Context, w io.Writer) error {
+	p, text := pen{w: w}, string(*s)
+	if ascii(text) {
+		p.escaped(text)
+		return p.err
+	}
+	p.write("<bdi>")
+	p.visible(text)
+	p.write("</bdi>")
+	return p.err
+}
+
+func (s *looseClock) Render(_ context.Context, w io.Writer) error {
+	p := pen{w: w}
+	head, seconds := splitClock(string(*s))
+	p.escaped(head)
+	p.write("<i>")
+	p.escaped(seconds)
+	p.write("</i>")
+	return p.err
+}
+
+// ascii reports whether every character of a text is a printed one of ASCII.
+func ascii(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 // tags are the elements of the classes that are no more than an element.
 var tags = map[Class][2]string{
-	Plain:  {"", ""},
 	Strong: {"<b>", "</b>"},
 	Quiet:  {`<span class="v">`, "</span>"},
 	Mark:   {"<mark>", "</mark>"},
@@ -77,56 +118,87 @@ func typed(q BadQuery) []Span {
 	return []Span{{Text: q.Before}, {Text: mistake, Class: wrong}, {Text: q.After}}
 }
 
-func writeSpan(b *strings.Builder, s Span) {
-	if s.Href != "" {
-		// a line under a space looks like a mistake, so the spaces stay outside
-		inner := strings.TrimLeft(s.Text, " ")
-		b.WriteString(s.Text[:len(s.Text)-len(inner)])
-		s.Text = strings.TrimRight(inner, " ")
-		defer b.WriteString(inner[len(s.Text):])
-		b.WriteString(`<a href="`)
-		b.WriteString(templ.EscapeString(string(templ.URL(s.Href))))
-		b.WriteString(`">`)
-		defer b.WriteString("</a>")
-	}
-	switch s.Class {
-	case Arrow:
-		b.WriteString(`<span class="arrow" role="img" aria-label="to">→</span>`)
-	case Masked:
-		b.WriteString(`<span class="mask"><svg class="i" aria-hidden="true"><use href="#i-lock"></use></svg>hidden`)
-		if s.Text != "" {
-			b.WriteString(", mark <code>")
-			writeVisible(b, s.Text)
-			b.WriteString("</code>")
-		}
-		b.WriteString("</span>")
-	case Cut:
-		if s.Text == "" {
-			s.Text = "…"
-		}
-		fallthrough
-	default:
-		tag := tags[s.Class]
-		b.WriteString(tag[0])
-		writeVisible(b, s.Text)
-		b.WriteString(tag[1])
+// pen writes until something fails, and keeps that.
+type pen struct {
+	w   io.Writer
+	err error
+}
+
+func (p *pen) write(s string) {
+	if p.err == nil && s != "" {
+		_, p.err = io.WriteString(p.w, s)
 	}
 }
 
-// writeVisible writes a text so that everything in it can be seen: characters
+func (p *pen) escaped(s string) { p.write(templ.EscapeString(s)) }
+
+func (p *pen) span(s *Span) {
+	if s.Href == "" {
+		p.piece(s.Class, s.Text)
+		return
+	}
+	// a line under a space looks like a mistake, so the spaces stay outside
+	inner := strings.TrimLeft(s.Text, " ")
+	p.write(s.Text[:len(s.Text)-len(inner)])
+	linked := strings.TrimRight(inner, " ")
+	p.write(`<a href="`)
+	p.escaped(string(templ.URL(s.Href)))
+	p.write(`">`)
+	p.piece(s.Class, linked)
+	p.write("</a>")
+	p.write(inner[len(linked):])
+}
+
+// piece writes a text as its class wants it.
+func (p *pen) piece(class Class, text string) {
+	switch class {
+	case Plain:
+		p.visible(text)
+		return
+	case Arrow:
+		p.write(`<span class="arrow" role="img" aria-label="to">→</span>`)
+		return
+	case Masked:
+		p.write(`<span class="mask"><svg class="i" aria-hidden="true"><use href="#i-lock"></use></svg>hidden`)
+		if text != "" {
+			p.write(", mark <code>")
+			p.visible(text)
+			p.write("</code>")
+		}
+		p.write("</span>")
+		return
+	case Cut:
+		if text == "" {
+			text = "…"
+		}
+	}
+	tag := tags[class]
+	p.write(tag[0])
+	p.visible(text)
+	p.write(tag[1])
+}
+
+// visible writes a text so that everything in it can be seen: characters
 // that would change the direction of what follows, move a cursor, or show
 // nothing at all are written as their names.
-func writeVisible(b *strings.Builder, s string) {
+func (p *pen) visible(s string) {
+	if ascii(s) {
+		p.escaped(s)
+		return
+	}
 	eachPiece(s, func(text, short, name string) {
-		b.WriteString(templ.EscapeString(text))
+		p.escaped(text)
 		if short != "" {
-			b.WriteString(`<span class="ctl" title="` + name + `">` + short + "</span>")
+			p.write(`<span class="ctl" title="` + name + `">` + short + "</span>")
 		}
 	})
 }
 
-// visible is writeVisible for an attribute: names stand in brackets.
+// visible is the same for an attribute: names stand in brackets.
 func visible(s string) string {
+	if ascii(s) {
+		return s
+	}
 	var b strings.Builder
 	eachPiece(s, func(text, short, _ string) {
 		b.WriteString(text)
@@ -218,7 +290,8 @@ func invisible(r rune) (short, name string) {
 
 // percent writes a share of one as an SVG attribute.
 func percent(share float64) string {
-	return strconv.FormatFloat(math.Round(share*1e4)/100, 'f', -1, 64) + "%"
+	var room [24]byte
+	return string(append(strconv.AppendFloat(room[:0], math.Round(share*1e4)/100, 'f', -1, 64), '%'))
 }
 
 // share is n of most, at least so much that a reader sees that it is not zero.
@@ -229,8 +302,8 @@ func share(n, most int64) float64 {
 	return max(0.02, min(1, float64(n)/float64(most)))
 }
 
-// clock splits "14:32:07" before its seconds, which are read less.
-func clock(s string) (head, seconds string) {
+// splitClock splits "14:32:07" before its seconds.
+func splitClock(s string) (head, seconds string) {
 	if strings.Count(s, ":") == 2 {
 		i := strings.LastIndexByte(s, ':')
 		return s[:i], s[i:]

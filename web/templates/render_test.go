@@ -139,7 +139,7 @@ func TestClock(t *testing.T) {
 		{"", "", ""},
 	}
 	for _, tt := range tests {
-		if head, seconds := clock(tt.text); head != tt.head || seconds != tt.seconds {
+		if head, seconds := splitClock(tt.text); head != tt.head || seconds != tt.seconds {
 			t.Errorf("%q: got %q and %q, want %q and %q", tt.text, head, seconds, tt.head, tt.seconds)
 		}
 	}
@@ -152,10 +152,10 @@ func TestWords(t *testing.T) {
 		{countNoun(Count{Noun: "events"}), "events"},
 		{countNoun(Count{Noun: "events", Note: "counted back to 9 March", More: &Link{}}), "events; counted back to 9 March."},
 		{facetNames(Facets{Groups: []Facet{{Label: "User"}, {Label: "Action"}}}), "user, action"},
-		{excludeLabel(FacetValue{Label: "a\u202e"}), "Exclude a⟨U+202E⟩"},
-		{cellTitle(Cell{Spans: []Span{{Text: "short"}}}), ""},
-		{cellTitle(Cell{Spans: []Span{{Text: strings.Repeat("long ", 6)}}}), strings.Repeat("long ", 6)},
-		{visible(cellTitle(Cell{Spans: []Span{{Text: strings.Repeat("語", 200)}}})), strings.Repeat("語", 166)},
+		{excludeLabel(&FacetValue{Label: "a\u202e"}), "Exclude a⟨U+202E⟩"},
+		{*cellTitle(&Cell{Spans: []Span{{Text: "short"}}}), ""},
+		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("long ", 6)}}}), strings.Repeat("long ", 6)},
+		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("語", 200)}}}), strings.Repeat("語", 166)},
 	}
 	for _, tt := range tests {
 		if tt.got != tt.want {
