@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -51,15 +52,21 @@ func (s *Store) candidatesIn(ctx context.Context, q sqlx.QueryerContext, all []l
 		if err != nil {
 			return nil, err
 		}
+		var with []lot
+		for i, l := range some {
+			if len(rows[i]) > 0 {
+				with = append(with, l)
+			}
+		}
+		places, err := s.lots.get(ctx, s.dialect, q, with)
+		if err != nil {
+			return nil, err
+		}
 		for i, l := range some {
 			if len(rows[i]) == 0 {
 				continue
 			}
-			seqs, err := s.lots.get(ctx, q, l)
-			if err != nil {
-				return nil, err
-			}
-			of := seqs.of(rows[i])
+			of := places[l].of(rows[i])
 			for _, seq := range slices.Backward(of) {
 				if seq > after && seq <= upTo {
 					if found = append(found, seq); len(found) == limit {
@@ -79,13 +86,13 @@ func rarestFirst(ctx context.Context, d dialect, q sqlx.QueryerContext, all []lo
 	if at < 0 || len(keys) < 2 {
 		return keys, nil
 	}
+	found, err := rowsOfKeys(ctx, d, q, all[at:at+1], keys)
+	if err != nil {
+		return nil, err
+	}
 	often := map[trigram.Key]int{}
-	for _, k := range keys {
-		rows, err := findRows(ctx, d, q, all[at:at+1], []trigram.Key{k})
-		if err != nil {
-			return nil, err
-		}
-		often[k] = len(rows[0])
+	for i, k := range keys {
+		often[k] = len(found[0][i])
 	}
 	keys = slices.Clone(keys)
 	slices.SortStableFunc(keys, func(a, b trigram.Key) int { return often[a] - often[b] })
@@ -99,56 +106,69 @@ const fewRows = 12
 // have some of them.
 func findRows(ctx context.Context, d dialect, q sqlx.QueryerContext, some []lot, keys []trigram.Key) ([][]uint16, error) {
 	rows := make([][]uint16, len(some))
-	at := map[int64]int{}
-	for i, l := range some {
-		at[l.Number] = i
+	open := make([]int, len(some))
+	for i := range open {
+		open[i] = i
 	}
-	open := slices.Clone(some)
-	for i, k := range keys {
-		if len(open) == 0 {
-			break
+	for first := true; len(keys) > 0 && len(open) > 0; first = false {
+		asked := make([]lot, len(open))
+		for i, at := range open {
+			asked[i] = some[at]
 		}
-		// The part in which the key is, if it is anywhere, is the last one that
-		// does not begin behind it.
-		parts := make([]int64, len(open))
-		for j, l := range open {
-			parts[j] = partID(l.Number, k)
-		}
-		list, argument := d.list(parts)
-		next, seen := open[:0:0], map[int]bool{}
-		err := eachRow(ctx, q, "SELECT p.id, p.data FROM "+list+" j JOIN search_part p ON p.id = (SELECT max(id) FROM search_part WHERE id <= j.value)",
-			[]any{argument}, func(r scanner) error {
-				var id int64
-				var data sql.RawBytes
-				if err := r.Scan(&id, &data); err != nil {
-					return err
-				}
-				lotAt, ok := at[id>>trigram.KeyBits]
-				if !ok {
-					return nil // of a lot before: this one has none
-				}
-				part := trigram.Part{First: trigram.Key(id & (1<<trigram.KeyBits - 1)), Data: data}
-				found := part.Find(k)
-				if i > 0 {
-					found = intersect(rows[lotAt], found)
-				}
-				rows[lotAt], seen[lotAt] = found, true
-				if len(found) > fewRows || len(some) == 1 && len(found) > 0 {
-					next = append(next, some[lotAt])
-				}
-				return nil
-			})
+		now := keys[:min(len(keys), max(1, d.partsAtOnce()/len(open)))]
+		keys = keys[len(now):]
+		found, err := rowsOfKeys(ctx, d, q, asked, now)
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range open {
-			if lotAt := at[l.Number]; !seen[lotAt] {
-				rows[lotAt] = nil
+		next := open[:0:0]
+		for i, at := range open {
+			for j, of := range found[i] {
+				if first && j == 0 {
+					rows[at] = of
+				} else {
+					rows[at] = intersect(rows[at], of)
+				}
+			}
+			if n := len(rows[at]); n > fewRows || len(some) == 1 && n > 0 {
+				next = append(next, at)
 			}
 		}
 		open = next
 	}
 	return rows, nil
+}
+
+// rowsOfKeys returns the rows of each lot that have each of the keys.
+func rowsOfKeys(ctx context.Context, d dialect, q sqlx.QueryerContext, some []lot, keys []trigram.Key) ([][][]uint16, error) {
+	rows := make([][][]uint16, len(some))
+	// The part in which a key is, if it is anywhere, is the last one that does not
+	// begin behind it.
+	var parts []int64
+	for i, l := range some {
+		rows[i] = make([][]uint16, len(keys))
+		for _, k := range keys {
+			parts = append(parts, partID(l.Number, k))
+		}
+	}
+	list, argument := d.list(parts)
+	err := eachRow(ctx, q, "SELECT j.key, p.id, p.data FROM "+list+" j JOIN search_part p ON p.id = (SELECT max(id) FROM search_part WHERE id <= j.value)",
+		[]any{argument}, func(r scanner) error {
+			var at int
+			var id int64
+			var data sql.RawBytes
+			if err := r.Scan(&at, &id, &data); err != nil {
+				return err
+			}
+			l, k := at/len(keys), at%len(keys)
+			if id>>trigram.KeyBits != some[l].Number {
+				return nil // of a lot before: this one has none
+			}
+			part := trigram.Part{First: trigram.Key(id & (1<<trigram.KeyBits - 1)), Data: data}
+			rows[l][k] = part.Find(keys[k])
+			return nil
+		})
+	return rows, err
 }
 
 // intersect returns what two rising lists have in common, in the place of a.
@@ -234,23 +254,43 @@ type lotCache struct {
 // lotCacheSize is of how many lots. Ten million events are some 250.
 const lotCacheSize = 1024
 
-func (c *lotCache) get(ctx context.Context, q sqlx.QueryerContext, l lot) (*lotSeqs, error) {
+// get returns the places of lots, and reads at once what it does not have.
+func (c *lotCache) get(ctx context.Context, d dialect, q sqlx.QueryerContext, lots []lot) (map[lot]*lotSeqs, error) {
+	all, unknown := map[lot]*lotSeqs{}, map[int64]lot{}
+	var numbers []int64
 	c.mu.Lock()
-	seqs := c.lots[l]
-	c.mu.Unlock()
-	if seqs != nil {
-		return seqs, nil
+	for _, l := range lots {
+		if seqs := c.lots[l]; seqs != nil {
+			all[l] = seqs
+		} else {
+			unknown[l.Number], numbers = l, append(numbers, l.Number)
+		}
 	}
-	var packed []byte
-	if err := sqlx.GetContext(ctx, q, &packed, "SELECT seqs FROM search_lot WHERE lot = ?", l.Number); err != nil {
+	c.mu.Unlock()
+	if len(numbers) == 0 {
+		return all, nil
+	}
+	condition, args := d.among("lot", numbers)
+	err := eachRow(ctx, q, "SELECT lot, seqs FROM search_lot WHERE "+condition, args, func(r scanner) error {
+		var number int64
+		var packed []byte
+		err := r.Scan(&number, &packed)
+		all[unknown[number]] = newLotSeqs(packed)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	seqs = newLotSeqs(packed)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lots == nil || len(c.lots) >= lotCacheSize {
-		c.lots = map[lot]*lotSeqs{}
+	for _, l := range unknown {
+		if all[l] == nil {
+			return nil, fmt.Errorf("read lot %d of the text index: %w", l.Number, sql.ErrNoRows)
+		}
+		if c.lots == nil || len(c.lots) >= lotCacheSize {
+			c.lots = map[lot]*lotSeqs{}
+		}
+		c.lots[l] = all[l]
 	}
-	c.lots[l] = seqs
-	return seqs, nil
+	return all, nil
 }

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 
-	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
@@ -269,29 +267,4 @@ func (s *Store) markRecorded(ctx context.Context, v *view, t query.Term) (func(i
 		}
 		return set
 	}, nil
-}
-
-// recordedFrom returns the first seq up to head that was recorded at micros or
-// later, and head+1 if there is none.
-func (s *Store) recordedFrom(ctx context.Context, head, micros int64) (int64, error) {
-	switch {
-	case micros == math.MaxInt64:
-		return head + 1, nil
-	case micros == math.MinInt64:
-		return 1, nil
-	}
-	var failed error
-	n := sort.Search(int(head), func(i int) bool {
-		if failed != nil {
-			return true
-		}
-		var at string
-		if err := s.ro.GetContext(ctx, &at, "SELECT recorded_at FROM ledger WHERE seq = ?", i+1); err != nil {
-			failed = fmt.Errorf("read the ledger at %d: %w", i+1, s.dialect.classify(err))
-			return true
-		}
-		t, err := audit.ParseTime(at)
-		return err != nil || t.UnixMicro() >= micros
-	})
-	return int64(n) + 1, failed
 }

@@ -80,6 +80,7 @@ type Store struct {
 	lag         lagWatch
 	texts       *textCache
 	lots        lotCache
+	recorded    recordedPlaces
 
 	unsigned atomic.Pointer[error]    // why this server signs no checkpoints, nil where it does
 	verified atomic.Pointer[Verified] // how far the evidence was verified
