@@ -1,11 +1,14 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -77,6 +80,71 @@ func (s *Store) candidatesIn(ctx context.Context, q sqlx.QueryerContext, all []l
 		}
 	}
 	return found, nil
+}
+
+// candidatesAtOnce returns the seq of all events of a kind that were recorded after
+// one seq and up to another and whose text can hold every one of a few trigrams,
+// rising, and up to where the text index goes. It asks one question, which suits a
+// stretch of a few lots. The error is errChanged where a lot was merged just then.
+func (s *Store) candidatesAtOnce(ctx context.Context, kind audit.Kind, keys []trigram.Key, after, upTo int64) (seqs []int64, indexed int64, err error) {
+	numbers := make([]int64, len(keys))
+	for i, k := range keys {
+		numbers[i] = int64(k)
+	}
+	list, argument := s.dialect.list(numbers)
+	rows := map[lot][][]uint16{}
+	var mark sql.NullString
+	err = eachRow(ctx, s.ro, "SELECT m.mark, x.lot, x.first, x.last, x.rows, x.key, x.id, x.data FROM (SELECT (SELECT value FROM meta WHERE key = ?) AS mark) m"+
+		" LEFT JOIN (SELECT l.lot, l.first, l.last, l.rows, j.key, p.id, p.data FROM search_lot l CROSS JOIN "+list+" j JOIN search_part p"+
+		" ON p.id = (SELECT max(id) FROM search_part WHERE id <= (l.lot << "+strconv.Itoa(trigram.KeyBits)+") + j.value)"+
+		" WHERE l.kind = ? AND l.ready = 1 AND l.last > ? AND l.first <= ?) x ON TRUE",
+		[]any{"search:" + string(kind), argument, kind, after, upTo}, func(r scanner) error {
+			var number, first, last, count, key, id sql.NullInt64
+			var data sql.RawBytes
+			if err := r.Scan(&mark, &number, &first, &last, &count, &key, &id, &data); err != nil || !number.Valid {
+				return err
+			}
+			l := lot{number.Int64, first.Int64, last.Int64, int(count.Int64)}
+			if rows[l] == nil {
+				rows[l] = make([][]uint16, len(keys))
+			}
+			if id.Int64>>trigram.KeyBits == l.Number { // else it is of a lot before, and this one has none
+				part := trigram.Part{First: trigram.Key(id.Int64 & (1<<trigram.KeyBits - 1)), Data: data}
+				rows[l][key.Int64] = part.Find(keys[key.Int64])
+			}
+			return nil
+		})
+	if err != nil || !mark.Valid {
+		return nil, 0, err
+	}
+	if indexed, err = parseMark(kind, mark.String); err != nil {
+		return nil, 0, err
+	}
+	var with []lot
+	for l, of := range rows {
+		for _, found := range of[1:] {
+			of[0] = intersect(of[0], found)
+		}
+		if len(of[0]) > 0 {
+			with = append(with, l)
+		}
+	}
+	places, err := s.lots.get(ctx, s.dialect, s.ro, with)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errChanged
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.SortFunc(with, func(a, b lot) int { return cmp.Compare(a.First, b.First) })
+	for _, l := range with {
+		for _, seq := range places[l].of(rows[l][0]) {
+			if seq > after && seq <= upTo {
+				seqs = append(seqs, seq)
+			}
+		}
+	}
+	return seqs, indexed, nil
 }
 
 // rarestFirst puts the keys first that few rows have, as far as the newest large
