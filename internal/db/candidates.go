@@ -1,10 +1,14 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -51,15 +55,21 @@ func (s *Store) candidatesIn(ctx context.Context, q sqlx.QueryerContext, all []l
 		if err != nil {
 			return nil, err
 		}
+		var with []lot
+		for i, l := range some {
+			if len(rows[i]) > 0 {
+				with = append(with, l)
+			}
+		}
+		places, err := s.lots.get(ctx, s.dialect, q, with)
+		if err != nil {
+			return nil, err
+		}
 		for i, l := range some {
 			if len(rows[i]) == 0 {
 				continue
 			}
-			seqs, err := s.lots.get(ctx, q, l)
-			if err != nil {
-				return nil, err
-			}
-			of := seqs.of(rows[i])
+			of := places[l].of(rows[i])
 			for _, seq := range slices.Backward(of) {
 				if seq > after && seq <= upTo {
 					if found = append(found, seq); len(found) == limit {
@@ -72,6 +82,71 @@ func (s *Store) candidatesIn(ctx context.Context, q sqlx.QueryerContext, all []l
 	return found, nil
 }
 
+// candidatesAtOnce returns the seq of all events of a kind that were recorded after
+// one seq and up to another and whose text can hold every one of a few trigrams,
+// rising, and up to where the text index goes. It asks one question, which suits a
+// stretch of a few lots. The error is errChanged where a lot was merged just then.
+func (s *Store) candidatesAtOnce(ctx context.Context, kind audit.Kind, keys []trigram.Key, after, upTo int64) (seqs []int64, indexed int64, err error) {
+	numbers := make([]int64, len(keys))
+	for i, k := range keys {
+		numbers[i] = int64(k)
+	}
+	list, argument := s.dialect.list(numbers)
+	rows := map[lot][][]uint16{}
+	var mark sql.NullString
+	err = eachRow(ctx, s.ro, "SELECT m.mark, x.lot, x.first, x.last, x.rows, x.key, x.id, x.data FROM (SELECT (SELECT value FROM meta WHERE key = ?) AS mark) m"+
+		" LEFT JOIN (SELECT l.lot, l.first, l.last, l.rows, j.key, p.id, p.data FROM search_lot l CROSS JOIN "+list+" j JOIN search_part p"+
+		" ON p.id = (SELECT max(id) FROM search_part WHERE id <= (l.lot << "+strconv.Itoa(trigram.KeyBits)+") + j.value)"+
+		" WHERE l.kind = ? AND l.ready = 1 AND l.last > ? AND l.first <= ?) x ON TRUE",
+		[]any{"search:" + string(kind), argument, kind, after, upTo}, func(r scanner) error {
+			var number, first, last, count, key, id sql.NullInt64
+			var data sql.RawBytes
+			if err := r.Scan(&mark, &number, &first, &last, &count, &key, &id, &data); err != nil || !number.Valid {
+				return err
+			}
+			l := lot{number.Int64, first.Int64, last.Int64, int(count.Int64)}
+			if rows[l] == nil {
+				rows[l] = make([][]uint16, len(keys))
+			}
+			if id.Int64>>trigram.KeyBits == l.Number { // else it is of a lot before, and this one has none
+				part := trigram.Part{First: trigram.Key(id.Int64 & (1<<trigram.KeyBits - 1)), Data: data}
+				rows[l][key.Int64] = part.Find(keys[key.Int64])
+			}
+			return nil
+		})
+	if err != nil || !mark.Valid {
+		return nil, 0, err
+	}
+	if indexed, err = parseMark(kind, mark.String); err != nil {
+		return nil, 0, err
+	}
+	var with []lot
+	for l, of := range rows {
+		for _, found := range of[1:] {
+			of[0] = intersect(of[0], found)
+		}
+		if len(of[0]) > 0 {
+			with = append(with, l)
+		}
+	}
+	places, err := s.lots.get(ctx, s.dialect, s.ro, with)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errChanged
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.SortFunc(with, func(a, b lot) int { return cmp.Compare(a.First, b.First) })
+	for _, l := range with {
+		for _, seq := range places[l].of(rows[l][0]) {
+			if seq > after && seq <= upTo {
+				seqs = append(seqs, seq)
+			}
+		}
+	}
+	return seqs, indexed, nil
+}
+
 // rarestFirst puts the keys first that few rows have, as far as the newest large
 // lot can tell: with them most lots are done with.
 func rarestFirst(ctx context.Context, d dialect, q sqlx.QueryerContext, all []lot, keys []trigram.Key) ([]trigram.Key, error) {
@@ -79,13 +154,13 @@ func rarestFirst(ctx context.Context, d dialect, q sqlx.QueryerContext, all []lo
 	if at < 0 || len(keys) < 2 {
 		return keys, nil
 	}
+	found, err := rowsOfKeys(ctx, d, q, all[at:at+1], keys)
+	if err != nil {
+		return nil, err
+	}
 	often := map[trigram.Key]int{}
-	for _, k := range keys {
-		rows, err := findRows(ctx, d, q, all[at:at+1], []trigram.Key{k})
-		if err != nil {
-			return nil, err
-		}
-		often[k] = len(rows[0])
+	for i, k := range keys {
+		often[k] = len(found[0][i])
 	}
 	keys = slices.Clone(keys)
 	slices.SortStableFunc(keys, func(a, b trigram.Key) int { return often[a] - often[b] })
@@ -99,56 +174,69 @@ const fewRows = 12
 // have some of them.
 func findRows(ctx context.Context, d dialect, q sqlx.QueryerContext, some []lot, keys []trigram.Key) ([][]uint16, error) {
 	rows := make([][]uint16, len(some))
-	at := map[int64]int{}
-	for i, l := range some {
-		at[l.Number] = i
+	open := make([]int, len(some))
+	for i := range open {
+		open[i] = i
 	}
-	open := slices.Clone(some)
-	for i, k := range keys {
-		if len(open) == 0 {
-			break
+	for first := true; len(keys) > 0 && len(open) > 0; first = false {
+		asked := make([]lot, len(open))
+		for i, at := range open {
+			asked[i] = some[at]
 		}
-		// The part in which the key is, if it is anywhere, is the last one that
-		// does not begin behind it.
-		parts := make([]int64, len(open))
-		for j, l := range open {
-			parts[j] = partID(l.Number, k)
-		}
-		list, argument := d.list(parts)
-		next, seen := open[:0:0], map[int]bool{}
-		err := eachRow(ctx, q, "SELECT p.id, p.data FROM "+list+" j JOIN search_part p ON p.id = (SELECT max(id) FROM search_part WHERE id <= j.value)",
-			[]any{argument}, func(r scanner) error {
-				var id int64
-				var data sql.RawBytes
-				if err := r.Scan(&id, &data); err != nil {
-					return err
-				}
-				lotAt, ok := at[id>>trigram.KeyBits]
-				if !ok {
-					return nil // of a lot before: this one has none
-				}
-				part := trigram.Part{First: trigram.Key(id & (1<<trigram.KeyBits - 1)), Data: data}
-				found := part.Find(k)
-				if i > 0 {
-					found = intersect(rows[lotAt], found)
-				}
-				rows[lotAt], seen[lotAt] = found, true
-				if len(found) > fewRows || len(some) == 1 && len(found) > 0 {
-					next = append(next, some[lotAt])
-				}
-				return nil
-			})
+		now := keys[:min(len(keys), max(1, d.partsAtOnce()/len(open)))]
+		keys = keys[len(now):]
+		found, err := rowsOfKeys(ctx, d, q, asked, now)
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range open {
-			if lotAt := at[l.Number]; !seen[lotAt] {
-				rows[lotAt] = nil
+		next := open[:0:0]
+		for i, at := range open {
+			for j, of := range found[i] {
+				if first && j == 0 {
+					rows[at] = of
+				} else {
+					rows[at] = intersect(rows[at], of)
+				}
+			}
+			if n := len(rows[at]); n > fewRows || len(some) == 1 && n > 0 {
+				next = append(next, at)
 			}
 		}
 		open = next
 	}
 	return rows, nil
+}
+
+// rowsOfKeys returns the rows of each lot that have each of the keys.
+func rowsOfKeys(ctx context.Context, d dialect, q sqlx.QueryerContext, some []lot, keys []trigram.Key) ([][][]uint16, error) {
+	rows := make([][][]uint16, len(some))
+	// The part in which a key is, if it is anywhere, is the last one that does not
+	// begin behind it.
+	var parts []int64
+	for i, l := range some {
+		rows[i] = make([][]uint16, len(keys))
+		for _, k := range keys {
+			parts = append(parts, partID(l.Number, k))
+		}
+	}
+	list, argument := d.list(parts)
+	err := eachRow(ctx, q, "SELECT j.key, p.id, p.data FROM "+list+" j JOIN search_part p ON p.id = (SELECT max(id) FROM search_part WHERE id <= j.value)",
+		[]any{argument}, func(r scanner) error {
+			var at int
+			var id int64
+			var data sql.RawBytes
+			if err := r.Scan(&at, &id, &data); err != nil {
+				return err
+			}
+			l, k := at/len(keys), at%len(keys)
+			if id>>trigram.KeyBits != some[l].Number {
+				return nil // of a lot before: this one has none
+			}
+			part := trigram.Part{First: trigram.Key(id & (1<<trigram.KeyBits - 1)), Data: data}
+			rows[l][k] = part.Find(keys[k])
+			return nil
+		})
+	return rows, err
 }
 
 // intersect returns what two rising lists have in common, in the place of a.
@@ -234,23 +322,43 @@ type lotCache struct {
 // lotCacheSize is of how many lots. Ten million events are some 250.
 const lotCacheSize = 1024
 
-func (c *lotCache) get(ctx context.Context, q sqlx.QueryerContext, l lot) (*lotSeqs, error) {
+// get returns the places of lots, and reads at once what it does not have.
+func (c *lotCache) get(ctx context.Context, d dialect, q sqlx.QueryerContext, lots []lot) (map[lot]*lotSeqs, error) {
+	all, unknown := map[lot]*lotSeqs{}, map[int64]lot{}
+	var numbers []int64
 	c.mu.Lock()
-	seqs := c.lots[l]
-	c.mu.Unlock()
-	if seqs != nil {
-		return seqs, nil
+	for _, l := range lots {
+		if seqs := c.lots[l]; seqs != nil {
+			all[l] = seqs
+		} else {
+			unknown[l.Number], numbers = l, append(numbers, l.Number)
+		}
 	}
-	var packed []byte
-	if err := sqlx.GetContext(ctx, q, &packed, "SELECT seqs FROM search_lot WHERE lot = ?", l.Number); err != nil {
+	c.mu.Unlock()
+	if len(numbers) == 0 {
+		return all, nil
+	}
+	condition, args := d.among("lot", numbers)
+	err := eachRow(ctx, q, "SELECT lot, seqs FROM search_lot WHERE "+condition, args, func(r scanner) error {
+		var number int64
+		var packed []byte
+		err := r.Scan(&number, &packed)
+		all[unknown[number]] = newLotSeqs(packed)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	seqs = newLotSeqs(packed)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lots == nil || len(c.lots) >= lotCacheSize {
-		c.lots = map[lot]*lotSeqs{}
+	for _, l := range unknown {
+		if all[l] == nil {
+			return nil, fmt.Errorf("read lot %d of the text index: %w", l.Number, sql.ErrNoRows)
+		}
+		if c.lots == nil || len(c.lots) >= lotCacheSize {
+			c.lots = map[lot]*lotSeqs{}
+		}
+		c.lots[l] = all[l]
 	}
-	c.lots[l] = seqs
-	return seqs, nil
+	return all, nil
 }

@@ -137,17 +137,17 @@ func (s *Store) refresh(ctx context.Context) error {
 	if err := s.sameHistory(ctx); err != nil {
 		return err
 	}
-	var head sql.NullInt64
-	if err := s.ro.GetContext(ctx, &head, "SELECT max(seq) FROM ledger"); err != nil {
-		return fmt.Errorf("read the ledger's head: %w", s.dialect.classify(err))
+	head, err := s.headNow(ctx)
+	if err != nil {
+		return err
 	}
 	c := s.columns
-	if head.Int64 <= c.head.Load() {
+	if head <= c.head.Load() {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.head.Load() < head.Int64 {
+	for c.head.Load() < head {
 		if err := s.refreshOnce(ctx); err != nil {
 			return fmt.Errorf("read the ledger: %w", s.dialect.classify(err))
 		}

@@ -89,6 +89,10 @@ type dialect interface {
 	// themselves in column value, and its argument.
 	list(numbers []int64) (table string, argument any)
 
+	// partsAtOnce is about how many parts of the text index are rather read in one
+	// statement than one after another, of which the later ones may not be needed.
+	partsAtOnce() int
+
 	// joined is the expression for two columns of bytes one behind the other.
 	joined(a, b string) string
 

@@ -105,40 +105,61 @@ func (s *Store) Neighbours(ctx context.Context, st *Stored) ([]Neighbours, error
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Neighbours, len(shared))
+	all, near := make([]Neighbours, len(shared)), make([]nearIDs, len(shared))
 	err = together(len(shared), func(i int) (err error) {
-		all[i], err = s.neighbours(ctx, st, shared[i].name, shared[i].filter, v)
+		all[i].Shared = shared[i].name
+		all[i].Count, near[i], err = s.nearest(ctx, st.ID, shared[i].filter, v)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	var ids []int64
+	for _, n := range near {
+		ids = append(ids, n.earlier, n.later)
+	}
+	slices.Sort(ids)
+	ids = slices.DeleteFunc(slices.Compact(ids), func(id int64) bool { return id == 0 })
+	found := map[int64]*Stored{}
+	err = s.eachByID(ctx, kind, ids, func(st *Stored) error {
+		found[st.ID] = st
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the neighbours of %s %d: %w", kind.Singular(), st.ID, s.dialect.classify(err))
+	}
+	for i, n := range near {
+		all[i].Earlier, all[i].Later = found[n.earlier], found[n.later]
+	}
 	return all, nil
 }
 
-// neighbours are those of one thing that an event shares with others.
-func (s *Store) neighbours(ctx context.Context, st *Stored, shared string, f *query.Filter, v *view) (n Neighbours, err error) {
-	n.Shared = shared
+// nearIDs are the ids of the events just before and after another; 0 for none.
+type nearIDs struct{ earlier, later int64 }
+
+// nearest finds the events of a filter just before and after an id, and how many
+// there are.
+func (s *Store) nearest(ctx context.Context, id int64, f *query.Filter, v *view) (count Count, near nearIDs, err error) {
 	sel, err := s.selectIn(ctx, f, v)
 	if err != nil {
-		return n, err
+		return count, near, err
 	}
-	if n.Count, err = sel.Count(ctx); err != nil {
-		return n, err
+	if count, err = sel.Count(ctx); err != nil {
+		return count, near, err
 	}
 	for _, side := range []struct {
 		page Page
-		to   **Stored
-	}{{Page{After: st.ID, Limit: 1}, &n.Earlier}, {Page{Before: st.ID, Limit: 1}, &n.Later}} {
-		list, err := sel.List(ctx, side.page)
+		to   *int64
+	}{{Page{After: id}, &near.earlier}, {Page{Before: id}, &near.later}} {
+		places, err := sel.page(ctx, side.page, 1, &List{})
 		if err != nil {
-			return n, err
+			return count, near, err
 		}
-		if len(list.Items) > 0 {
-			*side.to = list.Items[0]
+		if len(places) > 0 {
+			*side.to = places[0].id(v)
 		}
 	}
-	return n, nil
+	return count, near, nil
 }
 
 // Request returns the events of every kind that one request caused, in the

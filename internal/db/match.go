@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 
-	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
@@ -286,40 +284,4 @@ func (s *Store) markRecorded(ctx context.Context, v *view, t query.Term) (func(i
 		}
 		return set
 	}, nil
-}
-
-// recordedMark is the first seq that was recorded at micros or later. Once there
-// is one, it stays the first.
-type recordedMark struct{ micros, seq int64 }
-
-// recordedFrom returns the first seq up to head that was recorded at micros or
-// later, and head+1 if there is none. The overview asks for the same day again and
-// again, for each kind, and a search reads some twenty entries.
-func (s *Store) recordedFrom(ctx context.Context, head, micros int64) (int64, error) {
-	switch {
-	case micros == math.MaxInt64:
-		return head + 1, nil
-	case micros == math.MinInt64:
-		return 1, nil
-	}
-	if known := s.recorded.Load(); known != nil && known.micros == micros {
-		return min(known.seq, head+1), nil
-	}
-	var failed error
-	n := sort.Search(int(head), func(i int) bool {
-		if failed != nil {
-			return true
-		}
-		var at string
-		if err := s.ro.GetContext(ctx, &at, "SELECT recorded_at FROM ledger WHERE seq = ?", i+1); err != nil {
-			failed = fmt.Errorf("read the ledger at %d: %w", i+1, s.dialect.classify(err))
-			return true
-		}
-		t, err := audit.ParseTime(at)
-		return err != nil || t.UnixMicro() >= micros
-	})
-	if failed == nil && int64(n) < head {
-		s.recorded.Store(&recordedMark{micros, int64(n) + 1})
-	}
-	return int64(n) + 1, failed
 }

@@ -98,33 +98,52 @@ func (s *Store) canHold(ctx context.Context, kind audit.Kind, p *piece, n *needl
 	if n.short {
 		return all, false, nil
 	}
-	indexed, err := searchMark(ctx, s.ro, kind)
-	if err != nil {
-		return all, false, fmt.Errorf("search text: %w", s.dialect.classify(err))
-	}
-	if p.lo >= indexed {
-		return all, false, nil
-	}
 	set = segment.None(p.Len())
+	indexed := int64(math.MaxInt64)
 	for _, value := range n.values {
-		keys, order := s.texts.get(n.key).keysOf(value.Folded), false
-		if keys == nil {
-			keys, order = trigramKeys(value.Folded), true
-		}
-		seqs, keys, err := s.candidates(ctx, kind, keys, order, p.lo, min(p.hi, indexed), math.MaxInt)
+		seqs, mark, err := s.valueCandidates(ctx, kind, n, value.Folded, p.lo, p.hi)
 		if err != nil {
 			return all, false, fmt.Errorf("search text: %w", s.dialect.classify(err))
 		}
-		if order {
-			s.texts.get(n.key).keys.Store(value.Folded, keys[:min(len(keys), enoughKeys)])
+		if p.lo >= mark {
+			return all, false, nil
 		}
-		slices.Reverse(seqs)
+		indexed = min(indexed, mark)
 		set = set.Or(p.BySeq(seqs))
 	}
 	if p.hi > indexed {
 		set = set.Or(p.Recorded(indexed+1, math.MaxInt64))
 	}
 	return set, p.hi <= indexed, nil
+}
+
+// valueCandidates returns the seq of the events recorded after one seq and up to
+// another that can hold one value of a needle, rising, and up to where the text index
+// goes. Which of its trigrams to ask for is found out once.
+func (s *Store) valueCandidates(ctx context.Context, kind audit.Kind, n *needle, value string, after, upTo int64) (seqs []int64, mark int64, err error) {
+	hits := s.texts.get(n.key)
+	keys := hits.keysOf(value)
+	if keys != nil {
+		seqs, mark, err = s.candidatesAtOnce(ctx, kind, keys, after, upTo)
+		if !errors.Is(err, errChanged) {
+			return seqs, mark, err
+		}
+	}
+	if mark, err = searchMark(ctx, s.ro, kind); err != nil || after >= mark {
+		return nil, mark, err
+	}
+	order := keys == nil
+	if order {
+		keys = trigramKeys(value)
+	}
+	if seqs, keys, err = s.candidates(ctx, kind, keys, order, after, min(upTo, mark), math.MaxInt); err != nil {
+		return nil, mark, err
+	}
+	if order {
+		hits.keys.Store(value, keys[:min(len(keys), enoughKeys)])
+	}
+	slices.Reverse(seqs)
+	return seqs, mark, nil
 }
 
 // enoughKeys of a frequent text, the rarest of them, tell about as well which rows
@@ -316,9 +335,13 @@ func searchMark(ctx context.Context, q sqlx.QueryerContext, kind audit.Kind) (in
 	if len(mark) == 0 {
 		return 0, nil
 	}
-	n, err := strconv.ParseInt(mark[0], 10, 64)
+	return parseMark(kind, mark[0])
+}
+
+func parseMark(kind audit.Kind, text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n == math.MaxInt64 {
-		return 0, fmt.Errorf("meta search:%s is %q and should be a place in the ledger", kind, mark[0])
+		return 0, fmt.Errorf("meta search:%s is %q and should be a place in the ledger", kind, text)
 	}
 	return n, nil
 }

@@ -390,6 +390,8 @@ func (sqliteDialect) list(numbers []int64) (string, any) {
 	return "json_each(?)", string(jsonNumbers(numbers))
 }
 
+func (sqliteDialect) partsAtOnce() int { return 1 }
+
 func jsonNumbers(numbers []int64) []byte {
 	list := make([]byte, 0, 20*len(numbers)+2)
 	list = append(list, '[')

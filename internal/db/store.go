@@ -80,11 +80,11 @@ type Store struct {
 	lag         lagWatch
 	texts       *textCache
 	lots        lotCache
+	recorded    recordedPlaces
 
-	unsigned atomic.Pointer[error]        // why this server signs no checkpoints, nil where it does
-	verified atomic.Pointer[Verified]     // how far the evidence was verified
-	recorded atomic.Pointer[recordedMark] // what recordedFrom found last
-	asked    attention                    // of those who look at pages
+	unsigned atomic.Pointer[error]    // why this server signs no checkpoints, nil where it does
+	verified atomic.Pointer[Verified] // how far the evidence was verified
+	asked    attention                // of those who look at pages
 
 	checks  chan struct{} // holds one for each search that reads many rows just now
 	appends chan *appendRequest

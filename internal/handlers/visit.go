@@ -9,6 +9,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/authz"
+	"github.com/auditadmin/auditadmin/internal/db"
 	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/web/templates"
 )
@@ -39,6 +40,9 @@ const (
 // program gets the same answer whoever runs it.
 func (s *Server) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 	v := &visit{Request: r, server: s, who: authz.From(r.Context()), began: s.Now(), now: s.Now().UTC(), zone: time.UTC, params: r.URL.Query()}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead { // which change nothing that they show
+		v.Request = r.WithContext(db.AtOneMoment(r.Context()))
+	}
 	// What cannot be read would be left out, and a filter that is left out shows,
 	// or exports, everything.
 	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
