@@ -91,7 +91,7 @@ func (m *Masker) Mask(e *Event) (masked int) {
 			*v = w.run()
 			masked += w.masked
 		case f.Type == Text:
-			text, n := m.text(*v, len(*v) >= shortestCard && !isIdentifier(f.Name))
+			text, n := m.text(*v, f.Name)
 			if n > 0 {
 				*v = text
 				masked += n
@@ -103,7 +103,7 @@ func (m *Masker) Mask(e *Event) (masked int) {
 
 // Text replaces the values in a text that have the shape of a secret, and
 // returns how many there were.
-func (m *Masker) Text(s string) (masked string, n int) { return m.text(s, true) }
+func (m *Masker) Text(s string) (masked string, n int) { return m.text(s, anyField) }
 
 // mask is the mask for one secret.
 func (m *Masker) mask(secret string) string {
@@ -141,7 +141,7 @@ const maxStrings = 2
 func (w *walk) run() string {
 	if _, err := checkJSON(w.text); err != nil {
 		var text string
-		text, w.masked = w.m.text(w.text, true)
+		text, w.masked = w.m.text(w.text, anyField)
 		return text
 	}
 	w.space()
@@ -188,7 +188,7 @@ func (w *walk) visitString(key, s string, c certainty) (string, int) {
 			return in.run(), in.masked
 		}
 	}
-	return w.m.text(s, len(s) >= shortestCard && !isIdentifier(key))
+	return w.m.text(s, key)
 }
 
 func (w *walk) visitArray(key string, c certainty) {
@@ -225,8 +225,8 @@ func (w *walk) visitMembers(c, pair certainty) (certainty, bool) {
 		w.next(':')
 		w.space()
 		here := w.m.names.certainty(key)
-		if here > open || !isAbout(key) {
-			here = max(here, c)
+		if c > here && (here > open || !isAbout(key)) {
+			here = c
 		}
 		switch {
 		case isPairValue(key):
