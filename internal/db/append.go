@@ -150,6 +150,9 @@ func (tx *writeTx) appendGroup(group []*appendRequest) error {
 	if err := tx.foresee(group); err != nil {
 		return err
 	}
+	if tx.rows == nil {
+		tx.rows = map[audit.Kind][]newRow{}
+	}
 	in := &insertion{tx: tx, recordedAt: audit.FormatTime(tx.now), rows: map[audit.Kind][]newRow{},
 		ledger: rowBuffer{statements: &ledgerInserts, width: ledgerWidth, table: "ledger", columns: ledgerColumns, constant: "created"}, gathers: tx.dialect.gathers()}
 	for _, req := range group {
@@ -239,6 +242,7 @@ func (in *insertion) insert(kind audit.Kind) error {
 			return err
 		}
 	}
+	in.tx.rows[kind] = append(in.tx.rows[kind], all...)
 	return in.write(rows)
 }
 
