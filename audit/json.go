@@ -89,10 +89,12 @@ func DecodeEvent(line []byte, o DecodeOptions) (*Event, error) {
 	if !kind.Valid() {
 		return nil, unknownKind(kind)
 	}
-	return decodeMembers(kind, all, o)
+	return decodeMembers(kind, all, !s.nul, o)
 }
 
-func decodeMembers(kind Kind, all []member, o DecodeOptions) (*Event, error) {
+// decodeMembers makes an event of the members of a line that is valid JSON; plain
+// says that it has no escaped U+0000.
+func decodeMembers(kind Kind, all []member, plain bool, o DecodeOptions) (*Event, error) {
 	e := NewEvent(kind)
 	fields := kind.Fields()
 	var seen uint64
@@ -119,6 +121,9 @@ func decodeMembers(kind Kind, all []member, o DecodeOptions) (*Event, error) {
 		problem := decodeValue(&e.values[i], fields[i].Type, m.raw)
 		if problem != "" {
 			return nil, e.wrong(m.key, "%s", problem)
+		}
+		if plain && fields[i].Type == JSON {
+			e.setValid(i)
 		}
 	}
 	for i, f := range fields {

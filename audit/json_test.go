@@ -5,14 +5,17 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/auditadmin/auditadmin/internal/need"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const exampleLine = `{"kind":"audit_log","event_id":"a1","timestamp":"2026-03-01T12:00:00.123456Z","user_id":"7","username":"alice","action":"UPDATE","content_type":"shop.order","object_id":"42","object_repr":"Order 42","changes":{"total":{"old":"10.00","new":"12.50"}},"ip_address":"203.0.113.9","module":"shop"}`
@@ -40,7 +43,7 @@ func TestDecodeExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(e, again, cmp.AllowUnexported(Event{})); diff != "" {
+	if diff := cmp.Diff(e, again, sameEvent); diff != "" {
 		t.Errorf("an exported event changed on import (-want +got):\n%s", diff)
 	}
 }
@@ -155,6 +158,22 @@ func TestParseChanges(t *testing.T) {
 	}
 }
 
+// sameEvent compares events but for what they only remember.
+var sameEvent = cmp.Options{cmp.AllowUnexported(Event{}), cmpopts.IgnoreFields(Event{}, "valid")}
+
+// checkValid checks that what an event takes for valid JSON is.
+func checkValid(t *testing.T, e *Event) {
+	t.Helper()
+	for _, text := range e.valid {
+		if text == "" {
+			continue
+		}
+		if nul, err := checkJSON(text); err != nil || nul {
+			t.Fatalf("%q is taken for valid JSON without U+0000: %v", text, err)
+		}
+	}
+}
+
 // FuzzDecodeEvent checks that what is read agrees with encoding/json where that
 // is strict enough, and survives being written and read again.
 func FuzzDecodeEvent(f *testing.F) {
@@ -174,7 +193,15 @@ func FuzzDecodeEvent(f *testing.F) {
 		if !json.Valid(line) {
 			t.Fatalf("accepted %q, which encoding/json refuses", line)
 		}
-		if e.Normalize(testNow) != nil {
+		checkValid(t, e)
+		asked := NewEventWithValues(e.Kind, slices.Clone(e.Values())) // which remembers nothing
+		asked.EventID, asked.Source = e.EventID, e.Source
+		err, wanted := e.Normalize(testNow), asked.Normalize(testNow)
+		if fmt.Sprint(err) != fmt.Sprint(wanted) || err == nil && cmp.Diff(asked, e, sameEvent) != "" {
+			t.Fatalf("normalizing: got %v, and %v where nothing is remembered; %s", err, wanted, cmp.Diff(asked, e, sameEvent))
+		}
+		checkValid(t, e)
+		if err != nil {
 			return
 		}
 		once := NewEventWithValues(e.Kind, slices.Clone(e.Values()))
@@ -182,7 +209,7 @@ func FuzzDecodeEvent(f *testing.F) {
 		if err := e.Normalize(testNow); err != nil {
 			t.Fatalf("normalizing twice: %v", err)
 		}
-		if diff := cmp.Diff(once, e, cmp.AllowUnexported(Event{})); diff != "" {
+		if diff := cmp.Diff(once, e, sameEvent); diff != "" {
 			t.Fatalf("normalizing twice (-once +twice):\n%s", diff)
 		}
 		written := AppendJSON(nil, e, &Recorded{ID: 1, Seq: 2, RecordedAt: testNow})
@@ -193,7 +220,7 @@ func FuzzDecodeEvent(f *testing.F) {
 		if err != nil {
 			t.Fatalf("reading %q again: %v", written, err)
 		}
-		if diff := cmp.Diff(e, again, cmp.AllowUnexported(Event{})); diff != "" {
+		if diff := cmp.Diff(e, again, sameEvent); diff != "" {
 			t.Fatalf("round trip of %q (-want +got):\n%s", written, diff)
 		}
 	})
@@ -314,4 +341,53 @@ func BenchmarkAppendJSON(b *testing.B) {
 		buf = AppendJSON(buf[:0], e, nil)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// slowString is scanner.str, byte by byte.
+func slowString(text string) (inside string, ok bool) {
+	s := scanner{text: text}
+	for i := 1; i < len(text); {
+		switch c := text[i]; {
+		case c == '"':
+			raw := text[1:i]
+			return unescape(raw), utf8.ValidString(raw)
+		case c < ' ':
+			return "", false
+		case c == '\\':
+			n, err := s.escape(i)
+			if err != nil {
+				return "", false
+			}
+			i += n
+		default:
+			i++
+		}
+	}
+	return "", false
+}
+
+// FuzzString checks strings that are read by eight bytes against those read by one.
+func FuzzString(f *testing.F) {
+	for _, s := range []string{``, `"`, `a"`, `12345678"`, `1234567"9`, `1234567\`, `12345678\n"`, "1234\x1f5678\"", "12345678\x7f\"", "é2345678é\"", "\xff2345678\"",
+		`\u0000\ud83d\ude00 1234"`, `1234567890123456789012345678901"x`, "\x00", "abc\xc3", `!!!!!!!!"`, "\x21\x20\x1f\x20\x21\x22"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text = `"` + text
+		s := scanner{text: text}
+		got, err := s.str()
+		want, ok := slowString(text)
+		if (err == nil) != ok || ok && got != want {
+			t.Fatalf("%q: got %q, %v; want %q, %t", text, got, err, want, ok)
+		}
+		for i := range len(text) - 7 {
+			n := 0
+			for n < 8 && text[i+n] >= ' ' && text[i+n] < utf8.RuneSelf && text[i+n] != '"' && text[i+n] != '\\' {
+				n++
+			}
+			if got := plainBytes(text[i : i+8]); got != n {
+				t.Fatalf("%q: got %d plain bytes, want %d", text[i:i+8], got, n)
+			}
+		}
+	})
 }

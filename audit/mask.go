@@ -88,10 +88,10 @@ func (m *Masker) Mask(e *Event) (masked int) {
 		case *v == "":
 		case f.Type == JSON:
 			w := walk{m: m, scanner: scanner{text: *v}}
-			*v = w.run()
+			*v = w.run(e.isValid(*v))
 			masked += w.masked
 		case f.Type == Text:
-			text, n := m.text(*v, len(*v) >= shortestCard && !isIdentifier(f.Name))
+			text, n := m.text(*v, f.Name)
 			if n > 0 {
 				*v = text
 				masked += n
@@ -103,7 +103,7 @@ func (m *Masker) Mask(e *Event) (masked int) {
 
 // Text replaces the values in a text that have the shape of a secret, and
 // returns how many there were.
-func (m *Masker) Text(s string) (masked string, n int) { return m.text(s, true) }
+func (m *Masker) Text(s string) (masked string, n int) { return m.text(s, anyField) }
 
 // mask is the mask for one secret.
 func (m *Masker) mask(secret string) string {
@@ -138,11 +138,14 @@ const maxStrings = 2
 
 // run returns the text with masks, or the text itself where nothing is to be
 // masked or it is no valid JSON: that is shown as text, so shapes are masked.
-func (w *walk) run() string {
-	if _, err := checkJSON(w.text); err != nil {
-		var text string
-		text, w.masked = w.m.text(w.text, true)
-		return text
+// valid says that it is known to be valid.
+func (w *walk) run(valid bool) string {
+	if !valid {
+		if _, err := checkJSON(w.text); err != nil {
+			var text string
+			text, w.masked = w.m.text(w.text, anyField)
+			return text
+		}
 	}
 	w.space()
 	w.visit("", open)
@@ -185,10 +188,10 @@ func (w *walk) visitString(key, s string, c certainty) (string, int) {
 	if inner := strings.TrimLeft(s, jsonSpace); inner != "" && (inner[0] == '{' || inner[0] == '[') && w.strings < maxStrings {
 		if _, err := checkJSON(s); err == nil {
 			in := walk{m: w.m, scanner: scanner{text: s}, strings: w.strings + 1}
-			return in.run(), in.masked
+			return in.run(true), in.masked
 		}
 	}
-	return w.m.text(s, len(s) >= shortestCard && !isIdentifier(key))
+	return w.m.text(s, key)
 }
 
 func (w *walk) visitArray(key string, c certainty) {
@@ -225,8 +228,8 @@ func (w *walk) visitMembers(c, pair certainty) (certainty, bool) {
 		w.next(':')
 		w.space()
 		here := w.m.names.certainty(key)
-		if here > open || !isAbout(key) {
-			here = max(here, c)
+		if c > here && (here > open || !isAbout(key)) {
+			here = c
 		}
 		switch {
 		case isPairValue(key):

@@ -153,8 +153,11 @@ func mayBeSecret(name string) bool {
 		}
 	}
 	folded := string(b)
-	return slices.ContainsFunc(roots, func(root string) bool { return strings.Contains(folded, root) })
+	return rootNeedles.mayHave(folded) && slices.ContainsFunc(roots, func(root string) bool { return strings.Contains(folded, root) })
 }
+
+// rootNeedles sees at one look that a name holds none of the roots.
+var rootNeedles = newSieve(roots...)
 
 // splitName returns the words of a name in lower case, split at separators and
 // at the humps of camelCase. Letters that only look different (ｐ, ſ, 𝐩) count

@@ -3,12 +3,13 @@ package audit
 import (
 	"encoding/base64"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // shape is one form in which secrets come.
 type shape struct {
-	needles []string       // one of them is part of every match, which is quick to see
+	needles []string       // one of them is part of every match, which is quick to see; each has a byte, or three or more
 	form    *regexp.Regexp // its first group, or the whole where it has none, is the secret
 	check   func(secret string) bool
 }
@@ -26,7 +27,7 @@ var shapes = []shape{
 		form:    regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)`),
 	},
 	{ // keys of services that mark them
-		needles: []string{"gh", "glpat-", "npm_", "pypi-", "dckr_pat_", "hvs.", "sk-", "dop_v1_", "shp"},
+		needles: []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-", "dckr_pat_", "hvs.", "sk-", "dop_v1_", "shp"},
 		form: regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}|glpat-[A-Za-z0-9_-]{20,}|npm_[A-Za-z0-9]{36}|` +
 			`pypi-AgE[A-Za-z0-9_-]{50,}|dckr_pat_[A-Za-z0-9_-]{27,}|hvs\.[A-Za-z0-9_-]{24,}|sk-(?:ant|proj)-[A-Za-z0-9_-]{20,}|dop_v1_[0-9a-f]{64}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32})`),
 	},
@@ -89,41 +90,76 @@ var (
 // shortest is the length of the shortest text that can hold a shape.
 const shortest = 8
 
-// shortestCard is the length of the shortest text that can hold the number of a
-// card. To look at the length first saves a look at the name.
+// shortestCard is how many digits the number of a card has at least. To look at
+// them first saves a look at the name.
 const shortestCard = 14
 
-// text masks what has the shape of a secret; cards says whether a number may be
-// that of a card.
-func (m *Masker) text(s string, cards bool) (string, int) {
+// anyField is a name under which a number may be that of a card.
+const anyField = ""
+
+// text masks what has the shape of a secret in a text that stands under the name
+// of a field: in some of them a number is never that of a card.
+func (m *Masker) text(s, field string) (string, int) {
 	if len(s) < shortest {
 		return s, 0
 	}
 	n := 0
-	for i := range shapes {
-		sh := &shapes[i]
-		for _, needle := range sh.needles {
-			if strings.Contains(s, needle) {
-				s = m.replace(s, sh.form, sh.check, &n)
-				break
-			}
-		}
-	}
-	if strings.Contains(s, "AKIA") || strings.Contains(s, "ASIA") {
-		before := n
-		s = m.replace(s, awsKeyID, nil, &n)
-		if n > before { // alone, forty letters are any hash
-			s = m.replace(s, awsSecret, isAWSSecret, &n)
-		}
+	if shapeNeedles.mayHave(s) {
+		s = m.shapes(s, &n)
 	}
 	if strings.IndexByte(s, '=') > 0 {
 		s = m.query(s, &n)
 	}
-	if cards {
-		s = m.cards(s, &n)
+	if hasDigits(s, shortestCard) {
+		s = m.cards(s, field, &n)
 	}
 	return s, n
 }
+
+// shapes masks all that is known by its shape, but for what is cheap to find.
+func (m *Masker) shapes(s string, n *int) string {
+	for i := range shapes {
+		sh := &shapes[i]
+		for _, needle := range sh.needles {
+			if strings.Contains(s, needle) {
+				s = m.replace(s, sh.form, sh.check, n)
+				break
+			}
+		}
+	}
+	if slices.ContainsFunc(awsNeedles, func(needle string) bool { return strings.Contains(s, needle) }) {
+		before := *n
+		s = m.replace(s, awsKeyID, nil, n)
+		if *n > before { // alone, forty letters are any hash
+			s = m.replace(s, awsSecret, isAWSSecret, n)
+		}
+	}
+	return s
+}
+
+// hasDigits reports whether a text has so many digits.
+func hasDigits(s string, least int) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i]-'0' < 10 {
+			if least--; least == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// awsNeedles begin the names of keys of AWS.
+var awsNeedles = []string{"AKIA", "ASIA"}
+
+// shapeNeedles sees at one look that a text holds no needle of any shape.
+var shapeNeedles = func() *sieve {
+	all := slices.Clone(awsNeedles)
+	for _, sh := range shapes {
+		all = append(all, sh.needles...)
+	}
+	return newSieve(all...)
+}()
 
 // replace masks each match of a form, or its first group where that took part.
 func (m *Masker) replace(s string, form *regexp.Regexp, check func(string) bool, n *int) string {
@@ -198,7 +234,7 @@ func isAWSSecret(s string) bool {
 // cards masks the numbers of payment cards: known beginnings, the right length
 // and check digit, in one piece or in the groups that are printed on a card, and
 // not a part of something longer.
-func (m *Masker) cards(s string, n *int) string {
+func (m *Masker) cards(s, field string, n *int) string {
 	var b strings.Builder
 	done := 0
 	for i := 0; i < len(s); {
@@ -207,6 +243,9 @@ func (m *Masker) cards(s string, n *int) string {
 			continue
 		}
 		end := cardEnd(s, i)
+		if end > 0 && isIdentifier(field) { // nearly never asked
+			return s
+		}
 		if end == 0 {
 			for i < len(s) && '0' <= s[i] && s[i] <= '9' {
 				i++

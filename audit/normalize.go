@@ -113,7 +113,14 @@ func (e *Event) Normalize(now time.Time) error {
 		case Choice:
 			problem = normalizeChoice(v, f.Choices)
 		case JSON:
-			problem = normalizeJSON(v)
+			if !e.isValid(*v) {
+				problem = normalizeJSON(v)
+			} else {
+				normalizeValidJSON(v)
+			}
+			if problem == "" {
+				e.setValid(i)
+			}
 			if problem == "" && f.Name == "changes" && *v != "" && !isObject(*v) {
 				problem = `must be a JSON object such as {"status":{"old":"new","new":"paid"}}`
 			}
@@ -241,13 +248,17 @@ func normalizeJSON(v *string) (problem string) {
 	if nul {
 		*v = replaceEscapedNUL(*v)
 	}
-	if strings.ContainsAny(*v, "\r\n") { // only between tokens: within strings they are escaped
+	normalizeValidJSON(v)
+	return ""
+}
+
+func normalizeValidJSON(v *string) {
+	if strings.IndexByte(*v, '\n') >= 0 || strings.IndexByte(*v, '\r') >= 0 { // only between tokens: within strings they are escaped
 		*v = lineBreaks.Replace(*v)
 	}
 	if strings.Trim(*v, jsonSpace) == "null" {
 		*v = ""
 	}
-	return ""
 }
 
 const jsonSpace = " \t\r\n"

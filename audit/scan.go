@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
@@ -32,8 +33,8 @@ type scanner struct {
 }
 
 // few is up to how many keys of an object are compared one by one; beyond it a
-// map is cheaper.
-const few = 12
+// map is cheaper. An event has fewer.
+const few = maxMembers
 
 func (s *scanner) fail(pos int, format string, args ...any) error {
 	return &syntaxError{pos, fmt.Sprintf(format, args...)}
@@ -108,6 +109,9 @@ func (s *scanner) object(member func(key, raw string) error) error {
 				if k == key {
 					return s.fail(start, "the key %q is repeated", shorten(key))
 				}
+			}
+			if s.keys == nil {
+				s.keys = make([]string, 0, 8)
 			}
 			s.keys = append(s.keys, key)
 			if len(s.keys)-first > few {
@@ -187,6 +191,12 @@ func (s *scanner) str() (string, error) {
 		if i >= len(s.text) {
 			return "", s.fail(start-1, "a string is not closed")
 		}
+		if i+8 <= len(s.text) {
+			n := plainBytes(s.text[i : i+8])
+			if i += n; n == 8 {
+				continue
+			}
+		}
 		c := s.text[i]
 		if c == '"' {
 			break
@@ -201,9 +211,13 @@ func (s *scanner) str() (string, error) {
 				return "", err
 			}
 			i += n
-		default:
-			ascii = ascii && c < utf8.RuneSelf
+		case c < utf8.RuneSelf:
 			i++
+		default:
+			ascii = false
+			for i < len(s.text) && s.text[i] >= utf8.RuneSelf {
+				i++
+			}
 		}
 	}
 	raw := s.text[start:i]
@@ -215,6 +229,18 @@ func (s *scanner) str() (string, error) {
 		return raw, nil
 	}
 	return unescape(raw), nil
+}
+
+// plainBytes returns how many of eight bytes, from the first on, are ASCII that
+// stands for itself in a string: no quote, no backslash, no control character.
+func plainBytes(b string) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	x := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+	quotes, backslashes := x^'"'*ones, x^'\\'*ones
+	// Of each byte the highest bit: from 0x80 on it is set, and to take away n sets
+	// it in one below n. What a byte borrows comes from those behind it.
+	others := (x | (x - ' '*ones) | (quotes - ones) | (backslashes - ones)) & highs
+	return bits.TrailingZeros64(others) / 8
 }
 
 // escape checks the escape at i and returns its length.

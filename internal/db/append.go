@@ -150,7 +150,10 @@ func (tx *writeTx) appendGroup(group []*appendRequest) error {
 	if err := tx.foresee(group); err != nil {
 		return err
 	}
-	in := &insertion{tx: tx, recordedAt: audit.FormatTime(tx.now), rows: map[audit.Kind]*rowBuffer{},
+	if tx.rows == nil {
+		tx.rows = map[audit.Kind][]newRow{}
+	}
+	in := &insertion{tx: tx, recordedAt: audit.FormatTime(tx.now), rows: map[audit.Kind][]newRow{},
 		ledger: rowBuffer{statements: &ledgerInserts, width: ledgerWidth, table: "ledger", columns: ledgerColumns, constant: "created"}, gathers: tx.dialect.gathers()}
 	for _, req := range group {
 		req.result = Appended{} // of a try before
@@ -167,11 +170,19 @@ func (tx *writeTx) appendGroup(group []*appendRequest) error {
 type insertion struct {
 	tx         *writeTx
 	recordedAt string
-	rows       map[audit.Kind]*rowBuffer
+	rows       map[audit.Kind][]newRow
 	ledger     rowBuffer
 	gathers    bool // all rows are gathered before the first is written
 	downloads  []*audit.Event
 	states     []stateNews
+}
+
+// newRow is one event about to be stored.
+type newRow struct {
+	id, seq    int64
+	recordedAt string
+	event      *audit.Event
+	committed  *evidence.Committed
 }
 
 func (in *insertion) add(e *audit.Event, committed *evidence.Committed, result *Appended) error {
@@ -202,34 +213,44 @@ func (in *insertion) add(e *audit.Event, committed *evidence.Committed, result *
 	if state, some := stateOf(e.Kind, e.Values()); some {
 		in.states = append(in.states, stateNews{id, e, state})
 	}
-	t := tables[e.Kind]
-	rows := in.rows[e.Kind]
-	if rows == nil {
-		rows = &rowBuffer{statements: &t.inserts, width: t.width, table: string(e.Kind), columns: t.inserted}
-		in.rows[e.Kind] = rows
-	}
 	if tx.store.invented {
 		in.recordedAt = audit.FormatTime(e.Time().Add(InventedDelay))
 	}
 	leaf := committed.Leaf(id, tx.seq, in.recordedAt)
-	rows.args = t.arguments(rows.args, id, tx.seq, in.recordedAt, e, committed.AppendSeed(nil))
+	in.rows[e.Kind] = append(in.rows[e.Kind], newRow{id, tx.seq, in.recordedAt, e, committed})
 	in.ledger.args = append(in.ledger.args, tx.seq, string(e.Kind), id, in.recordedAt, leaf[:])
 	tx.leaf = leaf
 	result.Accepted++
 	if in.gathers {
 		return nil
 	}
-	if err := rows.write(tx, false); err != nil {
-		return err
-	}
 	return in.ledger.write(tx, false)
+}
+
+// insert writes the rows of a kind in the order of their ids: what was exported
+// comes newest first, and a tree that grows at its beginning splits page after page.
+func (in *insertion) insert(kind audit.Kind) error {
+	all, t := in.rows[kind], tables[kind]
+	slices.SortFunc(all, func(a, b newRow) int { return cmp.Compare(a.id, b.id) })
+	rows := &rowBuffer{statements: &t.inserts, width: t.width, table: string(kind), columns: t.inserted}
+	for _, r := range all {
+		rows.args = t.arguments(rows.args, r.id, r.seq, r.recordedAt, r.event, r.committed.AppendSeed(nil))
+		if in.gathers {
+			continue
+		}
+		if err := rows.write(in.tx, false); err != nil {
+			return err
+		}
+	}
+	in.tx.rows[kind] = append(in.tx.rows[kind], all...)
+	return in.write(rows)
 }
 
 func (in *insertion) finish() error {
 	tx := in.tx
 	for _, kind := range audit.Kinds() {
-		if rows := in.rows[kind]; rows != nil {
-			if err := in.write(rows); err != nil {
+		if len(in.rows[kind]) > 0 {
+			if err := in.insert(kind); err != nil {
 				return err
 			}
 		}
@@ -313,7 +334,7 @@ func (b *rowBuffer) write(tx *writeTx, all bool) error {
 	args := b.args
 	for i, rows := range insertRows {
 		for len(args) >= rows*b.width {
-			if _, err := tx.ExecContext(tx.ctx, b.statements[i], args[:rows*b.width]...); err != nil {
+			if err := tx.dialect.insert(tx, b.statements[i], args[:rows*b.width]); err != nil {
 				return err
 			}
 			args = args[rows*b.width:]

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -194,7 +195,10 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 			return err
 		}
 		if upTo > k.known {
-			if err := k.read(ctx, tx, v, k.known, upTo); err != nil {
+			fresh, known := s.recent.since(kind, k.known, upTo, head)
+			if known {
+				k.take(v, fresh, upTo)
+			} else if err := k.read(ctx, tx, v, k.known, upTo); err != nil {
 				return err
 			}
 		}
@@ -217,6 +221,7 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		c.past.Store(next)
 	}
 	c.head.Store(upTo)
+	s.recent.columnedUpTo(upTo)
 	s.wakeSealer()
 	return nil
 }
@@ -255,45 +260,89 @@ func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view,
 	for i := range values {
 		dest = append(dest, &values[i])
 	}
-	b := segment.NewBuilder(k.layout)
-	lo := int64(0)
-	if n := len(v.segments); n > 0 {
-		lo = v.segments[n-1].hi
-	}
-	build := func(hi int64) {
-		if made := b.Build(); made != nil {
-			v.add(&piece{Segment: made, lo: lo, hi: hi}, k.sealing)
-			lo = hi
-		}
-	}
+	b := k.builder(v)
 	err := eachRow(ctx, tx, statement, []any{known, upTo, k.kind}, func(r scanner) error {
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		micros := id >> idBits
-		if v.spread > 0 {
-			if t, err := audit.ParseTime(string(timestamp)); err == nil {
-				micros = t.UnixMicro()
-			}
-		}
-		b.Add(id, seq, micros)
-		for i := range k.exprs {
-			b.Text(i, values[i])
-		}
-		for i := range k.numbers {
-			n, err := strconv.ParseInt(string(values[len(k.exprs)+i]), 10, 64)
-			b.Number(i, n, err == nil)
-		}
-		if b.Len() == builderRows {
-			build(seq)
-		}
+		b.add(id, seq, timestamp, values)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	build(upTo)
+	b.build(upTo)
 	return nil
+}
+
+// take is read for events that are at hand.
+func (k *kindColumns) take(v *view, fresh []recentRow, upTo int64) {
+	b := k.builder(v)
+	values := make([]sql.RawBytes, len(k.exprs)+len(k.numbers))
+	var timestamp sql.RawBytes
+	for _, row := range fresh {
+		for i, t := range k.layout.Texts {
+			if name, is := strings.CutPrefix(t.Name, filled); !is {
+				values[i] = append(values[i][:0], row.read(k.kind, t.Name)...)
+			} else if row.read(k.kind, name) != "" {
+				values[i] = append(values[i][:0], '1')
+			} else {
+				values[i] = append(values[i][:0], '0')
+			}
+		}
+		for i, name := range k.numbers {
+			at := len(k.exprs) + i
+			values[at] = append(values[at][:0], row.read(k.kind, name)...)
+		}
+		timestamp = append(timestamp[:0], row.read(k.kind, "timestamp")...)
+		b.add(row.id, row.seq, timestamp, values)
+	}
+	b.build(upTo)
+}
+
+// viewBuilder adds pieces to a view.
+type viewBuilder struct {
+	*segment.Builder
+	k  *kindColumns
+	v  *view
+	lo int64
+}
+
+func (k *kindColumns) builder(v *view) *viewBuilder {
+	b := &viewBuilder{Builder: segment.NewBuilder(k.layout), k: k, v: v}
+	if n := len(v.segments); n > 0 {
+		b.lo = v.segments[n-1].hi
+	}
+	return b
+}
+
+// build makes a piece of what was added, which is up to hi.
+func (b *viewBuilder) build(hi int64) {
+	if made := b.Build(); made != nil {
+		b.v.add(&piece{Segment: made, lo: b.lo, hi: hi}, b.k.sealing)
+		b.lo = hi
+	}
+}
+
+// add adds an event by the values of its columns, numbers last.
+func (b *viewBuilder) add(id, seq int64, timestamp sql.RawBytes, values []sql.RawBytes) {
+	micros := id >> idBits
+	if b.v.spread > 0 {
+		if t, err := audit.ParseTime(string(timestamp)); err == nil {
+			micros = t.UnixMicro()
+		}
+	}
+	b.Add(id, seq, micros)
+	for i := range b.k.exprs {
+		b.Text(i, values[i])
+	}
+	for i := range b.k.numbers {
+		n, err := strconv.ParseInt(string(values[len(b.k.exprs)+i]), 10, 64)
+		b.Number(i, n, err == nil)
+	}
+	if b.Len() == builderRows {
+		b.build(seq)
+	}
 }
 
 // add adds a piece to the end of the view, and makes one piece of the last ones

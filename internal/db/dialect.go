@@ -139,6 +139,10 @@ type dialect interface {
 	gathers() bool
 	copyIn(tx *writeTx, rows *rowBuffer) (bool, error)
 
+	// insert runs a statement that inserts rows. Its arguments are nil, int64, float64,
+	// bool, string or []byte.
+	insert(tx *writeTx, statement string, args []any) error
+
 	// scrub takes what was deleted out of what the engine keeps beside its data,
 	// and reports whether all of it is gone.
 	scrub(ctx context.Context, writer *sqlx.DB) (bool, error)

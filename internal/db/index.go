@@ -100,6 +100,7 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 		return false, err
 	}
 	if mark >= head {
+		s.recent.indexedUpTo(kind, head)
 		return true, nil
 	}
 	upTo := head
@@ -127,6 +128,9 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 			"search:"+string(kind), strconv.FormatInt(upTo, 10))
 		return err
 	})
+	if err == nil {
+		s.recent.indexedUpTo(kind, upTo)
+	}
 	if errors.Is(err, errChanged) {
 		return false, s.scrubText(ctx)
 	}
@@ -147,8 +151,28 @@ func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark
 	if err = tx.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil || mark >= head {
 		return mark, head, nil, err
 	}
+	if fresh, ok := s.recent.since(kind, mark, head, head); ok {
+		end()
+		return mark, head, freshTexts(kind, fresh[:min(len(fresh), limit)]), nil
+	}
 	rows, err = s.textRows(ctx, tx, kind, "l.seq > ? ORDER BY l.seq LIMIT ?", mark, limit)
 	return mark, head, rows, err
+}
+
+// freshTexts makes the searchable texts of events that are at hand.
+func freshTexts(kind audit.Kind, fresh []recentRow) []textRow {
+	reader := newTextReader(kind, query.Field{Class: query.ClassFree})
+	values := make([]string, len(reader.columns))
+	rows := make([]textRow, len(fresh))
+	var buf []byte
+	for i, row := range fresh {
+		for j, f := range reader.columns {
+			values[j] = row.read(kind, f.Name)
+		}
+		buf = textOf(reader, buf, values)
+		rows[i] = textRow{row.seq, bytes.Clone(buf)}
+	}
+	return rows
 }
 
 // textRows reads the searchable texts of events that are chosen by their entries

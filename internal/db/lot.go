@@ -32,7 +32,7 @@ func partID(number int64, k trigram.Key) int64 { return number<<trigram.KeyBits 
 
 // partSlice is about how many bytes of parts one transaction writes or takes
 // away: a few milliseconds.
-const partSlice = 512 << 10
+const partSlice = 1 << 20
 
 // lotLease is after what time a lot that was never finished is nobody's.
 const lotLease = time.Minute
@@ -100,7 +100,7 @@ func (s *Store) putLot(ctx context.Context, kind audit.Kind, seqs []int64, parts
 		})
 		if err != nil {
 			if number > 0 && !first {
-				s.dropLot(ctx, number)
+				s.dropLots(ctx, []int64{number})
 			}
 			return err
 		}
@@ -108,12 +108,11 @@ func (s *Store) putLot(ctx context.Context, kind audit.Kind, seqs []int64, parts
 			break
 		}
 	}
-	for _, l := range old {
-		if err := s.dropLot(ctx, l.Number); err != nil {
-			return err
-		}
+	numbers := make([]int64, len(old))
+	for i, l := range old {
+		numbers[i] = l.Number
 	}
-	return nil
+	return s.dropLots(ctx, numbers)
 }
 
 // partRows is how many parts one statement stores.
@@ -146,26 +145,36 @@ func putParts(tx *writeTx, number int64, parts []trigram.Part) error {
 	return nil
 }
 
-// dropLot takes a lot that is not in use away, in slices.
-func (s *Store) dropLot(ctx context.Context, number int64) error {
-	const slice = partSlice / 4096
-	for done := false; !done; {
+// dropLots takes lots that are not in use away, in slices.
+func (s *Store) dropLots(ctx context.Context, numbers []int64) error {
+	const slice = partSlice / 8192
+	for len(numbers) > 0 {
+		gone := 0
 		err := s.write(ctx, "take a part of the text index away", func(tx *writeTx) error {
-			result, err := tx.ExecContext(tx.ctx, "DELETE FROM search_part WHERE id IN (SELECT id FROM search_part WHERE id >= ? AND id < ? LIMIT ?)",
-				partID(number, 0), partID(number+1, 0), slice)
-			if err != nil {
-				return err
+			gone = 0
+			for left := int64(slice); left > 0 && gone < len(numbers); {
+				number := numbers[gone]
+				result, err := tx.ExecContext(tx.ctx, "DELETE FROM search_part WHERE id IN (SELECT id FROM search_part WHERE id >= ? AND id < ? LIMIT ?)",
+					partID(number, 0), partID(number+1, 0), left)
+				if err != nil {
+					return err
+				}
+				n, err := result.RowsAffected()
+				if err != nil || n == left {
+					return err
+				}
+				left -= n
+				if _, err := tx.ExecContext(tx.ctx, "DELETE FROM search_lot WHERE lot = ? AND ready = 0", number); err != nil {
+					return err
+				}
+				gone++
 			}
-			n, err := result.RowsAffected()
-			if done = n < slice; err != nil || !done {
-				return err
-			}
-			_, err = tx.ExecContext(tx.ctx, "DELETE FROM search_lot WHERE lot = ? AND ready = 0", number)
-			return err
+			return nil
 		})
 		if err != nil {
 			return err
 		}
+		numbers = numbers[gone:]
 	}
 	return nil
 }
@@ -177,12 +186,7 @@ func (s *Store) dropStale(ctx context.Context) error {
 	if err := s.worker().SelectContext(ctx, &numbers, "SELECT lot FROM search_lot WHERE ready = 0 AND changed_at < ?", before); err != nil {
 		return err
 	}
-	for _, n := range numbers {
-		if err := s.dropLot(ctx, n); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.dropLots(ctx, numbers)
 }
 
 // packSeqs writes places of the ledger, which rise, as their distances.

@@ -138,6 +138,11 @@ func (*postgresDialect) copyIn(tx *writeTx, rows *rowBuffer) (bool, error) {
 	return true, err
 }
 
+func (*postgresDialect) insert(tx *writeTx, statement string, args []any) error {
+	_, err := tx.ExecContext(tx.ctx, statement, args...)
+	return err
+}
+
 // copySource hands gathered rows to the driver.
 type copySource struct {
 	rows *rowBuffer

@@ -200,7 +200,7 @@ var shared = []func(*testing.T){
 	TestPurgeStops, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent, TestRefreshThatFailsHalfWay, TestFrequentTextRemembersWithinBounds,
 	TestRetention, TestClaimRetention, TestSealedSegmentsAgreeWithTheRows, TestDeletedWordsAreInNoFile, TestSelectionsAgreeWithTheRows,
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
-	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
+	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestAppendNewestFirst, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
 	TestPurgeWithoutKey, TestVerifyLooksAtEverything,
 }
@@ -212,6 +212,7 @@ var fileOnly = map[string]string{
 	"FilesAreForTheirOwnerAlone": "files", "HealthSaysThatColumnsCannotBeWritten": "the name of their folder", "FileThatIsNoLongerThere": "files",
 	"DamagedRows": "values of a wrong type", "EveryFlippedBitIsFound": "pages of the file", "Tamper": "values of a wrong type",
 	"LockedByAnother": "the lock of a file", "LateEventsAreLookedForOneByOne": "how SQLite plans", "Redact": "looks into the file", "RedactionsGuard": "triggers", "Guards": "triggers",
+	"RecentReadsLikeTheRows": "of a file alone what is recent is held", "RecentIsARun": "asks no database",
 	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",

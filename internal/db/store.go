@@ -74,6 +74,7 @@ type Store struct {
 	desk     *sqlx.DB // nil but where the database is served and cannot be written
 	columns  *columns
 	sealed   *sealed
+	recent   *recent
 
 	readDialect dialect // of what is read
 	readPath    string  // of a replica that is read; "" for none
@@ -118,7 +119,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	s := &Store{path: name, beside: beside, dialect: d, readDialect: d, schema: o.Schema, now: o.Now, invented: o.Invented,
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), grown: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
-		columns: newColumns(), sealed: newSealed(beside), texts: newTextCache()}
+		columns: newColumns(), sealed: newSealed(beside), recent: newRecent(), texts: newTextCache()}
 	s.superseded = make(chan struct{})
 	s.supersede = sync.OnceFunc(func() { close(s.superseded) })
 	s.closing, s.close = context.WithCancel(context.Background())

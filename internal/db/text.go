@@ -105,8 +105,11 @@ func newTextReader(kind audit.Kind, f query.Field) *textReader {
 	return r
 }
 
-// text writes the folded text of a row into buf, which it returns.
-func (r *textReader) text(buf []byte, values []sql.RawBytes) []byte {
+// text is textOf what was read from the database.
+func (r *textReader) text(buf []byte, values []sql.RawBytes) []byte { return textOf(r, buf, values) }
+
+// textOf writes the folded text of a row into buf, which it returns.
+func textOf[T ~string | ~[]byte](r *textReader, buf []byte, values []T) []byte {
 	buf = buf[:0]
 	for i, f := range r.columns {
 		switch {

@@ -31,6 +31,7 @@ type writeTx struct {
 	leaf    evidence.Hash        // of the entry seq, where this transaction wrote it
 	newest  map[audit.Kind]int64 // of the head
 	kinds   map[audit.Kind]*kindTail
+	rows    map[audit.Kind][]newRow // of the events that this transaction recorded
 }
 
 // record stores events that the program itself makes, in the transaction of
@@ -188,6 +189,9 @@ func (s *Store) finishWrite(db *sqlx.DB, tx *writeTx, head ledgerHead, end func(
 		}
 	}
 	if tx.seq != head.seq {
+		if db == s.rw && s.dialect.embedded() { // a server may turn out to have another history
+			s.recent.extend(head.seq, tx.seq, tx.rows)
+		}
 		s.wakeIndexer()
 	}
 	select {
