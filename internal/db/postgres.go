@@ -513,7 +513,7 @@ func (*postgresDialect) among(column string, ids []int64) (string, []any) {
 	return column + " = ANY(?) AND " + column + " BETWEEN ? AND ?", []any{ids, lo, hi}
 }
 
-func (*postgresDialect) inOne([]string) (string, bool) { return "", false }
+func (*postgresDialect) inOne(audit.Kind, string) (string, bool) { return "", false }
 
 func (*postgresDialect) list(numbers []int64) (string, any) {
 	return "(SELECT u.value, u.place - 1 AS key FROM unnest(CAST(? AS bigint[])) WITH ORDINALITY u (value, place))", numbers
