@@ -97,20 +97,3 @@ func (e *Event) Time() time.Time {
 
 // SetTime sets the timestamp, cut to microseconds.
 func (e *Event) SetTime(t time.Time) { e.Set("timestamp", FormatTime(t)) }
-
-// timeLayout is how instants are written: always UTC, six decimals, Z.
-const timeLayout = "2006-01-02T15:04:05.000000Z"
-
-// FormatTime writes an instant as the contract wants it: in UTC, with six
-// decimals and Z. What is finer than a microsecond is cut off.
-func FormatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
-
-// ParseTime reads an RFC 3339 instant and returns it in UTC, cut to
-// microseconds. A time without a zone is an error: it would be a guess.
-func ParseTime(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is not an RFC 3339 time such as 2026-03-01T12:00:00.123456Z", s)
-	}
-	return t.UTC().Truncate(time.Microsecond), nil
-}

@@ -298,7 +298,7 @@ func AppendJSON(dst []byte, e *Event, r *Recorded) []byte {
 		dst = append(dst, `","seq":`...)
 		dst = strconv.AppendInt(dst, r.Seq, 10)
 		dst = append(dst, `,"recorded_at":"`...)
-		dst = r.RecordedAt.UTC().AppendFormat(dst, timeLayout)
+		dst = AppendTime(dst, r.RecordedAt)
 		dst = append(dst, '"')
 		dst = appendMember(dst, memberSource, e.Source)
 	}
@@ -355,6 +355,22 @@ func isInteger(v string) bool {
 	return err == nil && strconv.FormatInt(n, 10) == v
 }
 
+// plainPrefix is how many bytes at the beginning of a text, counted in eights, a JSON
+// string holds as they are. Nearly every text is all of them, and eight are looked
+// at in the time of one.
+func plainPrefix(s string) (n int) {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; len(s)-n >= 8; n += 8 {
+		e := s[n : n+8]
+		w := uint64(e[0]) | uint64(e[1])<<8 | uint64(e[2])<<16 | uint64(e[3])<<24 | uint64(e[4])<<32 | uint64(e[5])<<40 | uint64(e[6])<<48 | uint64(e[7])<<56
+		quote, backslash, rubout := w^ones*'"', w^ones*'\\', w^ones*0x7f
+		if (w|(w-ones*' ')|(quote-ones)|(backslash-ones)|(rubout-ones))&highs != 0 {
+			break // a byte less than ' ', equal to one of the three or not ASCII: the lowest one borrows from none
+		}
+	}
+	return n
+}
+
 // appendString appends a JSON string. Control characters and the two line
 // separators of JavaScript are escaped, the rest of Unicode is not, and what is
 // no UTF-8 becomes U+FFFD.
@@ -362,7 +378,7 @@ func appendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plainPrefix(s); i < len(s); {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' && c != 0x7f && c < utf8.RuneSelf {
 			i++

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"io"
 	"strconv"
 
@@ -32,7 +30,7 @@ func (c *exportCommand) Run(p *process) error {
 			return err
 		}
 		out := &meter{to: p.stdout}
-		rows, err := c.stream(p.ctx, sel, out)
+		rows, err := format.Export(p.ctx, out, c.Format, sel)
 		if recorded := c.record(p, store, f, rows, out.written, err); err == nil {
 			err = recorded
 		}
@@ -41,21 +39,6 @@ func (c *exportCommand) Run(p *process) error {
 		}
 		return err
 	})
-}
-
-func (c *exportCommand) stream(ctx context.Context, sel *db.Selection, out io.Writer) (rows int64, err error) {
-	w, err := format.NewWriter(c.Format, out, c.kind())
-	if err != nil {
-		return 0, err
-	}
-	if err := w.Begin(); err != nil {
-		return 0, err
-	}
-	err = sel.Each(ctx, func(s *db.Stored) error {
-		rows++
-		return w.Write(s)
-	})
-	return rows, errors.Join(err, w.End())
 }
 
 // record leaves one data export, also of one that broke off.

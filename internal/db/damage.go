@@ -23,14 +23,15 @@ var (
 
 // mend makes the values of a row, in the order of the kind's fields, such that
 // every reader can take them, and returns the names of the fields that had to be
-// mended: nil for a row as it should be.
-func (t *table) mend(id int64, values []string) (damaged []string) {
-	for i, f := range t.fields {
-		v := values[i]
+// mended: nil for a row as it should be. unicode says that all of them are known to
+// be UTF-8.
+func (t *table) mend(id int64, values []string, unicode bool) (damaged []string) {
+	for i := range t.fields {
+		f, v := &t.fields[i], values[i]
 		if v == "" && f.Name != "timestamp" {
 			continue
 		}
-		if sound(f, v) {
+		if (unicode || utf8.ValidString(v)) && sound(f.Type, v) {
 			continue
 		}
 		damaged = append(damaged, f.Name)
@@ -49,11 +50,11 @@ func (t *table) mend(id int64, values []string) (damaged []string) {
 	return damaged
 }
 
-// sound reports whether a value can be what its field says it is.
-func sound(f audit.Field, v string) bool {
-	switch f.Type {
+// sound reports whether a value, which is UTF-8, can be what its field says it is.
+func sound(t audit.Type, v string) bool {
+	switch t {
 	case audit.JSON:
-		return wellFormed(v) && utf8.ValidString(v)
+		return wellFormed(v)
 	case audit.Integer:
 		_, err := strconv.ParseInt(v, 10, 64)
 		return err == nil
@@ -61,7 +62,7 @@ func sound(f audit.Field, v string) bool {
 		at, err := audit.ParseTime(v)
 		return err == nil && !at.Before(firstTime) && at.Before(lastTime)
 	}
-	return utf8.ValidString(v)
+	return true
 }
 
 // damageKept bounds how many damaged events are remembered.
@@ -183,29 +184,24 @@ func skipSpace(s string, i int) int {
 // skipString returns the place behind a string that begins at i, or -1.
 func skipString(s string, i int) int {
 	for i++; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"':
+		c := s[i]
+		if !ending[c] {
+			continue
+		}
+		if c == '"' {
 			return i + 1
-		case c == '\\':
-			if i++; i >= len(s) || strings.IndexByte(`"\/bfnrtu`, s[i]) < 0 {
+		}
+		if i++; c != '\\' || i >= len(s) || strings.IndexByte(`"\/bfnrtu`, s[i]) < 0 {
+			return -1
+		}
+		if s[i] == 'u' {
+			if i+4 >= len(s) || !digit[s[i+1]] || !digit[s[i+2]] || !digit[s[i+3]] || !digit[s[i+4]] {
 				return -1
 			}
-			if s[i] == 'u' {
-				if i+4 >= len(s) || !isHex(s[i+1:i+5]) {
-					return -1
-				}
-				i += 4
-			}
-		case c < ' ':
-			return -1
+			i += 4
 		}
 	}
 	return -1
-}
-
-func isHex(s string) bool {
-	_, err := strconv.ParseUint(s, 16, 32)
-	return err == nil && s[0] != '+' && !strings.Contains(s, "_")
 }
 
 // skipKey returns the place of the value behind a key that begins at i, or -1.
@@ -222,13 +218,21 @@ func skipKey(s string, i int) int {
 	return skipSpace(s, i+1)
 }
 
-// scalar marks the bytes that numbers, true, false and null are made of.
-var scalar = func() (set [256]bool) {
-	for _, c := range "0123456789+-.eEtrufalsn" {
-		set[c] = true
+// Bytes that mean something: scalar marks those that numbers, true, false and null
+// are made of, digit those of an escape, and ending those that a string does not
+// hold as they are.
+var (
+	scalar = bytesOf("0123456789+-.eEtrufalsn")
+	digit  = bytesOf("0123456789abcdefABCDEF")
+	ending = bytesOf("\"\\\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f")
+)
+
+func bytesOf(all string) (set [256]bool) {
+	for i := range len(all) {
+		set[all[i]] = true
 	}
 	return set
-}()
+}
 
 func isScalar(s string) bool {
 	switch s {

@@ -3,6 +3,7 @@ package db
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,7 @@ func TestDamagedRows(t *testing.T) {
 		`timestamp = 'yesterday'`:                        {"timestamp"},
 		`timestamp = ''`:                                 {"timestamp"},
 		`object_repr = ''`:                               nil,
+		`reason = 'a' || char(0) || 'b'`:                 nil,
 	}
 	if _, err := s.rw.Exec("DROP TRIGGER audit_log_fixed"); err != nil {
 		t.Fatal(err)
@@ -76,9 +78,12 @@ func TestDamagedRows(t *testing.T) {
 	if err != nil || seen != len(spoiled) {
 		t.Errorf("read %d events, %v, want %d", seen, err, len(spoiled))
 	}
+	if n := sameByEveryWay(t, sel, slices.SortedFunc(maps.Keys(ids), func(a, b int64) int { return compareInt(b, a) })); n != len(spoiled) {
+		t.Errorf("read %d events, want %d", n, len(spoiled))
+	}
 	health, err := s.Health(t.Context())
-	if err != nil || health.Damaged != len(spoiled)-1 {
-		t.Errorf("the health counts %d damaged events, %v, want %d", health.Damaged, err, len(spoiled)-1)
+	if err != nil || health.Damaged != len(spoiled)-2 {
+		t.Errorf("the health counts %d damaged events, %v, want %d", health.Damaged, err, len(spoiled)-2)
 	}
 }
 

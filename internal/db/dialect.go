@@ -81,9 +81,12 @@ type dialect interface {
 	// table has none it is empty: it would be taken for the way in.
 	bounds(column string, lo, hi int64) (condition string, args []any)
 
-	// inOne is an expression for columns as one text with partBreak between them and
-	// NULL as nothing, for engines that hand over one value sooner than many.
-	inOne(columns []string) (expression string, ok bool)
+	// inOne is a statement for rows of a kind, called e, that fulfil a condition, for
+	// engines that hand over one value sooner than many. It selects how many they are,
+	// joinedMost at most, how many of them are long, and all of them as one text, newest
+	// first: the columns of table.names with a partBreak behind each and NULL as nothing; of
+	// a long one the id alone with two of them.
+	inOne(kind audit.Kind, condition string) (statement string, ok bool)
 
 	// list returns a table of numbers, with their places from 0 on in column key and
 	// themselves in column value, and its argument.

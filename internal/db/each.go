@@ -1,13 +1,14 @@
 package db
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/auditadmin/auditadmin/audit"
 )
@@ -18,8 +19,85 @@ import (
 // database: what it shows is the state that the selection was taken of, since
 // events do not change, and the log can be written back however long fn takes.
 func (sel *Selection) Each(ctx context.Context, fn func(*Stored) error) error {
+	return sel.eachStretch(ctx,
+		func(ctx context.Context, ids []int64, st *stretch) {
+			st.rest, st.err = sel.read(ctx, ids, nil, func(row *Stored) { st.rows = append(st.rows, row) })
+		},
+		func(st *stretch) error {
+			for _, row := range st.rows {
+				if err := fn(row); err != nil {
+					return err
+				}
+			}
+			clear(st.rows)
+			st.rows = st.rows[:0]
+			return sel.store.eachByID(ctx, sel.filter.Kind, st.rest, fn)
+		})
+}
+
+// Encode calls write with what appendTo makes of the events of the selection, some
+// hundred of them at a time, in the order of Each and with what Each says of them.
+// appendTo appends one event to a text; it is called by several goroutines at once,
+// and neither the event nor what it refers to is kept after it returns. The text
+// belongs to Encode again when write returns.
+func (sel *Selection) Encode(ctx context.Context, appendTo func(text []byte, row *Stored) []byte, write func(text []byte, events int) error) error {
+	return sel.eachStretch(ctx,
+		func(ctx context.Context, ids []int64, st *stretch) {
+			if st.row == nil {
+				st.row = &Stored{Event: audit.NewEvent(sel.filter.Kind)}
+			}
+			st.rest, st.err = sel.read(ctx, ids, st.row, func(row *Stored) {
+				st.text = appendTo(st.text, row)
+				st.events++
+			})
+		},
+		func(st *stretch) error {
+			give := func() error {
+				text, events := st.text, st.events
+				if st.text, st.events = st.text[:0], 0; events == 0 {
+					return nil
+				}
+				return write(text, events)
+			}
+			if err := give(); err != nil {
+				return err
+			}
+			err := sel.store.eachByID(ctx, sel.filter.Kind, st.rest, func(row *Stored) error {
+				st.text, st.events = appendTo(st.text, row), 1
+				return give()
+			})
+			if cap(st.text) > 2*readBytes {
+				st.text = nil // of something huge, for once
+			}
+			return err
+		})
+}
+
+// stretchesAhead is how many stretches are read at the same time, while another
+// is given to whoever asked.
+const stretchesAhead = 3
+
+// stretch is some events next to each other, newest first: themselves, or what was
+// made of them.
+type stretch struct {
+	rows []*Stored
+
+	row    *Stored // the one that is read
+	text   []byte
+	events int // in the text
+
+	rest []int64 // that were not read, since those that were are large
+	err  error
+
+	panicked any // what the reading of them panicked with
+}
+
+// eachStretch has the selection read, several stretches at once, and gives them
+// away in their order. A stretch that was given away is used again.
+func (sel *Selection) eachStretch(ctx context.Context, read func(context.Context, []int64, *stretch), give func(*stretch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var ahead []chan stretch
+	var ahead []chan *stretch
+	var spare []*stretch
 	defer func() {
 		cancel()
 		for _, c := range ahead {
@@ -32,27 +110,28 @@ func (sel *Selection) Each(ctx context.Context, fn func(*Stored) error) error {
 		if st.panicked != nil {
 			panic(st.panicked) // here, where whoever asked recovers
 		}
-		for _, row := range st.rows {
-			sel.store.damage.met(row)
-			if err := fn(row); err != nil {
-				return err
-			}
+		if err := give(st); err != nil {
+			return err
 		}
-		if st.err != nil || len(st.rest) == 0 {
-			return st.err
-		}
-		return sel.store.eachByID(ctx, sel.filter.Kind, st.rest, fn)
+		spare = append(spare, st)
+		return st.err
 	}
 	err := sel.eachPlace(ctx, func(places []rowPlace) error {
-		c := make(chan stretch, 1)
+		st, c := &stretch{}, make(chan *stretch, 1)
+		if n := len(spare); n > 0 {
+			st, spare = spare[n-1], spare[:n-1]
+		}
 		ahead = append(ahead, c)
 		go func() {
-			var st stretch
 			defer func() {
 				st.panicked = recover()
 				c <- st
 			}()
-			st = sel.read(ctx, places)
+			ids := make([]int64, len(places))
+			for i, p := range places {
+				ids[i] = p.id(sel.view)
+			}
+			read(ctx, ids, st)
 		}()
 		if len(ahead) < stretchesAhead {
 			return nil
@@ -68,99 +147,131 @@ func (sel *Selection) Each(ctx context.Context, fn func(*Stored) error) error {
 	return nil
 }
 
-// stretchesAhead is how many stretches are read at the same time, while another
-// is given to whoever asked.
-const stretchesAhead = 3
+// joinedRows is how many rows are asked for as one text, and joinedMost how many
+// it holds at most with those between them that nobody asked for.
+const (
+	joinedRows = 256
+	joinedMost = 2 * joinedRows
+)
 
-// stretch is some rows next to each other, newest first.
-type stretch struct {
-	rows []*Stored
-	rest []int64 // that were not read, since these here are large
-	err  error
-
-	panicked any // what the reading of them panicked with
+// read calls fn with the rows of ids, which are newest first, and in that order.
+// After some megabytes it stops, and returns the ids that are left. Where room is not
+// nil it is what fn is called with each time.
+func (sel *Selection) read(ctx context.Context, ids []int64, room *Stored, fn func(*Stored)) (rest []int64, err error) {
+	size := 0
+	give := func(row *Stored) (full bool) {
+		fn(row)
+		size += row.size()
+		return size > readBytes
+	}
+	for dense := true; len(ids) > 0 && size <= readBytes; {
+		part := ids[:min(len(ids), joinedRows)]
+		done, strange, err := 0, true, error(nil)
+		if _, ok := sel.store.dialect.inOne(sel.filter.Kind, ""); ok {
+			// Where nearly all events of a stretch of time are wanted it is read from one
+			// end to the other, instead of by one look for each.
+			dense = dense && sel.view.between(part[len(part)-1], part[0]) <= 2*len(part)
+			done, strange, err = sel.readJoined(ctx, part, dense, room, give)
+			dense = done == len(part) // or there is more between them than there was
+		}
+		if strange && err == nil {
+			var more int
+			more, err = sel.readEach(ctx, part[done:], give)
+			done += more
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = ids[done:]
+	}
+	return ids, nil
 }
 
-// read reads the rows of places.
-func (sel *Selection) read(ctx context.Context, places []rowPlace) (st stretch) {
-	if len(places) == 0 {
-		return st
-	}
-	ids := make([]int64, len(places))
-	for i, p := range places {
-		ids[i] = p.id(sel.view)
-	}
-	s, t := sel.store, tables[sel.filter.Kind]
-	text, ok := s.dialect.inOne(t.names)
-	if !ok {
-		st.err = s.eachByID(ctx, sel.filter.Kind, ids, func(row *Stored) error {
-			st.rows = append(st.rows, row)
-			return nil
-		})
-		return st
-	}
-	// Where nearly all events of a stretch of time are wanted it is read from one
-	// end to the other, instead of by one look for each.
-	newest, oldest := ids[0], ids[len(ids)-1]
-	condition, args := "e.id BETWEEN ? AND ?", []any{oldest, newest}
-	if sel.view.between(oldest, newest) > 2*len(ids) {
-		condition, args = s.dialect.among("e.id", ids)
-	}
-	size, at, strange := 0, 0, false
-	var raw sql.RawBytes
-	err := eachRow(ctx, s.back, "SELECT "+text+" FROM "+string(t.kind)+" e WHERE "+condition+" ORDER BY e.id DESC", args, func(row scanner) error {
-		if err := row.Scan(&raw); err != nil {
-			return err
+// readEach is read for rows that are not to be joined. It returns how many of the
+// ids are done with.
+func (sel *Selection) readEach(ctx context.Context, ids []int64, give func(*Stored) (full bool)) (done int, err error) {
+	err = sel.store.eachByID(ctx, sel.filter.Kind, ids, func(row *Stored) error {
+		for ids[done] != row.ID {
+			done++ // deleted meanwhile
 		}
-		id := leadingNumber(raw)
-		for at < len(ids) && ids[at] > id {
-			at++
-		}
-		if at == len(ids) || ids[at] != id {
-			return nil // not of the selection
-		}
-		if size += len(raw); size > readBytes && len(st.rows) > 0 {
+		done++
+		if give(row) {
 			return errPageFull
 		}
-		at++
-		event, err := t.parse(string(raw))
-		if err != nil { // nothing that we stored: see reread
-			event, strange = &Stored{ID: id}, true
-		}
-		st.rows = append(st.rows, event)
 		return nil
 	})
-	switch {
-	case errors.Is(err, errPageFull):
-		st.rest = ids[at:]
-	case err != nil:
-		st.err = err
+	if errors.Is(err, errPageFull) {
+		return done, nil
 	}
-	if strange && st.err == nil {
-		st.rows, st.err = s.reread(ctx, t, st.rows)
-	}
-	return st
+	return len(ids), err
 }
 
-// reread reads the rows that could not be taken apart, which have no event yet,
-// column by column. No connection is in use when it is called: another one might
-// not be free.
-func (s *Store) reread(ctx context.Context, t *table, rows []*Stored) ([]*Stored, error) {
-	kept := rows[:0]
-	for _, row := range rows {
-		if row.Event == nil {
-			var err error
-			row, err = t.scan(s.back.QueryRowxContext(ctx, t.byID, row.ID))
-			if errors.Is(err, sql.ErrNoRows) {
+// readJoined is read for rows that the engine joins into one text: nearly all of
+// the driver's cost is per row and column. It returns how many of the ids it is done
+// with, and whether it met something that we did not store, from where on they
+// have to be read by readEach. No connection is in use while it looks at the text:
+// another one might not be free.
+func (sel *Selection) readJoined(ctx context.Context, ids []int64, dense bool, room *Stored, give func(*Stored) (full bool)) (done int, strange bool, err error) {
+	s, t := sel.store, tables[sel.filter.Kind]
+	condition, args := "e.id BETWEEN ? AND ?", []any{ids[len(ids)-1], ids[0]}
+	if !dense {
+		condition, args = s.dialect.among("e.id", ids)
+	}
+	statement, _ := s.dialect.inOne(t.kind, condition)
+	var rows, long int
+	var text string
+	err = s.back.QueryRowxContext(ctx, statement, args...).Scan(&rows, &long, &text)
+	if err != nil {
+		return 0, false, err
+	}
+	// Then no text of a row holds what stands between its columns.
+	if strings.Count(text, partBreak) != (rows-long)*len(t.names)+2*long {
+		return 0, true, nil
+	}
+	for last := int64(math.MaxInt64); text != ""; {
+		head, rest, _ := strings.Cut(text, partBreak)
+		id, err := strconv.ParseInt(head, 10, 64)
+		if err != nil || id >= last {
+			return done, true, nil
+		}
+		last = id
+		for done < len(ids) && ids[done] > id {
+			done++ // deleted meanwhile
+		}
+		wanted := done < len(ids) && ids[done] == id
+		var row *Stored
+		if strings.HasPrefix(rest, partBreak) {
+			text = rest[len(partBreak):]
+			if !wanted {
 				continue
 			}
-			if err != nil {
-				return kept, err
+			if row, err = t.scan(s.back.QueryRowxContext(ctx, t.byID, id)); errors.Is(err, sql.ErrNoRows) {
+				continue
+			} else if err != nil {
+				return done, false, err
+			}
+		} else {
+			if row = room; row == nil {
+				row = &Stored{Event: audit.NewEvent(t.kind)}
+			}
+			row.ID = id
+			if text, err = t.parse(rest, row); err != nil {
+				return done, true, nil
+			}
+			if !wanted {
+				continue
 			}
 		}
-		kept = append(kept, row)
+		done++
+		s.damage.met(row)
+		if give(row) {
+			return done, false, nil
+		}
 	}
-	return kept, nil
+	if rows == joinedMost {
+		return done, false, nil // there may be more of them
+	}
+	return len(ids), false, nil
 }
 
 // between is how many rows of the view, deleted or not, have ids from lo to hi.
@@ -174,13 +285,14 @@ func (v *view) between(lo, hi int64) int {
 	return n
 }
 
-// partBreak stands between the columns of a row that is read as one text. No
-// stored text holds it.
+// partBreak stands behind each column of a row that is read as one text. No stored
+// text holds it.
 const partBreak = "\x00"
 
-func leadingNumber(raw []byte) (n int64) {
-	for _, c := range raw[:max(0, bytes.IndexByte(raw, partBreak[0]))] {
-		n = n*10 + int64(c-'0')
+// leadingNumber reads a number that has only digits; of anything else something.
+func leadingNumber(text string) (n int64) {
+	for i := range len(text) {
+		n = n*10 + int64(text[i]-'0')
 	}
 	return n
 }
@@ -188,30 +300,31 @@ func leadingNumber(raw []byte) (n int64) {
 // errOtherRow says that a text is not a row with as many columns as there are.
 var errOtherRow = errors.New("not a row of this kind")
 
-// parse takes a row apart whose columns, those of t.names, are one text.
-func (t *table) parse(text string) (*Stored, error) {
-	const own = 5 // columns before the fields
-	parts := make([]string, own+len(t.fields))
-	for i := range parts {
-		part, rest, more := strings.Cut(text, partBreak)
-		if more != (i < len(parts)-1) {
-			return nil, errOtherRow
+// parse takes the first of some rows apart, behind its id, whose columns are those
+// of t.names, and puts them into row, whose event is one of the kind. It returns
+// the other rows.
+func (t *table) parse(text string, row *Stored) (rest string, err error) {
+	rest = text
+	column := func() string {
+		value, after, more := strings.Cut(rest, partBreak)
+		if !more {
+			err = errOtherRow
 		}
-		parts[i], text = part, rest
+		rest = after
+		return value
 	}
-	st := &Stored{}
-	st.ID, st.Seq = leadingNumber([]byte(parts[0]+partBreak)), leadingNumber([]byte(parts[1]+partBreak))
-	st.RecordedAt, _ = audit.ParseTime(parts[2])
-	values := parts[own:]
-	for i, f := range t.fields {
-		if f.Type == audit.Boolean {
-			values[i] = map[bool]string{true: "true", false: ""}[values[i] == "1"]
+	row.Seq = leadingNumber(column())
+	row.RecordedAt, _ = audit.ParseTime(column())
+	row.Source, row.EventID = column(), column()
+	values := row.Values()
+	for i := range values {
+		values[i] = column()
+		if t.fields[i].Type == audit.Boolean {
+			values[i] = truth(values[i])
 		}
 	}
-	st.Damaged = t.mend(st.ID, values)
-	st.Event = audit.NewEventWithValues(t.kind, values)
-	st.Source, st.EventID = parts[3], parts[4]
-	return st, nil
+	row.Damaged = t.mend(row.ID, values, utf8.ValidString(text[:len(text)-len(rest)]))
+	return rest, err
 }
 
 func (sel *Selection) eachPlace(ctx context.Context, fn func([]rowPlace) error) error {

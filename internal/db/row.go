@@ -171,10 +171,10 @@ func (t *table) scan(row scanner) (*Stored, error) {
 	for i, v := range texts {
 		values[i] = string(v)
 		if t.fields[i].Type == audit.Boolean {
-			values[i] = map[bool]string{true: "true", false: ""}[v == "1"]
+			values[i] = truth(values[i])
 		}
 	}
-	st.Damaged = t.mend(st.ID, values)
+	st.Damaged = t.mend(st.ID, values, false)
 	st.Event = audit.NewEventWithValues(t.kind, values)
 	st.Source = string(source)
 	if eventID != nil {
@@ -182,6 +182,14 @@ func (t *table) scan(row scanner) (*Stored, error) {
 	}
 	st.RecordedAt, _ = audit.ParseTime(string(recordedAt))
 	return st, nil
+}
+
+// truth is the value of a column that holds a Boolean, as an event has it.
+func truth(column string) string {
+	if column == "1" {
+		return "true"
+	}
+	return ""
 }
 
 // nullText reads any column as text, and NULL as "".

@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -461,9 +460,36 @@ func (sqliteDialect) storage(_ context.Context, _ *sqlx.DB, beside string) (file
 	return files, free, size, err
 }
 
-func (sqliteDialect) inOne(columns []string) (string, bool) {
-	return "concat(" + strings.Join(columns, ", char(0), ") + ")", true
+// sqliteLong is of how many bytes a row is not joined with others, so that the text
+// stays small.
+const sqliteLong = 16384
+
+func (sqliteDialect) inOne(kind audit.Kind, condition string) (string, bool) {
+	// Inside stands what is computed once and used twice; SQLite would repeat it
+	// but for the LIMIT, and order nothing.
+	return "SELECT count(*), ifnull(sum(octet_length(body) > " + strconv.Itoa(sqliteLong) + "), 0), ifnull(group_concat(CASE WHEN octet_length(body) <= " + strconv.Itoa(sqliteLong) +
+		" THEN body ELSE concat(id, char(0), char(0)) END, ''), '') FROM (SELECT e.id, " + sqliteJoined[kind] + " AS body FROM " + string(kind) + " e WHERE " + condition +
+		" ORDER BY e.id DESC LIMIT " + strconv.Itoa(joinedMost) + ")", true
 }
+
+// sqliteJoined are the columns of a kind as one text; read only after it was made.
+// What may be NULL is made to be nothing: concat_ws would pass over it.
+var sqliteJoined = func() map[audit.Kind]string {
+	all := map[audit.Kind]string{}
+	for _, kind := range audit.Kinds() {
+		joined := "concat_ws(char(0), e.id, e.seq, e.recorded_at, e.source, ifnull(e.event_id, '')"
+		for _, f := range kind.Fields() {
+			switch f.Type {
+			case audit.JSON, audit.Time, audit.Integer:
+				joined += ", ifnull(e." + f.Name + ", '')"
+			default:
+				joined += ", e." + f.Name
+			}
+		}
+		all[kind] = joined + ", '')"
+	}
+	return all
+}()
 
 // scrub writes the log back into the file, where secure_delete has overwritten
 // the rows, and empties it. A page that is being read can keep it from that.

@@ -20,11 +20,18 @@ var sqliteRowReaders = func() map[audit.Kind]*rowReader {
 		t := tables[kind]
 		r := &rowReader{table: t}
 		joined := []string{"e.recorded_at", "e.source", "e.event_id"}
+		given := []string{"e.recorded_at", "e.source", "ifnull(e.event_id, '')"} // without NULL, which concat_ws would pass over
 		texts := []string{"e.recorded_at", "e.source", "ifnull(e.event_id, '')"}
 		var numbers []string
 		add := func(f audit.Field) {
 			name := "e." + f.Name
 			joined = append(joined, name)
+			switch f.Type {
+			case audit.JSON, audit.Time, audit.Integer:
+				given = append(given, "ifnull("+name+", '')")
+			default:
+				given = append(given, name)
+			}
 			switch f.Type {
 			case audit.Integer:
 				numbers = append(numbers, " AND typeof("+name+") IN ('integer', 'null')")
@@ -49,8 +56,9 @@ var sqliteRowReaders = func() map[audit.Kind]*rowReader {
 		// Every blob is greater than every text, and x'' is the least blob.
 		sound := "max(" + strings.Join(texts, ", ") + ") < x''" + strings.Join(numbers, "") + " AND (e.seed IS NULL OR e.seed >= x'' AND octet_length(e.seed) = " +
 			strconv.Itoa(evidence.SeedSize+len(t.form.Fields())) + ") AND typeof(e.seq) = 'integer'"
-		placed := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.seq = e.seq AND l.recorded_at = e.recorded_at" +
+		found := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.recorded_at = e.recorded_at" +
 			" AND octet_length(l.leaf) = 32 AND l.leaf >= x''"
+		placed := found + " AND l.seq = e.seq"
 		state := "NULL"
 		if len(r.states) > 0 {
 			state = "(SELECT d.subject FROM ledger d WHERE d.kind = '" + string(kind) + "' AND d.id = e.id" +
@@ -61,14 +69,14 @@ var sqliteRowReaders = func() map[audit.Kind]*rowReader {
 		r.batch = "SELECT count(*), max(id), CAST(group_concat(CASE WHEN fine AND octet_length(body) <= " + strconv.Itoa(longRow) +
 			" THEN concat(id, char(0), seq, char(0), octet_length(body), char(0), ifnull(octet_length(state), 0), char(0), body, state)" +
 			" ELSE concat(id, char(0), char(0)) END, '') AS BLOB) FROM (" +
-			"SELECT e.id, e.seq, (" + placed + ") AND (" + sound + ") AND e.seed IS NOT NULL AS fine, " + state + " AS state, " +
-			"concat(" + strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) AS body" +
+			"SELECT e.id, e.seq, (" + found + ") AND (" + sound + ") AND e.seed IS NOT NULL AS fine, " + state + " AS state, " +
+			"concat_ws(char(0), " + strings.Join(given, ", ") + ", e.seed || l.leaf) AS body" +
 			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ")"
 		if len(r.states) == 0 { // without a state a row is joined once, and tells its end itself
 			r.batch = "SELECT count(*), max(id), CAST(group_concat(CASE WHEN octet_length(body) <= " + strconv.Itoa(longRow) +
 				" THEN body ELSE concat(id, char(0), char(0)) END, '') AS BLOB) FROM (" +
-				"SELECT e.id, CASE WHEN (" + placed + ") AND (" + sound + ") AND e.seed IS NOT NULL THEN concat(e.id, char(0), e.seq, char(0), '0', char(0), '0', char(0), " +
-				strings.Join(joined, ", char(0), ") + ", char(0), e.seed, l.leaf) ELSE concat(e.id, char(0), char(0)) END AS body" +
+				"SELECT e.id, CASE WHEN (" + found + ") AND (" + sound + ") AND e.seed IS NOT NULL THEN concat_ws(char(0), e.id, e.seq, '0', '0', " +
+				strings.Join(given, ", ") + ", e.seed || l.leaf) ELSE concat(e.id, char(0), char(0)) END AS body" +
 				" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ")"
 		}
 		columns := "SELECT e.id, CAST(e.seq AS INTEGER), 2 * ((" + placed + ") IS TRUE) + ((" + sound + ") IS TRUE), " +

@@ -113,14 +113,22 @@ func (b *batch) row(all []byte) (rest []byte, ok bool) {
 	seq, all, ok1 := cutNumber(all)
 	size, all, ok2 := cutNumber(all)
 	stateSize, all, ok3 := cutNumber(all)
-	if ok3 && size == 0 {
-		size = b.end(all)
-	}
-	end := size + stateSize
-	if !ok1 || !ok2 || !ok3 || size < 0 || stateSize < 0 || end > int64(len(all)) {
+	if !ok1 || !ok2 || !ok3 || size < 0 || stateSize < 0 || size+stateSize > int64(len(all)) {
 		return nil, false
 	}
-	if b.holds(id, seq, all[:size], all[size:end]) {
+	behind, ok := split(all, b.parts)
+	if size > 0 {
+		// Where the body ends is said, and what its columns leave of it is the rest.
+		ok = ok && int64(len(all)-len(behind)) <= size
+	} else {
+		size = int64(len(all)-len(behind)) + int64(evidence.SeedSize+len(b.reader.table.form.Fields())+len(evidence.Hash{}))
+		ok = ok && size <= int64(len(all))
+	}
+	if !ok {
+		return nil, false
+	}
+	end := size + stateSize
+	if b.holds(id, seq, all[len(all)-len(behind):size], all[size:end]) {
 		if b.v.inRange(seq) {
 			b.seen = append(b.seen, b.v.bucket(seq))
 		}
@@ -130,30 +138,17 @@ func (b *batch) row(all []byte) (rest []byte, ok bool) {
 	return all[end:], true
 }
 
-// end returns the length of a body by what it has to have, or -1.
-func (b *batch) end(all []byte) int64 {
-	at := 0
-	for range b.parts {
-		n := bytes.IndexByte(all[at:], 0)
-		if n < 0 {
-			return -1
-		}
-		at += n + 1
-	}
-	return int64(at + evidence.SeedSize + len(b.reader.table.form.Fields()) + len(evidence.Hash{}))
-}
-
-// holds reports whether a row is what its leaf says. The statement has seen to it that
+// holds reports whether a row, whose columns are in b.parts and behind which its seed
+// and its leaf stand, is what its leaf says. The statement has seen to it that
 // its values are of their types, its seed has its length, and the leaf is that of
 // its own entry in the ledger.
-func (b *batch) holds(id, seq int64, body, state []byte) bool {
+func (b *batch) holds(id, seq int64, seedAndLeaf, state []byte) bool {
 	form := b.reader.table.form
-	values, ok := split(body, b.parts)
-	if !ok || len(values) < len(evidence.Hash{}) {
+	if len(seedAndLeaf) < len(evidence.Hash{}) {
 		return false
 	}
-	leaf := values[len(values)-len(evidence.Hash{}):]
-	seed, hints, ok := form.ParseSeed(values[:len(values)-len(leaf)])
+	leaf := seedAndLeaf[len(seedAndLeaf)-len(evidence.Hash{}):]
+	seed, hints, ok := form.ParseSeed(seedAndLeaf[:len(seedAndLeaf)-len(leaf)])
 	if !ok {
 		return false // a text holds a NUL
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -65,6 +66,8 @@ type Form struct {
 	kind  string
 	names []string
 	hash  Hash // of the names, each with its length before it
+
+	hashers sync.Pool // of *hasher
 }
 
 // NewForm returns the form of a kind. It panics if there are more than
@@ -80,7 +83,7 @@ func NewForm(kind string, fields ...string) *Form {
 		}
 		b = append(append(b, byte(len(name))), name...)
 	}
-	return &Form{kind: kind, names: fields, hash: sha256.Sum256(b)}
+	return &Form{kind: kind, names: fields, hash: sha256.Sum256(b), hashers: sync.Pool{New: func() any { return newHasher() }}}
 }
 
 // Kind returns the kind of the form.
@@ -94,17 +97,13 @@ type text interface{ ~string | ~[]byte }
 
 // twoSalts returns the salts of the fields number 2n and 2n+1 of an event: the
 // halves of SHA-256 of its seed and n. One of them tells nothing about the other.
-func twoSalts(seed *Seed, n int) Hash {
-	var b [1 + SeedSize + 1]byte
-	b[0] = saltPrefix
-	copy(b[1:], seed[:])
-	b[1+SeedSize] = byte(n)
-	return sha256.Sum256(b[:])
+func twoSalts(h *hasher, seed *Seed, n int) Hash {
+	return h.sum(append(append(append(h.message[:0], saltPrefix), seed[:]...), byte(n)))
 }
 
 // saltOf returns the salt of field number i.
 func saltOf(seed *Seed, i int) Salt {
-	two := twoSalts(seed, i/2)
+	two := twoSalts(&hasher{}, seed, i/2)
 	return Salt(two[i%2*SaltSize:])
 }
 
@@ -114,13 +113,12 @@ func Commitment[T text](salt *Salt, value T) Hash {
 	if len(value) == 0 {
 		return Hash{}
 	}
-	var scratch [512]byte
-	return commitment(scratch[:0], salt[:], value)
+	return commitment(&hasher{}, salt[:], value)
 }
 
-// commitment is Commitment for a value that is not empty, with room to work in.
-func commitment[T text](room, salt []byte, value T) Hash {
-	return sha256.Sum256(append(append(append(room, commitmentPrefix), salt...), value...))
+// commitment is Commitment for a value that is not empty.
+func commitment[T text](h *hasher, salt []byte, value T) Hash {
+	return h.sum(append(append(append(h.message[:0], commitmentPrefix), salt...), value...))
 }
 
 // Committed is what an event commits to, before it has a place in the ledger.
@@ -143,19 +141,20 @@ func Commit[T text](f *Form, seed Seed, source, eventID string, values []T) Comm
 	}
 	s := Committed{form: f, source: source, eventID: eventID, seed: seed}
 	var commitments [MaxFields]Hash
-	var scratch [1024]byte
+	h := f.hashers.Get().(*hasher)
 	for i := 0; i < len(values); i += 2 {
 		pair := values[i:min(i+2, len(values))]
 		if len(pair[0]) == 0 && len(pair[len(pair)-1]) == 0 {
 			continue
 		}
-		salts := twoSalts(&seed, i/2)
+		salts := twoSalts(h, &seed, i/2)
 		for j, value := range pair {
 			if len(value) > 0 {
-				commitments[i+j] = commitment(scratch[:0], salts[j*SaltSize:(j+1)*SaltSize], value)
+				commitments[i+j] = commitment(h, salts[j*SaltSize:(j+1)*SaltSize], value)
 			}
 		}
 	}
+	f.hashers.Put(h)
 	s.commit(&commitments)
 	return s
 }
@@ -163,19 +162,22 @@ func Commit[T text](f *Form, seed Seed, source, eventID string, values []T) Comm
 // commit hashes the commitments of all fields into one: after the form, which
 // fields have content, by bit, and the commitments of those.
 func (s *Committed) commit(commitments *[MaxFields]Hash) {
-	const head = 1 + len(Hash{})
-	var scratch [head + MaxFields/8 + MaxFields*len(Hash{})]byte
-	scratch[0] = fieldsPrefix
-	copy(scratch[1:], s.form.hash[:])
-	b := scratch[:head+MaxFields/8]
+	var present [MaxFields / 8]byte
 	for i := range s.form.names {
 		if c := &commitments[i]; *c != (Hash{}) {
 			s.hints[i] = c[0]
-			scratch[head+i/8] |= 1 << (i % 8)
-			b = append(b, c[:]...)
+			present[i/8] |= 1 << (i % 8)
 		}
 	}
-	s.fields = sha256.Sum256(b)
+	h := s.form.hashers.Get().(*hasher)
+	b := append(append(append(h.message[:0], fieldsPrefix), s.form.hash[:]...), present[:]...)
+	for i := range s.form.names {
+		if present[i/8]&(1<<(i%8)) != 0 {
+			b = append(b, commitments[i][:]...)
+		}
+	}
+	s.fields = h.sum(b)
+	s.form.hashers.Put(h)
 }
 
 // Altered returns the names of the fields whose content is not what it was when
@@ -212,8 +214,10 @@ func (s *Committed) AppendSeed(b []byte) []byte {
 // Leaf returns the hash of the event's leaf at its place. recordedAt is the
 // time of recording as audit.FormatTime writes it.
 func (s *Committed) Leaf(id, seq int64, recordedAt string) Hash {
-	var scratch [512]byte
-	return recordHash(s.AppendRecord(append(scratch[:0], 0), id, seq, recordedAt))
+	h := s.form.hashers.Get().(*hasher)
+	leaf := h.sum(s.AppendRecord(append(h.message[:0], 0), id, seq, recordedAt))
+	s.form.hashers.Put(h)
+	return leaf
 }
 
 // AppendRecord appends the record whose tlog.RecordHash is the event's leaf: the

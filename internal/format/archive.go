@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bufio"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -87,13 +88,15 @@ func (a *Archive) Write(part db.PurgePart) error {
 		return err
 	}
 	err := appendMember(a.events, func(w io.Writer) error {
-		lines := newNDJSONWriter(w, a.kind)
+		var line []byte
+		out := bufio.NewWriterSize(w, 64<<10)
 		for _, st := range part.Events {
-			if err := lines.Write(st); err != nil {
+			line = appendLine(line[:0], st)
+			if _, err := out.Write(line); err != nil {
 				return err
 			}
 		}
-		return lines.End()
+		return out.Flush()
 	})
 	if err != nil || a.proofs == nil {
 		return err

@@ -9,7 +9,6 @@ package format
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -28,13 +27,13 @@ type Format struct {
 	Media string
 
 	read  func(ctx context.Context, in *Input, o Options, emit func(Record) error) error
-	write func(w io.Writer, kind audit.Kind) Writer
+	write *form
 }
 
 // formats is the one table of formats.
 var formats = []Format{
 	{Name: "ndjson", Doc: "one JSON object a line, the form in which events are exchanged",
-		Media: "application/x-ndjson", read: readNDJSON, write: newNDJSONWriter},
+		Media: "application/x-ndjson", read: readNDJSON, write: &form{append: appendLine}},
 	{Name: "sshd", Doc: "auth.log or journal lines of sshd, sudo, su and the commands that change accounts",
 		Options: []string{"year", "host-timezone"}, read: readSSHD},
 	{Name: "django", Doc: "a SQLite file of a Django site: its audit, auditlog, easyaudit, admin, axes and Wagtail logs",
@@ -44,7 +43,7 @@ var formats = []Format{
 	{Name: "accesslog", Doc: "access logs of Apache, nginx and their like: attacks and scans become security events, other lines are ignored",
 		read: readAccessLog},
 	{Name: "csv", Doc: "a table with one row an event, for spreadsheets",
-		Media: "text/csv; charset=utf-8", write: newCSVWriter},
+		Media: "text/csv; charset=utf-8", write: &form{head: appendHeader, append: appendRow}},
 }
 
 // Formats returns all formats. The caller must not change them.

@@ -1,10 +1,7 @@
 package format
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
 	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -26,43 +23,8 @@ func readNDJSON(_ context.Context, in *Input, _ Options, emit func(Record) error
 	})
 }
 
-// Writer writes stored events to a file, one after the other. Begin comes
-// before the first and End after the last; only after End has returned nil is
-// everything written.
-type Writer interface {
-	Begin() error
-	Write(*db.Stored) error
-	End() error
-}
-
-// NewWriter returns a writer of events of one kind in the named format.
-func NewWriter(name string, w io.Writer, kind audit.Kind) (Writer, error) {
-	f, ok := Lookup(name)
-	if !ok || f.write == nil {
-		return nil, fmt.Errorf("write %q: no such format; there are %v", name, Writable())
-	}
-	return f.write(w, kind), nil
-}
-
-// ndjsonWriter writes lines that readNDJSON reads back.
-type ndjsonWriter struct {
-	out  *bufio.Writer
-	line []byte
-}
-
-func newNDJSONWriter(w io.Writer, _ audit.Kind) Writer {
-	return &ndjsonWriter{out: bufio.NewWriterSize(w, 64<<10)}
-}
-
-func (w *ndjsonWriter) Begin() error { return nil }
-
-func (w *ndjsonWriter) Write(s *db.Stored) error {
-	w.line = append(AppendStored(w.line[:0], s), '\n')
-	_, err := w.out.Write(w.line)
-	return err
-}
-
-func (w *ndjsonWriter) End() error { return w.out.Flush() }
+// appendLine appends a line that readNDJSON reads back.
+func appendLine(dst []byte, s *db.Stored) []byte { return append(AppendStored(dst, s), '\n') }
 
 // AppendStored appends a stored event as one JSON object: kind, then id (in
 // quotes: it is too large for many a reader of JSON numbers), seq, recorded_at

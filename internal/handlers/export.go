@@ -50,7 +50,7 @@ func (s *Server) export(kind audit.Kind, name string) http.HandlerFunc {
 		if r.Method == http.MethodHead {
 			return
 		}
-		sent, err := stream(v, sel, w, name, kind)
+		sent, err := stream(v, sel, w, name)
 		if failed := s.recordEnd(v, f, name, sent, err); failed != nil {
 			s.Log.ErrorContext(v.Context(), "export not recorded", "request_id", v.requestID(), "error", failed)
 		}
@@ -72,22 +72,9 @@ type sent struct {
 }
 
 // stream writes what a selection matches.
-func stream(v *visit, sel *db.Selection, w http.ResponseWriter, name string, kind audit.Kind) (sent, error) {
+func stream(v *visit, sel *db.Selection, w http.ResponseWriter, name string) (n sent, err error) {
 	out := &meter{to: w, connection: http.NewResponseController(w)}
-	var n sent
-	writer, err := format.NewWriter(name, out, kind)
-	if err == nil {
-		err = writer.Begin()
-	}
-	if err == nil {
-		err = sel.Each(v.Context(), func(st *db.Stored) error {
-			n.rows++
-			return writer.Write(st)
-		})
-	}
-	if err == nil {
-		err = writer.End()
-	}
+	n.rows, err = format.Export(v.Context(), out, name, sel)
 	if err == nil {
 		err = v.Context().Err()
 	}
@@ -95,17 +82,24 @@ func stream(v *visit, sel *db.Selection, w http.ResponseWriter, name string, kin
 	return n, err
 }
 
-// meter counts bytes and gives each write its own deadline.
+// sentAtOnce is how many bytes a reader has to take within exportStall.
+const sentAtOnce = 64 << 10
+
+// meter counts bytes, and gives each few of them a deadline of their own.
 type meter struct {
 	to         http.ResponseWriter
 	connection *http.ResponseController
 	written    int64
 }
 
-func (m *meter) Write(p []byte) (int, error) {
-	// Not every connection has deadlines; a test's has none.
-	_ = m.connection.SetWriteDeadline(time.Now().Add(exportStall))
-	n, err := m.to.Write(p)
+func (m *meter) Write(p []byte) (n int, err error) {
+	for len(p) > 0 && err == nil {
+		// Not every connection has deadlines; a test's has none.
+		_ = m.connection.SetWriteDeadline(time.Now().Add(exportStall))
+		var some int
+		some, err = m.to.Write(p[:min(len(p), sentAtOnce)])
+		n, p = n+some, p[some:]
+	}
 	m.written += int64(n)
 	return n, err
 }
