@@ -35,10 +35,11 @@ var failures = []struct {
 // opens, n from 1 to 200 in the long form. What is answered meanwhile is an
 // honest no; what was acknowledged is there; and it goes on by itself.
 func TestR04FailingCalls(t *testing.T) {
+	beside(t)
 	base := fast(t)
 	template := newHouse(t, base)
 	template.open().stop()
-	all := finding{Fault: "R4", What: "failing sync, write, truncate, open"}
+	f := finding{Fault: "R4", What: "failing sync, write, truncate, open"}
 	began := time.Now()
 	var points []int
 	if shop.scale == 0 {
@@ -48,42 +49,54 @@ func TestR04FailingCalls(t *testing.T) {
 			points = append(points, n+1)
 		}
 	}
-	reached := 0
-	for i, failure := range failures {
+	type point struct{ failure, n int }
+	var all []point
+	for i := range failures {
 		for k, n := range points {
-			if shop.scale == 0 && (k+i)%2 == 1 {
-				continue
-			}
-			dir := filepath.Join(base, "run")
-			if err := os.CopyFS(filepath.Join(dir, "house"), os.DirFS(template.dir)); err != nil {
-				t.Fatal(err)
-			}
-			r := newRecorder(t, dir)
-			r.token, r.reading = template.token, template.reading
-			times := 1 + n%2*6
-			r.control.fail(failure.calls, failure.err, uint32(n), uint32(times), failure.action)
-			v, failed := underFailure(r, rand.New(rand.NewPCG(shop.seed, uint64(n))))
-			if failed {
-				reached++
-			}
-			all.add(v)
-			all.Times++
-			for _, w := range v.wrong {
-				t.Errorf("%s at call %d: %s", failure.name, n, w)
-			}
-			if v.lost+v.phantom+v.doubled > 0 {
-				t.Errorf("%s at call %d: %+v", failure.name, n, v)
-			}
-			if err := os.RemoveAll(dir); err != nil {
-				t.Fatal(err)
+			if shop.scale > 0 || (k+i)%2 == 0 {
+				all = append(all, point{i, n})
 			}
 		}
 	}
-	all.Took = time.Since(began)
-	all.Note = fmt.Sprintf("%d of the calls were reached", reached)
-	judge(t, all)
-	if reached < all.Times/3 {
-		t.Errorf("%d of %d calls were reached: this proves little", reached, all.Times)
+	var mutex sync.Mutex
+	reached := 0
+	spread(len(all), func(i int) {
+		failure, n := failures[all[i].failure], all[i].n
+		dir := filepath.Join(base, fmt.Sprint("run", i))
+		if err := os.CopyFS(filepath.Join(dir, "house"), os.DirFS(template.dir)); err != nil {
+			t.Error(err)
+			return
+		}
+		r := newRecorder(t, dir)
+		r.token, r.reading = template.token, template.reading
+		times := 1 + n%2*6
+		r.control.fail(failure.calls, failure.err, uint32(n), uint32(times), failure.action)
+		v, failed := underFailure(r, rand.New(rand.NewPCG(shop.seed, uint64(n))))
+		mutex.Lock()
+		defer mutex.Unlock()
+		if failed {
+			reached++
+		}
+		f.add(v)
+		f.Times++
+		for _, w := range v.wrong {
+			t.Errorf("%s at call %d: %s", failure.name, n, w)
+		}
+		if v.lost+v.phantom+v.doubled > 0 {
+			t.Errorf("%s at call %d: %+v", failure.name, n, v)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if f.Times < len(all) {
+		t.Errorf("%d of %d failures were tried", f.Times, len(all))
+	}
+	f.Took = time.Since(began)
+	f.Note = fmt.Sprintf("%d of the calls were reached", reached)
+	judge(t, f)
+	if reached < f.Times/3 {
+		t.Errorf("%d of %d calls were reached: this proves little", reached, f.Times)
 	}
 }
 
@@ -153,6 +166,7 @@ func underFailure(r *recorder, own *rand.Rand) (v verdict, failed bool) {
 //
 // ASVS:V16.5.2
 func TestR04NoFilesAtStart(t *testing.T) {
+	beside(t)
 	r := newRecorder(t, fast(t))
 	r.open().stop()
 	f := finding{Fault: "R4", What: "no files at the start", Times: size(1, 10)}
@@ -201,6 +215,7 @@ func TestR04NoFilesAtStart(t *testing.T) {
 // TestR04DeadDisk fails every sync for as long as it pleases: nothing is
 // acknowledged, reading works, and it goes on within 5 s after the disk is well.
 func TestR04DeadDisk(t *testing.T) {
+	beside(t)
 	dir := fast(t)
 	r := newRecorder(t, dir)
 	s := r.open()
@@ -252,6 +267,7 @@ func TestR04DeadDisk(t *testing.T) {
 // the disk or not, whatever is synced later: a system forgets what it could not
 // write. Whoever answers 2xx after a second sync loses here.
 func TestR04FailedSyncThenPowerCut(t *testing.T) {
+	beside(t)
 	cuts := size(60, 2000)
 	recordings := size(1, 4)
 	var all cutting

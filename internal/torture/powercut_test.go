@@ -366,6 +366,7 @@ func notSynced(o operation) bool { return strings.HasSuffix(o.name, "-wal") }
 // the long form a second control is the program itself with synchronous NORMAL.
 // Both have to lose.
 func TestR02PowerCut(t *testing.T) {
+	beside(t)
 	recordings, cuts := size(1, 20), size(200, 20000)
 	took := time.Now()
 	var all, control cutting
@@ -394,6 +395,7 @@ func TestR02PowerCut(t *testing.T) {
 // TestR02ControlNormal is the control at synchronous NORMAL: the program with
 // this one setting of the driver's own, everything else as it is.
 func TestR02ControlNormal(t *testing.T) {
+	beside(t)
 	if shop.scale == 0 {
 		t.Skip("builds the program anew: with AUDITADMIN_TORTURE=1 alone")
 	}

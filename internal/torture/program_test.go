@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -88,6 +89,30 @@ func size(quick, long int) int {
 		return quick
 	}
 	return max(quick, int(float64(long)*shop.scale))
+}
+
+// beside lets a test of the long form run while another one does, since most of
+// them wait longer than they work. What is measured then is measured on a machine
+// that is busy.
+func beside(t *testing.T) {
+	if shop.scale > 0 {
+		t.Parallel()
+	}
+}
+
+// spread calls do with every number below n, on all cores at the same time. A
+// call that ends its goroutine ends no other.
+func spread(n int, do func(i int)) {
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range runtime.NumCPU() {
+		work.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	work.Wait()
 }
 
 // random returns a source of its own for each use, the same in every run.

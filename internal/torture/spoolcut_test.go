@@ -120,6 +120,7 @@ func spooled(t testing.TB, events int, failing *rand.Rand) []operation {
 // that starts on what the disk has delivers it, or finds that it was set aside. In
 // the control the disk only pretends to sync, and has to lose.
 func TestR12SpoolPowerCut(t *testing.T) {
+	beside(t)
 	recordings, cuts := size(2, 20), size(300, 20000)
 	took := time.Now()
 	var all, control cutting
