@@ -116,7 +116,7 @@ func TestR04FailingCalls(t *testing.T) {
 }
 
 // underFailure starts a server whose disk is about to fail, sends 400 events and
-// more of them as long as it has not and could, and examines what is there.
+// more of them as long as it has not and could, ends it, and examines what is there.
 func underFailure(r *recorder, own *rand.Rand) (v verdict, failed bool) {
 	j := newJournal()
 	r.probe = "/healthz"
@@ -170,10 +170,13 @@ func underFailure(r *recorder, own *rand.Rand) (v verdict, failed bool) {
 			time.Sleep(10 * time.Millisecond) // as any client would before it tries again
 		}
 	}
+	s.healthy()
+	before := r.control.failed()
+	if code := s.end(); code != 0 && r.control.failed() == before {
+		v.complain("after SIGTERM the server ended with %d:\n%s", code, s.log())
+	}
 	failed = failed || r.control.failed() > 0
 	r.control.heal()
-	s.healthy()
-	s.stop()
 	found := examine(r.t.Context(), r.db(), j)
 	found.wrong = append(v.wrong, found.wrong...)
 	return found, failed
