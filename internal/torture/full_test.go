@@ -32,6 +32,13 @@ func TestR03DiskFull(t *testing.T) {
 			j := newJournal()
 			client := &http.Client{Timeout: patience}
 			next := 0
+			for ; next < 20; next++ { // so that there is something to read and to delete
+				j.mark(j.sent, next)
+				if status, _, _, err := send(client, s.url, h.token, line(next)); err != nil || status != http.StatusOK {
+					t.Fatalf("event %d: got %d, %v, want 200", next, status, err)
+				}
+				j.mark(j.acked, next)
+			}
 			for range min(each, f.Times-done) {
 				done++
 				filler := filepath.Join(dir, "filler")

@@ -395,6 +395,25 @@ func TestR02PowerCut(t *testing.T) {
 	mustLose(t, control)
 }
 
+// TestR02FirstStart cuts the power within the first forty calls to the disk of a
+// database's first start: 60 times, in the long form 2,000. Nothing was
+// acknowledged, and the next start makes a database of whatever is there.
+func TestR02FirstStart(t *testing.T) {
+	beside(t)
+	began := time.Now()
+	r := newRecorder(t, fast(t))
+	r.serve().stop()
+	rec := r.recording()
+	rec.ops = rec.ops[:min(40, len(rec.ops))]
+	cut := rec.cut(t, size(60, 2000), random(t, 298), nil)
+	cut.Fault, cut.What, cut.Took = "R2", "power cut at the first start", time.Since(began)
+	cut.Note = fmt.Sprintf("%d cuts through open writes", cut.bare)
+	judge(t, cut.finding)
+	if cut.first != "" {
+		t.Error(cut.first)
+	}
+}
+
 // TestR02ControlNormal is the control at synchronous NORMAL: the program with
 // this one setting of the driver's own, everything else as it is.
 //
