@@ -158,13 +158,20 @@ func sqliteInspect(path string, o Options) (fresh bool, err error) {
 		return false, fmt.Errorf("read the database: %w", err)
 	}
 	if n < len(header) || !bytes.HasPrefix(header, []byte("SQLite format 3\x00")) {
+		if sqliteHalfMade(path) {
+			return true, nil
+		}
 		return false, fmt.Errorf("%s is no SQLite database: %w; choose another file with --db", path, ErrForeign)
 	}
 	application, version := binary.BigEndian.Uint32(header[68:]), binary.BigEndian.Uint32(header[60:])
 	if application != sqliteApplication {
 		// Right after it was made, the schema may still be in the log alone.
 		var tables int
-		if application, version, tables, err = sqliteProbe(path); err != nil {
+		application, version, tables, err = sqliteProbe(path)
+		if err != nil && sqliteHalfMade(path) {
+			return true, nil
+		}
+		if err != nil {
 			return false, fmt.Errorf("%s: %w", path, sqliteDialect{}.classify(err))
 		}
 		if application == 0 && tables == 0 {
@@ -184,6 +191,22 @@ func sqliteInspect(path string, o Options) (fresh bool, err error) {
 		return false, fmt.Errorf("%s has schema version %d and has to be brought to %d first: %w; 'auditadmin serve' does that", path, version, sqliteSchema, ErrReadOnly)
 	}
 	return false, nil
+}
+
+// sqliteHalfMade reports whether the power went while SQLite wrote the first page
+// of a new file: the journal beside it says that there was no page before, so that
+// SQLite takes back whatever is there now.
+func sqliteHalfMade(path string) bool {
+	f, err := os.Open(path + "-journal")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	header := make([]byte, 20)
+	if _, err := io.ReadFull(f, header); err != nil {
+		return false
+	}
+	return bytes.HasPrefix(header, []byte("\xd9\xd5\x05\xf9\x20\xa1\x63\xd7")) && binary.BigEndian.Uint32(header[16:]) == 0
 }
 
 // sqliteProbe asks SQLite itself what a file is, log and all, without writing to

@@ -2,14 +2,17 @@ package db
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -408,6 +411,72 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(foreign); string(after) != string(before) {
 		t.Error("the foreign database was changed")
+	}
+}
+
+// The power goes while SQLite writes the first page of a new file: whatever sectors
+// of it are there, the journal beside it says that there was none before, and the
+// database is made anew. A journal of a file that had pages says no such thing.
+func TestOpenAfterHalfAPage(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "whole.db")
+	openAt(t, whole).Close()
+	page, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page = page[:8192]
+	const sector = 512
+	journal := func(pages uint32) []byte {
+		b := make([]byte, sector)
+		copy(b, "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7")
+		binary.BigEndian.PutUint32(b[16:], pages)
+		binary.BigEndian.PutUint32(b[20:], sector)
+		binary.BigEndian.PutUint32(b[24:], uint32(len(page)))
+		return b
+	}
+	without := func(from, to int) []byte {
+		torn := slices.Clone(page)
+		clear(torn[from:to])
+		return torn
+	}
+	for _, c := range []struct {
+		name    string
+		file    []byte
+		journal []byte
+		want    error
+	}{
+		{"without its first sector", without(0, sector), journal(0), nil},
+		{"with its first sector alone", without(sector, len(page)), journal(0), nil},
+		{"cut off", page[:sector], journal(0), nil},
+		{"cut off before its name", without(0, sector)[:50], journal(0), nil},
+		{"of a file that had pages", without(0, sector), journal(1), ErrForeign},
+		{"without a journal", without(0, sector), nil, ErrForeign},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "audit.db")
+			err := os.WriteFile(path, c.file, 0o600)
+			if err == nil && c.journal != nil {
+				err = os.WriteFile(path+"-journal", c.journal, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(t.Context(), path, Options{Schema: auditadmin.Schema, Now: func() time.Time { return noon }})
+			if !errors.Is(err, c.want) {
+				t.Fatalf("got %v, want %v", err, c.want)
+			}
+			if c.want != nil {
+				if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, c.file) {
+					t.Errorf("the file was changed, %v", err)
+				}
+				return
+			}
+			defer s.Close()
+			mustAppend(t, s, event(t))
+			if got := countAll(t, s, audit.KindAuditLog, ""); got != 1 {
+				t.Errorf("got %d events, want 1", got)
+			}
+		})
 	}
 }
 

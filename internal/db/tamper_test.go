@@ -2,11 +2,14 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,12 +19,27 @@ import (
 	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
-// torture returns long where AUDITADMIN_TORTURE is set and quick otherwise.
+// torture returns quick, and where AUDITADMIN_TORTURE is set so many times long as
+// it says.
 func torture(quick, long int) int {
-	if os.Getenv("AUDITADMIN_TORTURE") != "" {
-		return long
+	text := os.Getenv("AUDITADMIN_TORTURE")
+	if text == "" {
+		return quick
 	}
-	return quick
+	scale, err := strconv.ParseFloat(text, 64)
+	if err != nil || scale <= 0 {
+		scale = 1
+	}
+	return max(quick, int(float64(long)*scale))
+}
+
+// tortureSeed is 1, or what AUDITADMIN_TORTURE_SEED says: another one chooses other
+// bits and rows.
+func tortureSeed() uint64 {
+	if seed, err := strconv.ParseUint(os.Getenv("AUDITADMIN_TORTURE_SEED"), 10, 64); err == nil {
+		return seed
+	}
+	return 1
 }
 
 // copyDatabase copies a database at rest with its key file.
@@ -162,7 +180,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 			bytes += r[1] - r[0]
 		}
 	}
-	const seed = 20261123
+	seed := 20261122 + tortureSeed()
 	flips := torture(250, 10_000)
 	work := make(chan int)
 	var wg sync.WaitGroup
@@ -369,61 +387,99 @@ func TestTamper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]int{}
+	guards := triggersOf(t, path)
 	rounds := torture(12, 2500)
-	for _, m := range mutations {
-		for n := range rounds {
-			own := filepath.Join(t.TempDir(), "tampered.db")
-			copyDatabase(t, path, own)
-			r := rand.New(rand.NewPCG(42, uint64(n)))
-			db, err := sqlx.Open("sqlite3", "file:"+own+"?_journal_mode=OFF&_synchronous=OFF")
-			if err != nil {
-				t.Fatal(err)
+	var mu sync.Mutex
+	found := map[string]int{}
+	count := func(name string) {
+		mu.Lock()
+		defer mu.Unlock()
+		found[name]++
+	}
+	tamper := func(m mutation, n int, own string) {
+		copyDatabase(t, path, own)
+		db, err := sqlx.Open("sqlite3", "file:"+own+"?_journal_mode=OFF&_synchronous=OFF")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, name := range guards {
+			if _, err := db.Exec("DROP TRIGGER " + name); err != nil {
+				t.Error(err)
 			}
-			var triggers []string
-			if err := db.Select(&triggers, "SELECT name FROM sqlite_master WHERE type = 'trigger'"); err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range triggers {
-				if _, err := db.Exec("DROP TRIGGER " + name); err != nil {
-					t.Fatal(err)
-				}
-			}
-			table, id, seq, err := m.do(r, db)
-			if err != nil {
-				t.Fatalf("%s %d: %v", m.name, n, err)
-			}
-			if err := db.Close(); err != nil {
-				t.Fatal(err)
-			}
-			v := verify(t, own, VerifyOptions{})
-			if v.Holds() {
-				t.Errorf("%s %d: %s %d (entry %d) was not found", m.name, n, table, id, seq)
-			} else if !named(v.Problems, table, id, seq) {
-				t.Errorf("%s %d: got %v, want %s %d (entry %d) named", m.name, n, v.Problems, table, id, seq)
-			} else {
-				found[m.name]++
-			}
-			os.Remove(own)
+		}
+		table, id, seq, err := m.do(rand.New(rand.NewPCG(41+tortureSeed(), uint64(n))), db)
+		if err = errors.Join(err, db.Close()); err != nil {
+			t.Errorf("%s %d: %v", m.name, n, err)
+			return
+		}
+		v, err := tryVerify(context.Background(), own, VerifyOptions{Workers: 1})
+		switch {
+		case err != nil:
+			t.Errorf("%s %d: %v", m.name, n, err)
+		case v.Holds():
+			t.Errorf("%s %d: %s %d (entry %d) was not found", m.name, n, table, id, seq)
+		case !named(v.Problems, table, id, seq):
+			t.Errorf("%s %d: got %v, want %s %d (entry %d) named", m.name, n, v.Problems, table, id, seq)
+		default:
+			count(m.name)
 		}
 	}
-	for n := range rounds {
-		own := filepath.Join(t.TempDir(), "older.db")
+	incarnation, head := incarnationOf(t, path), headOf(t, path)
+	older := func(n int, own string) {
 		copyDatabase(t, path, own)
-		ahead := evidence.Checkpoint{Incarnation: incarnationOf(t, path), Size: headOf(t, path) + 1 + int64(n), At: noon}
+		ahead := evidence.Checkpoint{Incarnation: incarnation, Size: head + 1 + int64(n), At: noon}
 		note, err := ahead.Sign(keys.Signer())
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
-		v := verify(t, own, VerifyOptions{Saved: []string{note}})
-		if named(v.Problems, "ledger", 0, headOf(t, path)+1) {
-			found["older file"]++
+		v, err := tryVerify(context.Background(), own, VerifyOptions{Workers: 1, Saved: []string{note}})
+		if err == nil && named(v.Problems, "ledger", 0, head+1) {
+			count("older file")
 		} else {
-			t.Errorf("older file %d: got %v, want the first entry that is gone", n, v.Problems)
+			t.Errorf("older file %d: got %v, %v, want the first entry that is gone", n, v, err)
 		}
-		os.Remove(own)
 	}
+	work := make(chan func(own string))
+	var wg sync.WaitGroup
+	for range runtime.NumCPU() {
+		base := t.TempDir()
+		wg.Go(func() {
+			for do := range work {
+				dir, err := os.MkdirTemp(base, "")
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				do(filepath.Join(dir, "tampered.db"))
+				os.RemoveAll(dir)
+			}
+		})
+	}
+	for n := range rounds {
+		for _, m := range mutations {
+			work <- func(own string) { tamper(m, n, own) }
+		}
+		work <- func(own string) { older(n, own) }
+	}
+	close(work)
+	wg.Wait()
 	t.Logf("%d of each class, found and named: %v", rounds, found)
+}
+
+// triggersOf lists the guards of a database.
+func triggersOf(t testing.TB, path string) (names []string) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite3", "file:"+path+"?mode=ro&immutable=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Select(&names, "SELECT name FROM sqlite_master WHERE type = 'trigger'"); err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
 
 func incarnationOf(t testing.TB, path string) string {

@@ -21,6 +21,7 @@ import (
 // there twice, its evidence holds, and it goes on recording. What was killed
 // leaves no file of that name.
 func TestR19Backup(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R19", What: "backup while serving, every second one killed", Times: size(2, 100)}
 	began := time.Now()
 	h := newHouse(t, t.TempDir())

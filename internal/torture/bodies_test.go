@@ -61,6 +61,7 @@ func mutate(good []byte, own *rand.Rand) []byte {
 // good events between them are stored, and afterwards the heap is within 10 MB
 // of what it was.
 func TestR09MalformedBodies(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R9", What: "malformed bodies", Times: size(300, 10000)}
 	began := time.Now()
 	h := newHouse(t, t.TempDir())
@@ -185,6 +186,7 @@ func heap(t testing.TB, s *server) (bytes int64) {
 // large or stored, never with 5xx but for "later", and the process stays below
 // 256 MiB.
 func TestR10HugeEvents(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R10", What: "huge bodies, 64 at a time", Times: size(64, 1280)}
 	began := time.Now()
 	h := newHouse(t, t.TempDir())

@@ -67,5 +67,8 @@ func (c *control) heal() { c.set(0, 0) }
 
 func (c *control) failed() int { return int(c.get(5)) }
 
+// seen is how many of the calls there were since fail was called.
+func (c *control) seen() int { return int(c.get(6)) }
+
 func (c *control) set(i int, v uint32) { binary.NativeEndian.PutUint32(c.page[4*i:], v) }
 func (c *control) get(i int) uint32    { return binary.NativeEndian.Uint32(c.page[4*i:]) }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,6 +158,7 @@ func copied(columns []string, other map[string]string) string {
 // must be, years 0 and 9999, 5 MB of text. Every list, filter, detail and export
 // answers with 200, and nothing panics; the quick form asks for a part of them.
 func TestR07DamagedRows(t *testing.T) {
+	beside(t)
 	began := time.Now()
 	h := newHouse(t, fast(t))
 	h.open().stop()
@@ -242,29 +244,37 @@ func TestR07DamagedRows(t *testing.T) {
 // each command look at what is left. A command may fail and say so. It never
 // crashes, and never hangs.
 func TestR08DamagedPages(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R8", What: "damaged pages: commands run", Times: 0}
 	began := time.Now()
 	base := fast(t)
 	whole := newHouse(t, base)
 	whole.open().stop()
-	j := fill(t, whole, 3000)
-	own := random(t, 8)
+	fill(t, whole, 3000)
+	commands := [][]string{{"search", "boom"}, {"export", "--format", "ndjson", "user:user3"}, {"summary"}}
+	for _, optional := range []string{"verify", "salvage"} {
+		if offers(t, whole, optional) {
+			commands = append(commands, []string{optional})
+		}
+	}
+	var mutex sync.Mutex
 	refused := 0
-	j.acked = map[int]bool{} // what is lost is the fault's own doing
-	for i := range size(8, 500) {
-		h := &house{t: t, program: whole.program, dir: filepath.Join(base, "damaged"), probe: "/healthz", reading: whole.reading, token: whole.token}
+	wrong := func(format string, args ...any) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		f.Wrong++
+		t.Errorf(format, args...)
+	}
+	spread(size(8, 500), func(i int) {
+		h := &house{t: t, program: whole.program, dir: filepath.Join(base, fmt.Sprint("damaged", i)), probe: "/healthz", reading: whole.reading, token: whole.token}
 		if err := os.CopyFS(h.dir, os.DirFS(whole.dir)); err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
-		damageFiles(t, h.dir, own)
-		commands := [][]string{{"search", "boom"}, {"export", "--format", "ndjson", "user:user3"}, {"summary"}}
-		for _, optional := range []string{"verify", "salvage"} {
-			if offers(t, h, optional) {
-				commands = append(commands, []string{optional})
-			}
-		}
+		damageFiles(t, h.dir, random(t, uint64(8000+i)))
+		ran, said := 0, 0
 		for _, args := range commands {
-			f.Times++
+			ran++
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			cmd := exec.CommandContext(ctx, h.program, withDB(h, args)...)
 			var errs bytes.Buffer
@@ -272,20 +282,18 @@ func TestR08DamagedPages(t *testing.T) {
 			err := cmd.Run()
 			cancel()
 			if code := cmd.ProcessState.ExitCode(); code != 0 && code != 1 || strings.Contains(errs.String(), "goroutine ") {
-				f.Wrong++
-				t.Errorf("damage %d: auditadmin %s: %v, want 0 or 1: %.2000s", i, strings.Join(args, " "), err, errs.String())
+				wrong("damage %d: auditadmin %s: %v, want 0 or 1: %.2000s", i, strings.Join(args, " "), err, errs.String())
 			} else if code == 1 {
-				refused++
+				said++
 			}
 		}
 		if i%4 == 0 {
-			f.Times++
+			ran++
 			s, err := h.start()
 			if err == nil {
 				for _, path := range []string{"/audit-logs.json", "/audit-logs/facets.json?q=", "/system-events.json?q=boom", "/audit-logs.csv", "/login-attempts/timeline.json?by=hour&q="} {
 					if _, err := do(&http.Client{Timeout: patience}, must(http.NewRequest(http.MethodGet, s.url+path, nil))); err != nil && s.ended() {
-						f.Wrong++
-						t.Errorf("damage %d: GET %s: %v\n%.2000s", i, path, err, s.log())
+						wrong("damage %d: GET %s: %v\n%.2000s", i, path, err, s.log())
 					}
 				}
 				_, _, _, _ = send(&http.Client{Timeout: patience}, s.url, h.token, line(9000))
@@ -295,10 +303,13 @@ func TestR08DamagedPages(t *testing.T) {
 				s.kill()
 			}
 		}
+		mutex.Lock()
+		f.Times, refused = f.Times+ran, refused+said
+		mutex.Unlock()
 		if err := os.RemoveAll(h.dir); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
-	}
+	})
 	f.Took, f.Note = time.Since(began), fmt.Sprintf("%d said that they could not", refused)
 	judge(t, f)
 }

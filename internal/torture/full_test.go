@@ -19,6 +19,7 @@ import (
 // 2xx that is not durable; lists, exports, signing in and deleting work; it goes
 // on within 5 s after there is space, and says once that the disk was full.
 func TestR03DiskFull(t *testing.T) {
+	beside(t)
 	onSmallDisk(t, func(t *testing.T, dir string) {
 		const each = 3 // on one database: then a new one, since the disk is small
 		own := random(t, 3)
@@ -31,6 +32,13 @@ func TestR03DiskFull(t *testing.T) {
 			j := newJournal()
 			client := &http.Client{Timeout: patience}
 			next := 0
+			for ; next < 20; next++ { // so that there is something to read and to delete
+				j.mark(j.sent, next)
+				if status, _, _, err := send(client, s.url, h.token, line(next)); err != nil || status != http.StatusOK {
+					t.Fatalf("event %d: got %d, %v, want 200", next, status, err)
+				}
+				j.mark(j.acked, next)
+			}
 			for range min(each, f.Times-done) {
 				done++
 				filler := filepath.Join(dir, "filler")
@@ -169,6 +177,7 @@ func whileFull(t *testing.T, s *server, j *journal) (wrong int) {
 // alone: pages answer, somebody can sign in, nothing is taken in, and /readyz
 // and the pages say why. Started again when it can be written, it records.
 func TestR05ReadOnly(t *testing.T) {
+	beside(t)
 	onSmallDisk(t, func(t *testing.T, dir string) {
 		f := finding{Fault: "R5", What: "a disk that cannot be written", Times: 1}
 		began := time.Now()

@@ -32,6 +32,7 @@ import (
 // than a day ahead is refused, and a clock that is set back does not prolong a
 // session.
 func TestR11ClockJumps(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R11", What: "clock jumps", Times: size(200, 5000)}
 	began := time.Now()
 	own := random(t, 11)
@@ -162,6 +163,7 @@ func sessionsUnderJumps(t *testing.T, store *db.Store, clock func() time.Time, s
 // told so; the ledger has one entry for each; and an export has as many events
 // as it counted.
 func TestR13Races(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R13", What: "races of 64", Times: size(5, 1000)}
 	began := time.Now()
 	ctx := t.Context()

@@ -103,6 +103,7 @@ func (c *crowd) leave() {
 // form 1,000. Nothing may be lost, doubled or invented. How soon a new server is
 // ready is reported; the plan says within a second.
 func TestR01Kill(t *testing.T) {
+	beside(t)
 	kills, each := size(10, 1000), 50
 	own := random(t, 1)
 	f := finding{Fault: "R1", What: "kill -9 during ingest", Times: kills}
@@ -146,6 +147,7 @@ func TestR01Kill(t *testing.T) {
 // in the long form 100. It ends by itself within 10 s with exit code 0, and
 // nothing that was acknowledged is lost.
 func TestR15Restart(t *testing.T) {
+	beside(t)
 	restarts := size(5, 100)
 	own := random(t, 15)
 	h := newHouse(t, t.TempDir())
@@ -250,6 +252,7 @@ func (c *cutter) carry(near net.Conn) {
 // told that it is a duplicate, the event stands at the same place of the ledger,
 // and there is one.
 func TestR20AnswerLost(t *testing.T) {
+	beside(t)
 	times := size(200, 10000)
 	own := random(t, 20)
 	h := newHouse(t, t.TempDir())

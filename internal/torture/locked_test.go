@@ -21,6 +21,7 @@ import (
 // when to send again, or wait and are stored; pages answer meanwhile; nothing is
 // lost; and all of it is stored within 2 s of the lock's end.
 func TestR06Locked(t *testing.T) {
+	beside(t)
 	locks := []time.Duration{time.Second}
 	if shop.scale > 0 {
 		locks = append(locks, 5*time.Second, 30*time.Second)
@@ -87,6 +88,7 @@ func TestR06Locked(t *testing.T) {
 // long form 30. It may refuse, and it loses nothing and is well when they are
 // gone.
 func TestR18FewFilesLittleMemory(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R18", What: "64 open files, 128 MiB", Times: size(3, 30)}
 	began := time.Now()
 	h := newHouse(t, t.TempDir())

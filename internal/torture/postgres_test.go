@@ -303,6 +303,7 @@ func (c *clinic) acknowledged() int64 {
 // TestR16Restart restarts the server under load, as an upgrade does: 3 times, in
 // the long form 30.
 func TestR16Restart(t *testing.T) {
+	beside(t)
 	times := size(3, 30)
 	pg := pgtest.New(t)
 	url := pg.Database(t, "")
@@ -320,6 +321,7 @@ func TestR16Restart(t *testing.T) {
 // TestR16Kill ends every process of the server by SIGKILL, 5 to 500 ms after it
 // was back: 5 times, in the long form 200.
 func TestR16Kill(t *testing.T) {
+	beside(t)
 	times := size(5, 200)
 	own := random(t, 162)
 	pg := pgtest.New(t)
@@ -338,6 +340,7 @@ func TestR16Kill(t *testing.T) {
 // TestR16CommitCut breaks the connection at a commit, by turns before the server
 // has it and before its answer arrives: 50 times, in the long form 1,000.
 func TestR16CommitCut(t *testing.T) {
+	beside(t)
 	times := size(50, 1000)
 	pg := pgtest.New(t)
 	url := pg.Database(t, "")
@@ -363,6 +366,7 @@ func TestR16CommitCut(t *testing.T) {
 // second, in the long form also for 5 and for 20. Connections stay open, and
 // nobody is told anything.
 func TestR16Silence(t *testing.T) {
+	beside(t)
 	silences := []time.Duration{time.Second}
 	if shop.scale > 0 {
 		silences = append(silences, 5*time.Second, 20*time.Second)
@@ -386,6 +390,7 @@ func TestR16Silence(t *testing.T) {
 // gone or a firewall has forgotten them, while new ones go through: once, in the
 // long form 5 times.
 func TestR16Stranded(t *testing.T) {
+	beside(t)
 	times := size(1, 5)
 	pg := pgtest.New(t, "max_connections=300") // whose sessions do not hear of it either
 	url := pg.Database(t, "")
@@ -402,6 +407,7 @@ func TestR16Stranded(t *testing.T) {
 // TestR16NoConnectionLeft restarts a server whose connections are taken by others
 // as soon as there are any: once for a second, in the long form 5 times for 5.
 func TestR16NoConnectionLeft(t *testing.T) {
+	beside(t)
 	times, length := size(1, 5), time.Second
 	if shop.scale > 0 {
 		length = 5 * time.Second
@@ -463,6 +469,7 @@ func crowdOut(t testing.TB, address string) (leave func()) {
 // TestR16HeadLocked lets somebody hold the row that every append locks: once for a
 // second, in the long form also for 6 and for 20.
 func TestR16HeadLocked(t *testing.T) {
+	beside(t)
 	locks := []time.Duration{time.Second}
 	if shop.scale > 0 {
 		locks = append(locks, 6*time.Second, 20*time.Second)
@@ -494,6 +501,7 @@ func TestR16HeadLocked(t *testing.T) {
 // and whole sessions by turns, on a server that gives a statement a millisecond
 // unless a program says otherwise: 20 times, in the long form 500.
 func TestR16Cancelled(t *testing.T) {
+	beside(t)
 	times := size(20, 500)
 	pg := pgtest.New(t)
 	address := pg.Database(t, "")
@@ -521,6 +529,7 @@ func TestR16Cancelled(t *testing.T) {
 // once, in the long form 10 times. The address names both, and the program is not
 // told.
 func TestR16Promotion(t *testing.T) {
+	beside(t)
 	times := size(1, 10)
 	found := finding{Fault: "R16", What: "a synchronous replica is promoted", Times: times}
 	began := time.Now()
@@ -552,6 +561,7 @@ func TestR16Promotion(t *testing.T) {
 // but the replica has not: nobody may be told that they are safe. Then the server is
 // gone, and the replica takes its place. Once, in the long form 10 times.
 func TestR16Unreplicated(t *testing.T) {
+	beside(t)
 	times := size(1, 10)
 	found := finding{Fault: "R16", What: "commits that wait for a replica are ended", Times: times}
 	began, all := time.Now(), 0
@@ -603,6 +613,7 @@ func TestR16Unreplicated(t *testing.T) {
 // shows that the harness can see it. What the program shows then is what there is, and
 // not what it knew before.
 func TestR16Behind(t *testing.T) {
+	beside(t)
 	times := size(1, 5)
 	f := finding{Fault: "R16", What: "control: a replica that is behind is promoted", Times: times}
 	began := time.Now()
@@ -659,6 +670,7 @@ func TestR16Behind(t *testing.T) {
 // TestR16ReadOnly makes the server refuse to write for a while: twice, in the long
 // form 20 times. Pages go on.
 func TestR16ReadOnly(t *testing.T) {
+	beside(t)
 	times := size(2, 20)
 	pg := pgtest.New(t)
 	url := pg.Database(t, "")
@@ -683,6 +695,7 @@ func TestR16ReadOnly(t *testing.T) {
 // them again and again, whose senders go to the other then: 4 times, in the long
 // form 50.
 func TestR16TwoServers(t *testing.T) {
+	beside(t)
 	times := size(4, 50)
 	own := random(t, 171)
 	pg := pgtest.New(t)
@@ -715,6 +728,7 @@ func TestR16TwoServers(t *testing.T) {
 // address asks for. What is acknowledged is lost then, or the harness could see no
 // loss at all.
 func TestR16Control(t *testing.T) {
+	beside(t)
 	times := size(1, 5)
 	f := finding{Fault: "R16", What: "control: synchronous_commit=off", Times: times}
 	began := time.Now()

@@ -20,6 +20,7 @@ import (
 // server is back, and killed twice while the spool drains, all of them arrive,
 // once, and in their order.
 func TestR12ServerAway(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R12", What: "server away: recorded to the spool", Times: size(2000, 1200000)}
 	began := time.Now()
 	h := newHouse(t, t.TempDir())

@@ -120,11 +120,12 @@ func spooled(t testing.TB, events int, failing *rand.Rand) []operation {
 // that starts on what the disk has delivers it, or finds that it was set aside. In
 // the control the disk only pretends to sync, and has to lose.
 func TestR12SpoolPowerCut(t *testing.T) {
+	beside(t)
 	recordings, cuts := size(2, 20), size(300, 20000)
-	took := time.Now()
 	var all, control cutting
 	failed := 0
 	for i := range recordings {
+		began := time.Now()
 		own := random(t, uint64(1200+i))
 		var failing *rand.Rand
 		if i%2 == 1 {
@@ -137,9 +138,12 @@ func TestR12SpoolPowerCut(t *testing.T) {
 			}
 		}
 		all.join(cutSpool(t, ops, cuts/recordings, own, nil))
+		all.Took += time.Since(began)
+		began = time.Now()
 		control.join(cutSpool(t, ops, max(40, cuts/recordings/20), own, func(operation) bool { return true }))
+		control.Took += time.Since(began)
 	}
-	all.Fault, all.What, all.Took = "R12", "power cut of a spool", time.Since(took)
+	all.Fault, all.What = "R12", "power cut of a spool"
 	all.Note = fmt.Sprintf("%d cuts through open writes, %d acknowledged events looked for, %d syncs failed", all.bare, all.acked, failed)
 	judge(t, all.finding)
 	if all.first != "" {

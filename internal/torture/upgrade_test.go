@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -78,62 +79,90 @@ func oldHouse(t testing.TB, dir string, events int) (*house, *journal) {
 	return h, j
 }
 
+// places are up to most of the numbers below n: the first third of them and the
+// last one by one, and others at even distances between.
+func places(n, most int) (all []int) {
+	if n <= most {
+		most = n
+	}
+	edge := most / 3
+	for i := range most {
+		switch {
+		case n == most || i < edge:
+			all = append(all, i)
+		case i >= most-edge:
+			all = append(all, n-most+i)
+		default:
+			all = append(all, edge+(i-edge)*(n-2*edge)/(most-2*edge))
+		}
+	}
+	return all
+}
+
 // TestR14HalfUpgraded upgrades a database of version 1 and ends the program with
-// SIGKILL at one call to the disk after another, a few of them, in the long form
-// every one there is up to 300; or lets that call fail. The next start finishes
-// the upgrade, and everything is there.
+// SIGKILL at one call to the disk, or lets that call fail: 4 of the calls, in the
+// long form 300, from the first to the last. The next start finishes the upgrade,
+// and everything is there.
 func TestR14HalfUpgraded(t *testing.T) {
+	beside(t)
 	f := finding{Fault: "R14", What: "upgrade ended half-way"}
 	began := time.Now()
 	base := fast(t)
 	old, j := oldHouse(t, base, size(500, 12000))
-	most := 300
-	step := 80
-	if shop.scale > 0 {
-		step = max(1, int(1/shop.scale))
-	}
-	interrupted := 0
-	for _, way := range []struct {
-		action uint32
-		name   string
-	}{{failKills, "SIGKILL"}, {failCall, "EIO"}} {
-		for n := 1; n <= most; n += step {
-			dir := filepath.Join(base, "run")
-			if err := os.CopyFS(filepath.Join(dir, "house"), os.DirFS(old.dir)); err != nil {
-				t.Fatal(err)
-			}
-			r := newRecorder(t, dir)
-			r.control.fail(callWrite|callSync|callTruncate|callUnlink, syscall.EIO, uint32(n), 1, way.action)
-			cmd := r.command("token", "create", "reader", "--scope", "read")
-			var errs bytes.Buffer
-			cmd.Stderr = &errs
-			err := cmd.Run()
-			hit := r.control.failed() > 0
-			if strings.Contains(errs.String(), "goroutine ") || !hit && err != nil {
-				f.Wrong++
-				t.Errorf("%s at call %d: %v: %.2000s", way.name, n, err, errs.String())
-			}
-			if hit {
-				interrupted++
-			}
-			r.control.heal()
-			v := examine(t.Context(), r.db(), j)
-			f.add(v)
-			f.Times++
-			for _, w := range v.wrong {
-				t.Errorf("%s at call %d: %s", way.name, n, w)
-			}
-			if err := os.RemoveAll(dir); err != nil {
-				t.Fatal(err)
-			}
-			if !hit {
-				break // there are no more calls
-			}
+	// once upgrades a copy, where one call after those before it does not succeed or
+	// times is 0, and returns how many calls there were and how many did not.
+	once := func(name string, before, times, action uint32) (calls, failed int, v verdict) {
+		dir := filepath.Join(base, name)
+		if err := os.CopyFS(filepath.Join(dir, "house"), os.DirFS(old.dir)); err != nil {
+			v.complain("%v", err)
+			return 0, 0, v
 		}
+		r := newRecorder(t, dir)
+		r.control.fail(callWrite|callSync|callTruncate|callUnlink, syscall.EIO, before+1, times, action)
+		cmd := r.command("token", "create", "reader", "--scope", "read")
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		err := cmd.Run()
+		calls, failed = r.control.seen(), r.control.failed()
+		r.control.heal()
+		v = examine(t.Context(), r.db(), j)
+		if failed == 0 && err != nil || strings.Contains(errs.String(), "goroutine ") {
+			v.complain("%v: %.2000s", err, errs.String())
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			v.complain("%v", err)
+		}
+		return calls, failed, v
 	}
-	f.Took, f.Note = time.Since(began), fmt.Sprintf("%d of them interrupted", interrupted)
+	calls, _, v := once("whole", 0, 0, failCall)
+	for _, w := range v.wrong {
+		t.Errorf("an upgrade that nothing disturbs: %s", w)
+	}
+	type way struct {
+		name   string
+		action uint32
+		before int
+	}
+	var ways []way
+	for _, before := range places(calls, size(4, 300)) {
+		ways = append(ways, way{"SIGKILL", failKills, before}, way{"EIO", failCall, before})
+	}
+	f.Times = len(ways)
+	var mutex sync.Mutex
+	interrupted := 0
+	spread(len(ways), func(i int) {
+		_, failed, v := once(fmt.Sprint("run", i), uint32(ways[i].before), 1, ways[i].action)
+		mutex.Lock()
+		defer mutex.Unlock()
+		interrupted += failed
+		f.add(v)
+		for _, w := range v.wrong {
+			t.Errorf("%s after %d calls: %s", ways[i].name, ways[i].before, w)
+		}
+	})
+	f.Took, f.Note = time.Since(began), fmt.Sprintf("%d of them interrupted; %d calls in all", interrupted, calls)
 	judge(t, f)
-	if interrupted < f.Times/2 {
+	if interrupted < f.Times*9/10 {
 		t.Errorf("%d of %d upgrades were interrupted: this proves little", interrupted, f.Times)
 	}
 }
