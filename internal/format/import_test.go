@@ -272,7 +272,13 @@ func TestImportMasksBeforeItNames(t *testing.T) {
 }
 
 func TestRepeatsInBoundedMemory(t *testing.T) {
-	r := newRepeats(10)
+	for _, most := range []int{10, spillRows + 7} { // less than one statement moves, and more
+		testRepeats(t, most)
+	}
+}
+
+func testRepeats(t *testing.T, most int) {
+	r := newRepeats(most)
 	defer r.close()
 	ctx := context.Background()
 	want := map[content]int64{}
@@ -290,8 +296,8 @@ func TestRepeatsInBoundedMemory(t *testing.T) {
 			if got != want[c] {
 				t.Fatalf("content %d in round %d: got %d, want %d", i, round, got, want[c])
 			}
-			if len(r.recent) > 10 {
-				t.Fatalf("%d contents in memory, want at most 10", len(r.recent))
+			if len(r.recent) > most {
+				t.Fatalf("%d contents in memory, want at most %d", len(r.recent), most)
 			}
 		}
 	}

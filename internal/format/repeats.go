@@ -1,11 +1,16 @@
 package format
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	_ "github.com/mattn/go-sqlite3" // the temporary table
 
@@ -53,6 +58,9 @@ func (r *repeats) next(ctx context.Context, c content) (int64, error) {
 	return n + 1, nil
 }
 
+// spillRows is how many contents one statement moves.
+const spillRows = 50
+
 // spill moves the map into the table.
 func (r *repeats) spill(ctx context.Context) error {
 	if r.old == nil {
@@ -65,15 +73,23 @@ func (r *repeats) spill(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback()
-	put, err := tx.PrepareContext(ctx, `INSERT INTO seen VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = excluded.n`)
-	if err != nil {
-		return err
-	}
-	for c, n := range r.recent {
-		if _, err := put.ExecContext(ctx, c.micros, c.digest[:], n); err != nil {
+	// In the order of the table, whose pages are then written one after the other.
+	all := slices.SortedFunc(maps.Keys(r.recent), func(a, b content) int {
+		return cmp.Or(cmp.Compare(a.micros, b.micros), bytes.Compare(a.digest[:], b.digest[:]))
+	})
+	args := make([]any, 0, 3*spillRows)
+	for some := range slices.Chunk(all, spillRows) {
+		args = args[:0]
+		for i := range some {
+			args = append(args, some[i].micros, some[i].digest[:], r.recent[some[i]])
+		}
+		put := `INSERT INTO seen VALUES (?, ?, ?)` + strings.Repeat(`, (?, ?, ?)`, len(some)-1) + ` ON CONFLICT DO UPDATE SET n = excluded.n`
+		if _, err := tx.ExecContext(ctx, put, args...); err != nil {
 			return err
 		}
-		r.oldest, r.newest = min(r.oldest, c.micros), max(r.newest, c.micros)
+	}
+	if len(all) > 0 {
+		r.oldest, r.newest = min(r.oldest, all[0].micros), max(r.newest, all[len(all)-1].micros)
 	}
 	if err := tx.Commit(); err != nil {
 		return err
@@ -89,7 +105,7 @@ func (r *repeats) create(ctx context.Context) error {
 	}
 	r.dir = dir
 	// Nothing in it outlives the import, so it needs no journal and no sync.
-	r.old, err = sql.Open("sqlite3", fileURI(filepath.Join(dir, "seen.sqlite3"), "_journal_mode=OFF&_synchronous=OFF"))
+	r.old, err = sql.Open("sqlite3", fileURI(filepath.Join(dir, "seen.sqlite3"), "_journal_mode=OFF&_synchronous=OFF&_stmt_cache_size=4"))
 	if err != nil {
 		return err
 	}
