@@ -130,7 +130,7 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 	if errors.Is(err, errChanged) {
 		return false, s.scrubText(ctx)
 	}
-	return false, err
+	return upTo == head, err // what came meanwhile is for the next time
 }
 
 // unindexed reads, in one snapshot, the next events without a place in the text
@@ -146,6 +146,9 @@ func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark
 	}
 	if err = tx.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil || mark >= head {
 		return mark, head, nil, err
+	}
+	if err = s.dialect.inOrder(ctx, tx); err != nil {
+		return 0, 0, nil, err
 	}
 	rows, err = s.textRows(ctx, tx, kind, "l.seq > ? ORDER BY l.seq LIMIT ?", mark, limit)
 	return mark, head, rows, err
