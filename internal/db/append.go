@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -116,9 +117,14 @@ func (s *Store) appendLoop() {
 			enough.Stop()
 		}
 		start := time.Now()
+		var last *writeTx
 		err := s.writeLater(context.Background(), fmt.Sprintf("append %d events", events), func(tx *writeTx) error {
+			tx.adds, last = true, tx
 			return tx.appendGroup(group)
 		})
+		if err == nil {
+			s.tails.keep(last)
+		}
 		patience = min(time.Since(start)/gatherShare, gatherMost)
 		answered := group
 		group, events = nil, 0
@@ -350,12 +356,11 @@ func (b *rowBuffer) write(tx *writeTx, all bool) error {
 // kindTail is what an append needs to know of one kind: where it ends, and how
 // far the events of one microsecond have ever run over into the following ones.
 type kindTail struct {
-	kind      audit.Kind
-	last      int64 // the highest id, of what is gone too
-	graves    bool  // there are tombstones
-	purged    int64 // the highest id that was purged
+	kind   audit.Kind
+	last   int64 // the highest id, of what is gone too
+	graves bool  // there are tombstones
+	tailFacts
 	purges    []purgedRun
-	spread    int64 // microseconds
 	newSpread bool
 	runs      map[int64]*idRun
 	taken     map[int64]struct{} // ids given in this transaction
@@ -366,11 +371,9 @@ func (tx *writeTx) tail(kind audit.Kind) (*kindTail, error) {
 		return t, nil
 	}
 	t := &kindTail{kind: kind, runs: map[int64]*idRun{}, taken: map[int64]struct{}{}}
-	var buried int64
-	err := tx.QueryRowxContext(tx.ctx, "SELECT coalesce((SELECT max(id) FROM tombstone WHERE kind = ?), -1),"+
-		" coalesce((SELECT max(to_id) FROM purge WHERE kind = ?), -1), coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = ?), 0)",
-		kind, kind, "spread:"+string(kind)).Scan(&buried, &t.purged, &t.spread)
-	if err != nil {
+	if facts, known := tx.store.tails.at(tx, kind); known && tx.adds {
+		t.tailFacts = facts
+	} else if err := tx.readFacts(t); err != nil {
 		return nil, err
 	}
 	stored, known := tx.newest[kind]
@@ -379,9 +382,51 @@ func (tx *writeTx) tail(kind audit.Kind) (*kindTail, error) {
 			return nil, err
 		}
 	}
-	t.last, t.graves = max(stored, buried, t.purged), buried >= 0
+	t.last, t.graves = max(stored, t.buried, t.purged), t.buried >= 0
 	tx.kinds[kind] = t
 	return t, nil
+}
+
+func (tx *writeTx) readFacts(t *kindTail) error {
+	return tx.QueryRowxContext(tx.ctx, "SELECT coalesce((SELECT max(id) FROM tombstone WHERE kind = ?), -1),"+
+		" coalesce((SELECT max(to_id) FROM purge WHERE kind = ?), -1), coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = ?), 0)",
+		t.kind, t.kind, spreadKey+string(t.kind)).Scan(&t.buried, &t.purged, &t.spread)
+}
+
+// tailFacts is what the database says of one kind beside its rows.
+type tailFacts struct {
+	buried int64 // the highest id that has a tombstone; -1 for none
+	purged int64 // the highest id that was purged
+	spread int64 // microseconds
+}
+
+// tailMemory keeps them from one append to the next. Whatever changes them adds an
+// entry to the ledger: they are so as long as it ends where it did, and is the same one.
+type tailMemory struct {
+	mu     sync.Mutex
+	seq    int64
+	losses int64 // of connections: after another one it may be another machine's ledger
+	kinds  map[audit.Kind]tailFacts
+}
+
+func (m *tailMemory) at(tx *writeTx, kind audit.Kind) (tailFacts, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	facts, known := m.kinds[kind]
+	return facts, known && tx.before == m.seq && tx.losses == m.losses
+}
+
+// keep remembers what a transaction leaves that was committed and only added events.
+func (m *tailMemory) keep(tx *writeTx) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kinds == nil || m.seq != tx.before || m.losses != tx.losses {
+		m.kinds = map[audit.Kind]tailFacts{}
+	}
+	m.seq, m.losses = tx.seq, tx.losses
+	for kind, t := range tx.kinds {
+		m.kinds[kind] = t.tailFacts
+	}
 }
 
 func (t *kindTail) saveSpread(tx *writeTx) error {
@@ -390,7 +435,7 @@ func (t *kindTail) saveSpread(tx *writeTx) error {
 	}
 	t.newSpread = false
 	_, err := tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-		"spread:"+string(t.kind), strconv.FormatInt(t.spread, 10))
+		spreadKey+string(t.kind), strconv.FormatInt(t.spread, 10))
 	return err
 }
 

@@ -185,26 +185,33 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 			return err
 		}
 	}
+	least, most := c.extent()
+	lately, err := newsOf(ctx, tx, least, max(most, upTo))
+	if err != nil {
+		return err
+	}
+	spreads, err := readSpreads(ctx, tx)
+	if err != nil {
+		return err
+	}
 	views := map[audit.Kind]*view{} // shown when all are there: a try that failed half way is made again
 	decided := map[audit.Kind][]decision{}
 	for _, kind := range audit.Kinds() {
 		k := c.kinds[kind]
 		old := k.view.Load()
-		v := &view{head: max(upTo, k.known), segments: old.segments, count: old.count}
-		if v.spread, err = readSpread(ctx, tx, kind); err != nil {
-			return err
-		}
-		if upTo > k.known {
-			fresh, known := s.recent.since(kind, k.known, upTo, head)
-			if known {
+		v := &view{head: max(upTo, k.known), segments: old.segments, count: old.count, spread: spreads[kind]}
+		if ids, some := lately.created[kind]; some && upTo > k.known {
+			if fresh, known := s.recent.since(kind, k.known, upTo, head); known {
 				k.take(v, fresh, upTo)
-			} else if err := k.read(ctx, tx, v, k.known, upTo); err != nil {
+			} else if err := k.read(ctx, tx, v, k.known, upTo, ids); err != nil {
 				return err
 			}
 		}
-		changes, err := k.readDecisions(ctx, tx, v, old.head, v.head)
-		if err != nil {
-			return err
+		var changes []decision
+		if lately.decided[kind] {
+			if changes, err = k.readDecisions(ctx, tx, v, old.head, v.head); err != nil {
+				return err
+			}
 		}
 		v.change(changes)
 		views[kind], decided[kind] = v, changes
@@ -226,22 +233,64 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 	return nil
 }
 
-func readSpread(ctx context.Context, tx sqlx.QueryerContext, kind audit.Kind) (int64, error) {
-	var text string
-	err := sqlx.GetContext(ctx, tx, &text, "SELECT value FROM meta WHERE key = ?", "spread:"+string(kind))
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, err
+// extent is up to where every kind is complete, and up to where the one that is
+// furthest.
+func (c *columns) extent() (least, most int64) {
+	least = math.MaxInt64
+	for _, k := range c.kinds {
+		least, most = min(least, k.known, k.view.Load().head), max(most, k.known)
 	}
-	spread, _ := strconv.ParseInt(text, 10, 64)
-	return spread, nil
+	return least, most
+}
+
+// news is what a stretch of the ledger is about.
+type news struct {
+	created map[audit.Kind]idRange // where the ids of events lie that were recorded
+	decided map[audit.Kind]bool    // of which kinds something was decided
+}
+
+type idRange struct{ lo, hi int64 }
+
+// newsOf looks at the entries after one seq and up to another, so that nothing has to
+// be read of a kind without news, nor of times without them.
+func newsOf(ctx context.Context, tx sqlx.QueryerContext, after, upTo int64) (news, error) {
+	n := news{map[audit.Kind]idRange{}, map[audit.Kind]bool{}}
+	err := eachRow(ctx, tx, "SELECT kind, CASE WHEN entry = 'created' THEN 1 ELSE 0 END AS created, min(id), max(id) FROM ledger WHERE seq > ? AND seq <= ? GROUP BY 1, 2",
+		[]any{after, upTo}, func(r scanner) error {
+			var kind audit.Kind
+			var created int
+			var ids idRange
+			err := r.Scan(&kind, &created, &ids.lo, &ids.hi)
+			if created == 1 {
+				n.created[kind] = ids
+			} else {
+				n.decided[kind] = true
+			}
+			return err
+		})
+	return n, err
+}
+
+const spreadKey = "spread:" // and the kind, in meta
+
+func readSpreads(ctx context.Context, tx sqlx.QueryerContext) (map[audit.Kind]int64, error) {
+	spreads := map[audit.Kind]int64{}
+	err := eachRow(ctx, tx, "SELECT key, value FROM meta WHERE key BETWEEN ? AND ?", []any{spreadKey, spreadKey + "~"}, func(r scanner) error {
+		var key, value string
+		err := r.Scan(&key, &value)
+		spreads[audit.Kind(strings.TrimPrefix(key, spreadKey))], _ = strconv.ParseInt(value, 10, 64)
+		return err
+	})
+	return spreads, err
 }
 
 // builderRows is how many events are gathered for one segment: a power of two,
 // so that a few of them fill one to the brim.
 const builderRows = 1 << 14
 
-// read adds to a view the events recorded after known, up to a seq.
-func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view, known, upTo int64) error {
+// read adds to a view the events recorded after known, up to a seq, whose ids lie
+// within a range.
+func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view, known, upTo int64, ids idRange) error {
 	names := ""
 	for _, n := range k.exprs {
 		names += ", " + n
@@ -252,7 +301,7 @@ func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view,
 	// The sum keeps every engine from going through all events to look for the entry
 	// of each: it is the other way round.
 	statement := "SELECT e.id, e.seq, e.timestamp" + names + " FROM ledger l JOIN " + string(k.kind) + " e ON e.id = l.id AND e.seq = l.seq + 0" +
-		" WHERE l.seq > ? AND l.seq <= ? AND l.kind = ? AND l.entry = 'created' ORDER BY l.seq"
+		" WHERE l.seq > ? AND l.seq <= ? AND l.kind = ? AND l.entry = 'created' AND e.id BETWEEN ? AND ? ORDER BY l.seq"
 	values := make([]sql.RawBytes, len(k.exprs)+len(k.numbers))
 	var id, seq int64
 	var timestamp sql.RawBytes
@@ -261,7 +310,7 @@ func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view,
 		dest = append(dest, &values[i])
 	}
 	b := k.builder(v)
-	err := eachRow(ctx, tx, statement, []any{known, upTo, k.kind}, func(r scanner) error {
+	err := eachRow(ctx, tx, statement, []any{known, upTo, k.kind, ids.lo, ids.hi}, func(r scanner) error {
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}

@@ -114,6 +114,14 @@ type dialect interface {
 	// advance is the last one of a transaction that added entries.
 	advance(tx *writeTx) error
 
+	// derived lets a transaction be acknowledged before it is on the disk: it makes
+	// only what can be made again, and what comes after it is never there without it.
+	derived(ctx context.Context, tx *sqlx.Tx) error
+
+	// crowded reports whether others wait to write as well, so that whoever takes long
+	// keeps them waiting.
+	crowded() bool
+
 	// settle finds out whether a transaction whose commit failed with err took place
 	// all the same, because the answer alone was lost: then it returns nil, and
 	// otherwise the error, which may be tried again if it wraps ErrAway.

@@ -386,7 +386,7 @@ func postgresPrunes(t *testing.T) {
 	}{
 		{"a page", "SELECT e.id, e.seq, e.recorded_at", "ANY($1)", []any{ids, lo, hi}},
 		{"twins", "SELECT j.key, e.id", "", []any{starts, span, lo, hi}},
-		{"the refresh", "SELECT e.id, e.seq, e.timestamp", "JOIN audit_log", []any{int64(92), int64(100), "audit_log"}},
+		{"the refresh", "SELECT e.id, e.seq, e.timestamp", "JOIN audit_log", []any{int64(92), int64(100), "audit_log", lo, hi}},
 		{"a range to verify", "SELECT count(*), max(id)", "FROM audit_log", []any{lo, hi}},
 		{"a range to purge", "SELECT e.id, e.seq, e.timestamp, e.recorded_at", "FROM audit_log", []any{lo - 1, hi + 1, 100}},
 	} {

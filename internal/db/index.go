@@ -134,7 +134,7 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 	if errors.Is(err, errChanged) {
 		return false, s.scrubText(ctx)
 	}
-	return false, err
+	return upTo == head, err // what came meanwhile is for the next time
 }
 
 // unindexed reads, in one snapshot, the next events without a place in the text
@@ -154,6 +154,9 @@ func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark
 	if fresh, ok := s.recent.since(kind, mark, head, head); ok {
 		end()
 		return mark, head, freshTexts(kind, fresh[:min(len(fresh), limit)]), nil
+	}
+	if err = s.dialect.inOrder(ctx, tx); err != nil {
+		return 0, 0, nil, err
 	}
 	rows, err = s.textRows(ctx, tx, kind, "l.seq > ? ORDER BY l.seq LIMIT ?", mark, limit)
 	return mark, head, rows, err

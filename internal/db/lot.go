@@ -84,7 +84,7 @@ func (s *Store) putLot(ctx context.Context, kind audit.Kind, seqs []int64, parts
 			size += len(parts[n].Data)
 			n++
 		}
-		err := s.write(ctx, "store a part of the text index", func(tx *writeTx) error {
+		err := s.writeDerived(ctx, "store a part of the text index", func(tx *writeTx) error {
 			if first {
 				if err := begin(tx); err != nil {
 					return err
@@ -150,7 +150,7 @@ func (s *Store) dropLots(ctx context.Context, numbers []int64) error {
 	const slice = partSlice / 8192
 	for len(numbers) > 0 {
 		gone := 0
-		err := s.write(ctx, "take a part of the text index away", func(tx *writeTx) error {
+		err := s.writeDerived(ctx, "take a part of the text index away", func(tx *writeTx) error {
 			gone = 0
 			for left := int64(slice); left > 0 && gone < len(numbers); {
 				number := numbers[gone]
@@ -353,7 +353,15 @@ func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err e
 	i := sort.Search(len(all), func(i int) bool { return all[i].Last >= runs[0].First })
 	forget := func(upTo int64) func(tx *writeTx) error {
 		return func(tx *writeTx) error {
-			for _, run := range runs {
+			left := runs
+			if whole := wholeRuns(runs, upTo); len(whole) > fewRuns {
+				if done, err := tx.forgetRuns(kind, whole); err != nil {
+					return err
+				} else if done {
+					left = runs[len(whole):]
+				}
+			}
+			for _, run := range left {
 				if run.First > upTo {
 					break
 				}
@@ -413,6 +421,37 @@ func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err e
 	whole.Gone = func(row int) bool { return stale[row] }
 	parts := trigram.Replace(whole, trigram.Lot{Rows: len(seqs), Parts: patch.Build()})
 	return false, s.putLot(ctx, kind, seqs, parts, []lot{l}, forget(l.Last))
+}
+
+// fewRuns are forgotten one by one.
+const fewRuns = 16
+
+// wholeRuns are the first of some runs, in the order of their beginnings, that end up
+// to a seq.
+func wholeRuns(runs []staleRun, upTo int64) []staleRun {
+	if i := slices.IndexFunc(runs, func(r staleRun) bool { return r.Last > upTo }); i >= 0 {
+		return runs[:i]
+	}
+	return runs
+}
+
+// forgetRuns forgets runs that were read one after the other, all at once: a purge of
+// what was not indexed yet leaves a hundred thousand of them. It reports false, and
+// forgets none, where others stand between them by now.
+func (tx *writeTx) forgetRuns(kind audit.Kind, runs []staleRun) (bool, error) {
+	const among = " FROM search_stale WHERE kind = ? AND first BETWEEN ? AND ? AND last <= ?"
+	var count, firsts, lasts, upTo int64
+	for _, run := range runs {
+		count, firsts, lasts, upTo = count+1, firsts+run.First, lasts+run.Last, max(upTo, run.Last)
+	}
+	args := []any{kind, runs[0].First, runs[len(runs)-1].First, upTo}
+	var n, allFirsts, allLasts int64
+	err := tx.QueryRowxContext(tx.ctx, "SELECT count(*), CAST(coalesce(sum(first), 0) AS BIGINT), CAST(coalesce(sum(last), 0) AS BIGINT)"+among, args...).Scan(&n, &allFirsts, &allLasts)
+	if err != nil || n != count || allFirsts != firsts || allLasts != lasts {
+		return false, err
+	}
+	_, err = tx.ExecContext(tx.ctx, "DELETE"+among, args...)
+	return true, err
 }
 
 // textsOf returns the folded texts of the changed rows that are still there, by

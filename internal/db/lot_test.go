@@ -171,3 +171,63 @@ func TestToMerge(t *testing.T) {
 		}
 	}
 }
+
+// TestManyStaleRuns: what a purge leaves of events that were never indexed is
+// forgotten at once, and what came meanwhile is not.
+func TestManyStaleRuns(t *testing.T) {
+	s := openTest(t)
+	s.close() // the indexer: this test is in its place
+	s.workers.Wait()
+	ctx := t.Context()
+	var runs []staleRun
+	for i := range int64(3 * fewRuns) {
+		runs = append(runs, staleRun{First: 1000 + 10*i, Last: 1003 + 10*i, Gone: true})
+	}
+	put := func(runs ...staleRun) {
+		t.Helper()
+		err := s.write(ctx, "mark runs", func(tx *writeTx) error {
+			for _, r := range runs {
+				if err := tx.goneText(audit.KindAuditLog, r.First, r.Last); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (n int) {
+		t.Helper()
+		if err := s.ro.GetContext(ctx, &n, "SELECT count(*) FROM search_stale"); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	forget := func(some []staleRun) (done bool) {
+		t.Helper()
+		err := s.write(ctx, "forget runs", func(tx *writeTx) (err error) {
+			done, err = tx.forgetRuns(audit.KindAuditLog, some)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	put(runs...)
+	put(staleRun{First: 1005, Last: 1005, Gone: true}) // after the runs were read
+	if forget(runs) || left() != len(runs)+1 {
+		t.Errorf("with another run between them, %d are left of %d", left(), len(runs)+1)
+	}
+	if whole := wholeRuns(runs, runs[9].Last); len(whole) != 10 || len(wholeRuns(runs, runs[10].Last-1)) != 10 || len(wholeRuns(runs, 1<<40)) != len(runs) {
+		t.Errorf("up to the tenth run there are %d", len(whole))
+	}
+	if !forget(runs[1:]) || left() != 2 {
+		t.Errorf("%d are left, want the first and the one behind it", left())
+	}
+	put(runs...)
+	if err := s.scrubText(ctx); err != nil || left() != 0 {
+		t.Errorf("%d are left of what is in no lot, %v", left(), err)
+	}
+}

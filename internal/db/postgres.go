@@ -51,6 +51,7 @@ type postgresDialect struct {
 	texts  *pgTexts
 	trace  func(string)
 	months *pgMonths
+	queue  pgQueue
 
 	invented bool
 	patience time.Duration // with readers of a part that is to be dropped

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -16,16 +17,18 @@ import (
 
 // head locks the row of the head. Rows carry their place in the ledger, so the
 // lock comes first, and what takes long is done before.
-func (*postgresDialect) head(ctx context.Context, tx *sqlx.Tx) (h ledgerHead, err error) {
+func (d *postgresDialect) head(ctx context.Context, tx *sqlx.Tx) (h ledgerHead, err error) {
 	kinds := audit.Kinds()
 	newest := make([]int64, len(kinds))
 	dest := []any{&h.seq, &h.recordedAt, &h.mark}
 	for i := range newest {
 		dest = append(dest, &newest[i])
 	}
+	began := time.Now()
 	if err = tx.QueryRowxContext(ctx, pgHead).Scan(dest...); err != nil {
 		return h, err
 	}
+	d.queue.waited(time.Since(began))
 	h.newest = map[audit.Kind]int64{}
 	for i, kind := range kinds {
 		h.newest[kind] = newest[i]
@@ -43,6 +46,25 @@ func (*postgresDialect) advance(tx *writeTx) error {
 		args = append(args, newest)
 	}
 	_, err := tx.ExecContext(tx.ctx, pgAdvance, args...)
+	return err
+}
+
+// pgQueue is how long this program waited for the lock of the head lately: a moving
+// mean.
+type pgQueue struct{ mean atomic.Int64 }
+
+func (q *pgQueue) waited(d time.Duration) {
+	mean := q.mean.Load()
+	q.mean.Store(mean + (int64(d)-mean)/8)
+}
+
+// pgCrowd is how long one waits for the head only if others hold it again and again.
+const pgCrowd = 2 * time.Millisecond
+
+func (d *postgresDialect) crowded() bool { return time.Duration(d.queue.mean.Load()) > pgCrowd }
+
+func (*postgresDialect) derived(ctx context.Context, tx *sqlx.Tx) error {
+	_, err := tx.ExecContext(ctx, "SET LOCAL synchronous_commit = off")
 	return err
 }
 

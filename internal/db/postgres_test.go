@@ -202,7 +202,7 @@ var shared = []func(*testing.T){
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
 	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestAppendNewestFirst, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
-	TestPurgeWithoutKey, TestVerifyLooksAtEverything, TestEveryRowByEveryWay,
+	TestPurgeWithoutKey, TestVerifyLooksAtEverything, TestEveryRowByEveryWay, TestRecordedFrom, TestAtOneMoment, TestManyStaleRuns,
 }
 
 // fileOnly names what is about a file that this program writes by itself, and why.

@@ -254,10 +254,11 @@ func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after, below int64,
 		return nil, err
 	}
 	defer end()
-	spread, err := readSpread(ctx, tx, job.Kind)
+	spreads, err := readSpreads(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
+	spread := spreads[job.Kind]
 	all, err := s.purgeRows(ctx, tx, job, after, min(below, (job.Before.UnixMicro()+spread)<<idBits), limit)
 	if err != nil || len(all) == 0 {
 		return nil, err

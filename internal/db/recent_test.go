@@ -2,6 +2,7 @@ package db
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
@@ -93,7 +94,7 @@ func TestRecentReadsLikeTheRows(t *testing.T) {
 		for _, spread := range []int64{0, 5} {
 			k := newColumns().kinds[kind]
 			read, taken := &view{spread: spread}, &view{spread: spread}
-			if err := k.read(t.Context(), tx, read, from, to); err != nil {
+			if err := k.read(t.Context(), tx, read, from, to, idRange{0, math.MaxInt64}); err != nil {
 				t.Fatal(err)
 			}
 			k.take(taken, fresh, to)

@@ -27,6 +27,10 @@ func (s *Store) wakeSealer() {
 // sealPause is how often the sealer looks at what other programs recorded.
 const sealPause = 500 * time.Millisecond
 
+// sealRest is how long the sealer rests between two looks, so that what comes in
+// event by event is not read event by event.
+const sealRest = 100 * time.Millisecond
+
 // preparePause is how long after the columns were opened the sealer begins to
 // make what pages can do without.
 const preparePause = 300 * time.Millisecond
@@ -37,7 +41,14 @@ func (s *Store) sealLoop() {
 	tick := time.NewTicker(sealPause)
 	defer tick.Stop()
 	checked := false
-	for {
+	for first := true; ; first = false {
+		if !first {
+			select {
+			case <-s.closing.Done():
+				return
+			case <-time.After(sealRest):
+			}
+		}
 		select {
 		case <-s.closing.Done():
 			return

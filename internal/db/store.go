@@ -82,6 +82,7 @@ type Store struct {
 	texts       *textCache
 	lots        lotCache
 	recorded    recordedPlaces
+	tails       tailMemory
 
 	unsigned atomic.Pointer[error]    // why this server signs no checkpoints, nil where it does
 	verified atomic.Pointer[Verified] // how far the evidence was verified
@@ -222,6 +223,10 @@ func (s *Store) reader() *sqlx.DB {
 	}
 	return s.primary()
 }
+
+// Crowded reports whether other programs wait to write just now, so that whoever has
+// many events should store them a few at a time.
+func (s *Store) Crowded() bool { return s.dialect.crowded() }
 
 // Path returns the path the store was opened with, or the address of its server
 // without a password.

@@ -199,7 +199,7 @@ func (s *Store) growTreeSlice(ctx context.Context) (more bool, err error) {
 		root := subtree(leaves[i*tileWidth*tlog.HashSize:])
 		roots = append(roots, root[:]...)
 	}
-	err = s.write(ctx, "build the tree over the ledger", func(tx *writeTx) error {
+	err = s.writeDerived(ctx, "build the tree over the ledger", func(tx *writeTx) error {
 		now, err := tileCount(tx.ctx, tx, 1)
 		if err != nil || now != done {
 			return err // somebody else was here: look again

@@ -55,7 +55,15 @@ type batch struct {
 // were and the id of the last one.
 func (b *batch) check(from, to int64) (n, last int64, err error) {
 	v, kind := b.v, b.reader.table.kind
-	rows, err := v.store.worker().QueryContext(v.ctx, b.reader.batch, from, to)
+	tx, done, err := begin(v.ctx, v.store.worker())
+	if err != nil {
+		return 0, 0, err
+	}
+	defer done()
+	if err := v.store.dialect.inOrder(v.ctx, tx); err != nil {
+		return 0, 0, err
+	}
+	rows, err := tx.QueryContext(v.ctx, b.reader.batch, from, to)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -76,9 +84,11 @@ func (b *batch) check(from, to int64) (n, last int64, err error) {
 	}
 	if !whole || found != n { // nothing that we stored
 		rows.Close()
+		done() // before another connection is asked for
 		return n, end.Int64, v.checkRows(kind, b.reader.byID, from, max(from, end.Int64))
 	}
 	rows.Close()
+	done()
 	for _, bucket := range b.seen {
 		v.seen[bucket].Add(1)
 	}

@@ -32,6 +32,9 @@ type writeTx struct {
 	newest  map[audit.Kind]int64 // of the head
 	kinds   map[audit.Kind]*kindTail
 	rows    map[audit.Kind][]newRow // of the events that this transaction recorded
+	before  int64                   // the ledger's head, as this transaction found it
+	losses  int64                   // of connections, before it
+	adds    bool                    // it adds events, and changes nothing else
 }
 
 // record stores events that the program itself makes, in the transaction of
@@ -96,6 +99,16 @@ func (s *Store) writeLater(ctx context.Context, op string, fn func(tx *writeTx) 
 	return err
 }
 
+// writeDerived is write for what can be made again from the rows at any time.
+func (s *Store) writeDerived(ctx context.Context, op string, fn func(tx *writeTx) error) error {
+	return s.write(ctx, op, func(tx *writeTx) error {
+		if err := tx.dialect.derived(tx.ctx, tx.Tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
 // writeDesk is write for what signing in keeps, which a database that cannot be
 // written keeps in memory.
 func (s *Store) writeDesk(ctx context.Context, op string, fn func(tx *writeTx) error) error {
@@ -146,11 +159,12 @@ func (s *Store) writeOnce(ctx context.Context, db *sqlx.DB, fn func(tx *writeTx)
 	if db == s.desk {
 		d = deskDialect
 	}
+	losses := d.losses()
 	head, err := d.head(context.WithoutCancel(ctx), inner)
 	if err != nil {
 		return err
 	}
-	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: d, kinds: map[audit.Kind]*kindTail{}}
+	tx := &writeTx{Tx: inner, conn: conn, ctx: context.WithoutCancel(ctx), store: s, dialect: d, kinds: map[audit.Kind]*kindTail{}, losses: losses}
 	return s.finishWrite(db, tx, head, end, fn)
 }
 
@@ -166,7 +180,7 @@ func (s *Store) broken(err error) bool {
 // finishWrite runs fn in a transaction on a connection of db that has locked the
 // head, and commits it. end ends it otherwise.
 func (s *Store) finishWrite(db *sqlx.DB, tx *writeTx, head ledgerHead, end func(broken bool), fn func(tx *writeTx) error) error {
-	tx.seq, tx.newest = head.seq, head.newest
+	tx.seq, tx.before, tx.newest = head.seq, head.seq, head.newest
 	tx.now = s.now().UTC().Truncate(time.Microsecond)
 	if t, err := audit.ParseTime(head.recordedAt); err == nil && t.After(tx.now) {
 		tx.now = t

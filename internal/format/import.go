@@ -60,11 +60,20 @@ func (s Summary) String() string {
 	return line + fmt.Sprintf(", in %.1f seconds", s.Elapsed.Seconds())
 }
 
-// Limits of one call of Append.
+// Limits of one call of Append; crowdedEvents while others wait to write.
 const (
-	batchEvents = 1000
-	batchBytes  = 4 << 20
+	batchEvents   = 1000
+	batchBytes    = 4 << 20
+	crowdedEvents = 128
 )
+
+// atOnce is how many events a call of Append has at most just now.
+func atOnce(store Appender) int {
+	if s, ok := store.(interface{ Crowded() bool }); ok && s.Crowded() {
+		return crowdedEvents
+	}
+	return batchEvents
+}
 
 const maxLine = audit.MaxImportLine
 
@@ -108,13 +117,17 @@ func Import(ctx context.Context, f *Format, files []string, o ImportOptions, sto
 		if storeErr != nil {
 			continue // the reader is about to see that it is over
 		}
-		done, err := store.Append(ctx, batch)
-		stored.Accepted += done.Accepted
-		stored.Duplicates += done.Duplicates
-		stored.Conflicts += done.Conflicts
-		if err != nil {
-			storeErr = err
-			cancel()
+		for len(batch) > 0 && storeErr == nil {
+			some := batch[:min(len(batch), atOnce(store))]
+			batch = batch[len(some):]
+			done, err := store.Append(ctx, some)
+			stored.Accepted += done.Accepted
+			stored.Duplicates += done.Duplicates
+			stored.Conflicts += done.Conflicts
+			if err != nil {
+				storeErr = err
+				cancel()
+			}
 		}
 	}
 	readErr := <-read

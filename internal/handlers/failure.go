@@ -113,7 +113,7 @@ func ownText(err error) string {
 	}
 	var away *db.AwayError
 	if errors.As(err, &away) {
-		return "Its server cannot be asked: " + away.Why + "; try again in a few seconds"
+		return "The database's server cannot be asked: " + away.Why + "; try again in a few seconds"
 	}
 	return err.Error()
 }

@@ -311,7 +311,7 @@ func (in *ingest) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		if in.server.Store.Hindrance() == nil { // said once already, and a log may be on the same disk
 			in.server.Log.ErrorContext(r.Context(), "events not stored", "status", seen.status, "error", err)
 		}
-		own = &ingestError{status: seen.status, say: seen.say}
+		own = &ingestError{status: seen.status, say: sentenceCase(seen.say)}
 		if seen.status == http.StatusServiceUnavailable {
 			own.after = 2 * time.Second
 			if errors.Is(err, db.ErrFull) || errors.Is(err, db.ErrReadOnly) {
