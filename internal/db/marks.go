@@ -28,7 +28,7 @@ type markItem struct {
 }
 
 // markBytes is how much memory the cache may take.
-const markBytes = 48 << 20
+const markBytes = 24 << 20
 
 func newMarkCache() *markCache {
 	return &markCache{items: map[markKey]*list.Element{}, used: list.New()}

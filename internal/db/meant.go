@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/internal/segment"
@@ -93,7 +94,7 @@ func (sel *Selection) countMeant(ctx context.Context, at int) int64 {
 	return n
 }
 
-// nearby is in how many segments a rare word is looked for before all of them are: the
+// nearby is in how many segments a rare word is looked for one after another: the
 // events of a request or of a session lie together. Rare is what rareRows have at most.
 const (
 	nearby   = 6
@@ -103,19 +104,29 @@ const (
 // locate finds the rows in files that have a word of which there are few, by beginning
 // where it occurred first; and then knows that no other segment has them.
 func (sel *Selection) locate(ctx context.Context, at int) {
-	c := &sel.conditions[at]
-	m := c.meant
-	if m.filed > rareRows {
+	c, segments := &sel.conditions[at], sel.view.segments
+	left := c.meant.filed
+	if left > rareRows {
 		return
 	}
-	left, tries := m.filed, 0
-	for i := 0; left > 0 && i < len(sel.view.segments) && tries < nearby; i++ {
-		p := sel.view.segments[i]
-		if p.file == "" || tries == 0 && !m.beginsIn(p) {
-			continue
+	first := slices.IndexFunc(segments, func(p *piece) bool { return p.file != "" && c.meant.beginsIn(p) })
+	if left > 0 && first < 0 {
+		return
+	}
+	look := func(i int) int64 {
+		if segments[i].file == "" {
+			return 0
 		}
-		tries++
-		left -= int64(sel.mark(ctx, at, i).And(p.Living()).Count())
+		return int64(sel.mark(ctx, at, i).And(segments[i].Living()).Count())
+	}
+	next := max(first, 0)
+	for ; left > 0 && next < min(first+nearby, len(segments)); next++ {
+		left -= look(next)
+	}
+	if left > 0 { // an object may be changed for years, but not before it was there
+		var found atomic.Int64
+		sel.parallel(len(segments)-next, fewSegments, func(i int) { found.Add(look(next + i)) })
+		left -= found.Load()
 	}
 	c.located = left == 0
 }
