@@ -392,22 +392,3 @@ func (c *Column) Owned(global uint32) (string, bool) {
 	}
 	return c.words.at(int(code)), true
 }
-
-// Has reports whether one of the rows given has the text.
-func (c *Column) Has(text string, rows Set) bool {
-	defer runtime.KeepAlive(c.held)
-	code, ok := c.words.find(text)
-	return ok && c.mark(Spans{{code, code + 1}}).And(rows).Count() > 0
-}
-
-// Lost returns the words of the column that the other does not have.
-func (c *Column) Lost(other *Column) []string {
-	defer runtime.KeepAlive(c.held)
-	var lost []string
-	for code := range c.words.len() {
-		if _, ok := other.words.find(c.words.at(code)); !ok {
-			lost = append(lost, strings.Clone(c.words.at(code)))
-		}
-	}
-	return lost
-}

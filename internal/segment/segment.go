@@ -48,13 +48,16 @@ func (s *Segment) Len() int { return s.n }
 // Count is the number of rows that are not deleted.
 func (s *Segment) Count() int { return s.n - s.gone }
 
-// MinID and MaxID are the ids of the first and the last row, of which there must
-// be one.
+// MinID is the id of the first row, of which there must be one.
 func (s *Segment) MinID() int64 { return s.ID(0) }
+
+// MaxID is the id of the last row, of which there must be one.
 func (s *Segment) MaxID() int64 { return s.ID(s.n - 1) }
 
-// MinSeq and MaxSeq are the first and the last place in the ledger.
+// MinSeq is the first place in the ledger that a row has.
 func (s *Segment) MinSeq() int64 { return s.minSeq }
+
+// MaxSeq is the last place in the ledger that a row has.
 func (s *Segment) MaxSeq() int64 { return s.maxSeq }
 
 // ID returns the id of a row; ids rise with rows.
