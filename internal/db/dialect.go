@@ -84,9 +84,10 @@ type dialect interface {
 	// inOne is a statement for rows of a kind, called e, that fulfil a condition, for
 	// engines that hand over one value sooner than many. It selects how many they are,
 	// joinedMost at most, how many of them are long, and all of them as one text, newest
-	// first: the columns of table.names with a partBreak behind each and NULL as nothing; of
-	// a long one the id alone with two of them.
-	inOne(kind audit.Kind, condition string) (statement string, ok bool)
+	// first: the columns that are named, of which the first are e.id and e.seq, with a
+	// partBreak behind each and NULL as nothing; of a long one the id alone with two of
+	// them.
+	inOne(kind audit.Kind, names []string, condition string) (statement string, ok bool)
 
 	// list returns a table of numbers, with their places from 0 on in column key and
 	// themselves in column value, and its argument.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -147,13 +146,6 @@ func (sel *Selection) eachStretch(ctx context.Context, read func(context.Context
 	return nil
 }
 
-// joinedRows is how many rows are asked for as one text, and joinedMost how many
-// it holds at most with those between them that nobody asked for.
-const (
-	joinedRows = 256
-	joinedMost = 2 * joinedRows
-)
-
 // read calls fn with the rows of ids, which are newest first, and in that order.
 // After some megabytes it stops, and returns the ids that are left. Where room is not
 // nil it is what fn is called with each time.
@@ -166,14 +158,11 @@ func (sel *Selection) read(ctx context.Context, ids []int64, room *Stored, fn fu
 	}
 	for dense := true; len(ids) > 0 && size <= readBytes; {
 		part := ids[:min(len(ids), joinedRows)]
-		done, strange, err := 0, true, error(nil)
-		if _, ok := sel.store.dialect.inOne(sel.filter.Kind, ""); ok {
-			// Where nearly all events of a stretch of time are wanted it is read from one
-			// end to the other, instead of by one look for each.
-			dense = dense && sel.view.between(part[len(part)-1], part[0]) <= 2*len(part)
-			done, strange, err = sel.readJoined(ctx, part, dense, room, give)
-			dense = done == len(part) // or there is more between them than there was
-		}
+		// Where nearly all events of a stretch of time are wanted it is read from one
+		// end to the other, instead of by one look for each.
+		dense = dense && sel.view.between(part[len(part)-1], part[0]) <= 2*len(part)
+		done, strange, err := sel.readJoined(ctx, part, dense, room, give)
+		dense = done == len(part) // or there is more between them than there was
 		if strange && err == nil {
 			var more int
 			more, err = sel.readEach(ctx, part[done:], give)
@@ -206,32 +195,22 @@ func (sel *Selection) readEach(ctx context.Context, ids []int64, give func(*Stor
 	return len(ids), err
 }
 
-// readJoined is read for rows that the engine joins into one text: nearly all of
-// the driver's cost is per row and column. It returns how many of the ids it is done
-// with, and whether it met something that we did not store, from where on they
-// have to be read by readEach. No connection is in use while it looks at the text:
-// another one might not be free.
+// readJoined is read for rows that the engine joins into one text. It returns how
+// many of the ids it is done with, and whether the others have to be read by
+// readEach.
 func (sel *Selection) readJoined(ctx context.Context, ids []int64, dense bool, room *Stored, give func(*Stored) (full bool)) (done int, strange bool, err error) {
 	s, t := sel.store, tables[sel.filter.Kind]
 	condition, args := "e.id BETWEEN ? AND ?", []any{ids[len(ids)-1], ids[0]}
 	if !dense {
 		condition, args = s.dialect.among("e.id", ids)
 	}
-	statement, _ := s.dialect.inOne(t.kind, condition)
-	var rows, long int
-	var text string
-	err = s.back.QueryRowxContext(ctx, statement, args...).Scan(&rows, &long, &text)
-	if err != nil {
-		return 0, false, err
+	rows, ok, err := s.readInOne(ctx, s.back, t.kind, t.names, condition, args)
+	if err != nil || !ok {
+		return 0, true, err
 	}
-	// Then no text of a row holds what stands between its columns.
-	if strings.Count(text, partBreak) != (rows-long)*len(t.names)+2*long {
-		return 0, true, nil
-	}
-	for last := int64(math.MaxInt64); text != ""; {
-		head, rest, _ := strings.Cut(text, partBreak)
-		id, err := strconv.ParseInt(head, 10, 64)
-		if err != nil || id >= last {
+	for last := int64(math.MaxInt64); rows.text != ""; {
+		id, long, ok := rows.next()
+		if !ok || id >= last {
 			return done, true, nil
 		}
 		last = id
@@ -240,8 +219,7 @@ func (sel *Selection) readJoined(ctx context.Context, ids []int64, dense bool, r
 		}
 		wanted := done < len(ids) && ids[done] == id
 		var row *Stored
-		if strings.HasPrefix(rest, partBreak) {
-			text = rest[len(partBreak):]
+		if long {
 			if !wanted {
 				continue
 			}
@@ -255,7 +233,7 @@ func (sel *Selection) readJoined(ctx context.Context, ids []int64, dense bool, r
 				row = &Stored{Event: audit.NewEvent(t.kind)}
 			}
 			row.ID = id
-			if text, err = t.parse(rest, row); err != nil {
+			if rows.text, err = t.parse(rows.text, row); err != nil {
 				return done, true, nil
 			}
 			if !wanted {
@@ -268,7 +246,7 @@ func (sel *Selection) readJoined(ctx context.Context, ids []int64, dense bool, r
 			return done, false, nil
 		}
 	}
-	if rows == joinedMost {
+	if rows.rows == joinedMost {
 		return done, false, nil // there may be more of them
 	}
 	return len(ids), false, nil
@@ -281,18 +259,6 @@ func (v *view) between(lo, hi int64) int {
 		if p.Len() > 0 && p.MinID() <= hi && p.MaxID() >= lo {
 			n += p.Search(hi+1) - p.Search(lo)
 		}
-	}
-	return n
-}
-
-// partBreak stands behind each column of a row that is read as one text. No stored
-// text holds it.
-const partBreak = "\x00"
-
-// leadingNumber reads a number that has only digits; of anything else something.
-func leadingNumber(text string) (n int64) {
-	for i := range len(text) {
-		n = n*10 + int64(text[i]-'0')
 	}
 	return n
 }

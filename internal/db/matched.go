@@ -122,6 +122,9 @@ func (sel *Selection) narrow(ctx context.Context, m *matched, without string) er
 	for _, c := range walking {
 		budget = max(budget, c.needle.budget())
 	}
+	if without != noKey && budget == frequentBudget {
+		budget /= 2 // one field's values, beside a page: the newest tell enough
+	}
 	it := sel.newest(sel.bases(ctx, without), math.MaxInt64)
 	it.bounded = true
 	var places []rowPlace

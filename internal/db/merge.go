@@ -36,7 +36,7 @@ const aheadSegments = 8
 
 // askSegments is about how many segments the text index is asked about for one
 // page, where few of their rows can hold a frequent text and pass the filter too.
-const askSegments = 24
+const askSegments = 16
 
 // readyRow is the next row of a segment.
 type readyRow struct {

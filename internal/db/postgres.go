@@ -518,7 +518,7 @@ func (*postgresDialect) bounds(column string, lo, hi int64) (string, []any) {
 	return " AND " + column + " BETWEEN ? AND ?", []any{lo, hi}
 }
 
-func (*postgresDialect) inOne(audit.Kind, string) (string, bool) { return "", false }
+func (*postgresDialect) inOne(audit.Kind, []string, string) (string, bool) { return "", false }
 
 func (*postgresDialect) list(numbers []int64) (string, any) {
 	return "(SELECT u.value, u.place - 1 AS key FROM unnest(CAST(? AS bigint[])) WITH ORDINALITY u (value, place))", numbers

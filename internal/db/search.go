@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -148,7 +149,7 @@ func (s *Store) valueCandidates(ctx context.Context, kind audit.Kind, n *needle,
 
 // enoughKeys of a frequent text, the rarest of them, tell about as well which rows
 // can hold it as all would.
-const enoughKeys = 3
+const enoughKeys = 2
 
 // keysOf returns the trigrams to ask for, where they are known.
 func (h *textHits) keysOf(value string) []trigram.Key {
@@ -293,37 +294,91 @@ func (s *Store) check(ctx context.Context, v *view, n *needle, rows []rowPlace) 
 	return found, nil
 }
 
+// checkPart checks some of the rows, whose places are in part, in the order of ids.
 func (s *Store) checkPart(ctx context.Context, v *view, n *needle, rows []rowPlace, part []int, found []bool) error {
-	const chunk = 512
 	var buf []byte
-	values := make([]sql.RawBytes, len(n.reader.columns))
-	var id int64
-	dest := []any{&id}
-	for i := range values {
-		dest = append(dest, &values[i])
-	}
-	for some := range slices.Chunk(part, chunk) {
+	for some := range slices.Chunk(part, joinedMost) {
 		places := make(map[int64]int, len(some))
 		ids := make([]int64, len(some))
 		for i, at := range some {
 			ids[i] = rows[at].id(v)
 			places[ids[i]] = at
 		}
-		condition, args := s.dialect.among("e.id", ids)
-		statement := "SELECT e.id" + n.reader.sql + " FROM " + string(n.reader.table.kind) + " e WHERE " + condition
-		err := eachRow(ctx, s.ro, statement, args, func(row scanner) error {
-			if err := row.Scan(dest...); err != nil {
-				return err
+		mark := func(id int64, in bool) {
+			if at, ok := places[id]; ok {
+				found[at] = in
 			}
-			buf = n.reader.text(buf, values)
-			found[places[id]] = n.in(buf)
-			return nil
-		})
+		}
+		var err error
+		if buf, ids, err = s.checkJoined(ctx, n, ids, buf, mark); err == nil {
+			buf, err = s.checkEach(ctx, n, ids, buf, mark)
+		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkJoined marks rows that the engine joins into one text, and returns the ids of
+// those that have to be marked by checkEach.
+func (s *Store) checkJoined(ctx context.Context, n *needle, ids []int64, buf []byte, mark func(id int64, in bool)) (_ []byte, rest []int64, err error) {
+	r := n.reader
+	condition, args := s.dialect.among("e.id", ids)
+	all, ok, err := s.readInOne(ctx, s.ro, r.table.kind, r.names, condition, args)
+	if err != nil || !ok {
+		return buf, ids, err
+	}
+	values := make([]string, len(r.columns))
+	for all.text != "" {
+		id, long, ok := all.next()
+		if !ok {
+			return buf, ids, nil
+		}
+		if long {
+			rest = append(rest, id)
+			continue
+		}
+		all.column() // seq
+		row := all.text
+		for i := range values {
+			if values[i], ok = all.column(); !ok {
+				return buf, ids, nil
+			}
+		}
+		row = row[:len(row)-len(all.text)]
+		if n.plain && strings.IndexByte(row, '\\') < 0 {
+			buf = foldInPlace(append(buf[:0], row...))
+		} else {
+			buf = textOf(r, buf, values)
+		}
+		mark(id, n.in(buf))
+	}
+	return buf, rest, nil
+}
+
+// checkEach marks rows that are read one by one.
+func (s *Store) checkEach(ctx context.Context, n *needle, ids []int64, buf []byte, mark func(id int64, in bool)) ([]byte, error) {
+	if len(ids) == 0 {
+		return buf, nil
+	}
+	var id int64
+	values := make([]sql.RawBytes, len(n.reader.columns))
+	dest := []any{&id}
+	for i := range values {
+		dest = append(dest, &values[i])
+	}
+	condition, args := s.dialect.among("e.id", ids)
+	statement := "SELECT e.id" + n.reader.sql + " FROM " + string(n.reader.table.kind) + " e WHERE " + condition
+	err := eachRow(ctx, s.ro, statement, args, func(row scanner) error {
+		if err := row.Scan(dest...); err != nil {
+			return err
+		}
+		buf = n.reader.text(buf, values)
+		mark(id, n.in(buf))
+		return nil
+	})
+	return buf, err
 }
 
 // searchMark is the seq up to which a kind's trigrams are complete.

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -228,10 +229,15 @@ func sqliteProbeOnce(path string) (application, version uint32, tables int, err 
 	}
 	db := sqliteConnect(path, settings, nil, "PRAGMA query_only", "1")
 	defer db.Close()
+	tx, err := db.Beginx() // one moment: with tables, and without what names them, it would be another program's
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer tx.Rollback()
 	err = errors.Join(
-		db.Get(&application, "PRAGMA application_id"),
-		db.Get(&version, "PRAGMA user_version"),
-		db.Get(&tables, "SELECT count(*) FROM sqlite_master"))
+		tx.Get(&application, "PRAGMA application_id"),
+		tx.Get(&version, "PRAGMA user_version"),
+		tx.Get(&tables, "SELECT count(*) FROM sqlite_master"))
 	return application, version, tables, err
 }
 
@@ -490,32 +496,41 @@ func (sqliteDialect) storage(_ context.Context, _ *sqlx.DB, beside string) (file
 // stays small.
 const sqliteLong = 16384
 
-func (sqliteDialect) inOne(kind audit.Kind, condition string) (string, bool) {
+func (sqliteDialect) inOne(kind audit.Kind, names []string, condition string) (string, bool) {
 	// Inside stands what is computed once and used twice; SQLite would repeat it
 	// but for the LIMIT, and order nothing.
 	return "SELECT count(*), ifnull(sum(octet_length(body) > " + strconv.Itoa(sqliteLong) + "), 0), ifnull(group_concat(CASE WHEN octet_length(body) <= " + strconv.Itoa(sqliteLong) +
-		" THEN body ELSE concat(id, char(0), char(0)) END, ''), '') FROM (SELECT e.id, " + sqliteJoined[kind] + " AS body FROM " + string(kind) + " e WHERE " + condition +
+		" THEN body ELSE concat(id, char(0), char(0)) END, ''), '') FROM (SELECT e.id, " + sqliteJoined(kind, names) + " AS body FROM " + string(kind) + " e WHERE " + condition +
 		" ORDER BY e.id DESC LIMIT " + strconv.Itoa(joinedMost) + ")", true
 }
 
-// sqliteJoined are the columns of a kind as one text; read only after it was made.
-// What may be NULL is made to be nothing: concat_ws would pass over it.
-var sqliteJoined = func() map[audit.Kind]string {
-	all := map[audit.Kind]string{}
-	for _, kind := range audit.Kinds() {
-		joined := "concat_ws(char(0), e.id, e.seq, e.recorded_at, e.source, ifnull(e.event_id, '')"
-		for _, f := range kind.Fields() {
-			switch f.Type {
-			case audit.JSON, audit.Time, audit.Integer:
-				joined += ", ifnull(e." + f.Name + ", '')"
-			default:
-				joined += ", e." + f.Name
-			}
+// sqliteJoined is the expression for columns of a kind as one text. What may be NULL is
+// made to be nothing: concat_ws would pass over it.
+func sqliteJoined(kind audit.Kind, names []string) string {
+	var joined strings.Builder
+	joined.WriteString("concat_ws(char(0)")
+	for _, name := range names {
+		if sqliteNullable(kind, strings.TrimPrefix(name, "e.")) {
+			name = "ifnull(" + name + ", '')"
 		}
-		all[kind] = joined + ", '')"
+		joined.WriteString(", " + name)
 	}
-	return all
-}()
+	joined.WriteString(", '')")
+	return joined.String()
+}
+
+// sqliteNullable is whether a column of schema.sql may be NULL.
+func sqliteNullable(kind audit.Kind, name string) bool {
+	at := kind.Index(name)
+	if at < 0 {
+		return name == "event_id"
+	}
+	switch kind.Fields()[at].Type {
+	case audit.JSON, audit.Time, audit.Integer:
+		return true
+	}
+	return false
+}
 
 // scrub writes the log back into the file, where secure_delete has overwritten
 // the rows, and empties it. A page that is being read can keep it from that.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -40,16 +41,31 @@ type needle struct {
 	reader *textReader
 	values []query.Value
 	short  bool // some value has fewer than three letters
+	plain  bool // what holds a value holds it as it was stored too, and the other way round
 }
 
 func newNeedle(kind audit.Kind, t query.Term) *needle {
 	n := &needle{values: t.Values, reader: newTextReader(kind, t.Field)}
 	n.key = string(kind) + " " + t.Field.Key
+	n.plain = n.reader.part == ""
 	for _, v := range t.Values {
 		n.short = n.short || utf8.RuneCountInString(v.Folded) < 3
+		n.plain = n.plain && !v.Prefix && bare(v.Folded)
 		n.key += "\x00" + strconv.FormatBool(v.Prefix) + v.Folded
 	}
 	return n
+}
+
+// bare reports whether a folded text is made of letters and digits alone, and is no part
+// of what only the form of JSON is made of. Then it stands in JSON without escapes
+// exactly where it stands in what a person reads there.
+func bare(folded string) bool {
+	for _, syntax := range []string{"old", "new", "null"} {
+		if strings.Contains(syntax, folded) {
+			return false
+		}
+	}
+	return strings.IndexFunc(folded, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) < 0
 }
 
 // budget is up to how many rows are read for this needle on one page.
@@ -86,12 +102,13 @@ func (n *needle) in(text []byte) bool {
 type textReader struct {
 	table   *table
 	columns []audit.Field
-	part    string // of changes: "field", "old", "new", or "" for all of it
-	sql     string // of the columns, after e.id
+	part    string   // of changes: "field", "old", "new", or "" for all of it
+	names   []string // e.id, e.seq and the columns
+	sql     string   // of the columns, after e.id
 }
 
 func newTextReader(kind audit.Kind, f query.Field) *textReader {
-	r := &textReader{table: tables[kind]}
+	r := &textReader{table: tables[kind], names: []string{"e.id", "e.seq"}}
 	names := f.Columns
 	if f.Class == query.ClassFree {
 		names = query.Searchable(kind)
@@ -100,6 +117,7 @@ func newTextReader(kind audit.Kind, f query.Field) *textReader {
 	}
 	for _, name := range names {
 		r.columns = append(r.columns, kind.Fields()[kind.Index(name)])
+		r.names = append(r.names, "e."+name)
 		r.sql += ", e." + name
 	}
 	return r

@@ -28,6 +28,19 @@ func BenchmarkSegment(b *testing.B) {
 		}
 	}
 	s := builder.Build()
+	for _, share := range []int{1000, 100, 20, 5} {
+		var seqs []int64
+		for seq := range int64(MaxRows) {
+			if r.IntN(share) == 0 {
+				seqs = append(seqs, seq+1)
+			}
+		}
+		b.Run(fmt.Sprintf("by seq/one of %d", share), func(b *testing.B) {
+			for b.Loop() {
+				s.BySeq(seqs)
+			}
+		})
+	}
 	for c, t := range layout.Texts {
 		values := []query.Value{{Text: s.Column(c).Text(7), Exact: true}}
 		b.Run("mark/"+t.Name, func(b *testing.B) {

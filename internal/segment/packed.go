@@ -109,6 +109,38 @@ func (p *packed) search(v int64) int {
 	return from
 }
 
+// common calls fn with the place of each of the wanted numbers that is there. Both
+// rise, and mostly by about the same from one to the next: a number is looked for
+// where it would stand if they always did.
+func (p *packed) common(wanted []int64, fn func(i int)) {
+	next, from, to := 0, 0, 0 // the block behind the one in question, and the places of that one
+	var base, span int64
+	for _, v := range wanted {
+		if next < len(p.bases) && p.bases[next] <= v {
+			for next++; next < len(p.bases) && p.bases[next] <= v; next++ {
+			}
+			from, to = (next-1)*blockRows, min(next*blockRows, p.n)
+			base, span = p.bases[next-1], p.get(to-1)-p.bases[next-1]+1
+		}
+		if from == to || v-base >= span {
+			continue
+		}
+		i := min(max(from+int((v-base)*int64(to-from)/span), from), to-1) // of huge numbers it would be anywhere
+		got := p.get(i)
+		for got > v && i > from {
+			i--
+			got = p.get(i)
+		}
+		for got < v && i < to-1 {
+			i++
+			got = p.get(i)
+		}
+		if got == v {
+			fn(i)
+		}
+	}
+}
+
 // view returns the numbers of type T that b holds, without a copy. b begins at
 // a multiple of eight.
 func view[T any](b []byte) []T {

@@ -177,6 +177,10 @@ func (s *Segment) BySeq(seqs []int64) Set {
 }
 
 func (s *Segment) markSeqs(seqs []int64, b []uint64) {
+	if s.bySeq == nil {
+		s.seqs.common(seqs, func(row int) { b[row/64] |= 1 << (row % 64) })
+		return
+	}
 	if len(seqs) > s.n/16 { // both rise: go through them side by side
 		for at, i := 0, 0; at < s.n && i < len(seqs); at++ {
 			row := s.rowAt(at)
