@@ -51,14 +51,14 @@ type sqliteDialect struct{}
 //     when the power goes.
 //   - immediate transactions: one that reads first and writes later fails at
 //     once when somebody else wrote meanwhile, whatever the busy timeout.
-//   - a busy timeout below any deadline of a request, since the driver waits it
-//     out without looking at the context; write retries by itself.
+//   - hardly a busy timeout for the one that writes, since the driver looks for the
+//     lock ever more rarely, and not at the context: writeTo tries again by itself.
 //   - secure_delete: what is deleted is overwritten.
 //   - mode rw: where the file was moved away, a connection that is opened anew
 //     must not make another one.
 var (
 	sqliteWriter = url.Values{
-		"_synchronous": {"FULL"}, "_txlock": {"immediate"}, "_busy_timeout": {"250"},
+		"_synchronous": {"FULL"}, "_txlock": {"immediate"}, "_busy_timeout": {"2"},
 		"_foreign_keys": {"1"}, "_secure_delete": {"1"}, "_stmt_cache_size": {"64"}, "_mutex": {"no"}, "mode": {"rw"},
 	}
 	sqliteReader = url.Values{
@@ -535,9 +535,18 @@ func sqliteNullable(kind audit.Kind, name string) bool {
 // scrub writes the log back into the file, where secure_delete has overwritten
 // the rows, and empties it. A page that is being read can keep it from that.
 func (sqliteDialect) scrub(ctx context.Context, writer *sqlx.DB) (bool, error) {
+	conn, err := writer.Connx(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
 	var busy, pages, moved int
-	err := writer.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
-	return busy == 0, err
+	_, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 250")
+	if err == nil {
+		err = conn.QueryRowxContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+	}
+	_, after := conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA busy_timeout = "+sqliteWriter.Get("_busy_timeout"))
+	return busy == 0, errors.Join(err, after)
 }
 
 func (sqliteDialect) side(ctx context.Context, path string, o Options) (*sqlx.DB, error) {
@@ -546,6 +555,7 @@ func (sqliteDialect) side(ctx context.Context, path string, o Options) (*sqlx.DB
 		return nil, fmt.Errorf("find %s: %w", path, err)
 	}
 	settings, synchronous := sqliteWriterSettings(o)
+	settings.Set("_busy_timeout", "250") // nobody waits for it
 	side := sqliteConnect(abs, settings, []string{"PRAGMA wal_autocheckpoint = 0"}, "PRAGMA synchronous", synchronous)
 	side.SetMaxOpenConns(1)
 	if err := side.PingContext(ctx); err != nil {

@@ -83,6 +83,7 @@ type Store struct {
 	lots        lotCache
 	recorded    recordedPlaces
 	tails       tailMemory
+	crowd       crowd
 
 	unsigned atomic.Pointer[error]    // why this server signs no checkpoints, nil where it does
 	verified atomic.Pointer[Verified] // how far the evidence was verified
@@ -226,7 +227,7 @@ func (s *Store) reader() *sqlx.DB {
 
 // Crowded reports whether other programs wait to write just now, so that whoever has
 // many events should store them a few at a time.
-func (s *Store) Crowded() bool { return s.dialect.crowded() }
+func (s *Store) Crowded() bool { return s.dialect.crowded() || s.crowd.there() }
 
 // Path returns the path the store was opened with, or the address of its server
 // without a password.

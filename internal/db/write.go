@@ -121,7 +121,8 @@ func (s *Store) writeDesk(ctx context.Context, op string, fn func(tx *writeTx) e
 func (s *Store) writeTo(ctx context.Context, db *sqlx.DB, op string, fn func(tx *writeTx) error) error {
 	deadline := s.deadline(ctx)
 	var busy error // why the last try failed, where it was the lock
-	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+	began := time.Now()
+	for {
 		err := s.writeOnce(ctx, db, fn)
 		if err == nil {
 			return nil
@@ -130,6 +131,7 @@ func (s *Store) writeTo(ctx context.Context, db *sqlx.DB, op string, fn func(tx 
 			return busy
 		}
 		err = fmt.Errorf("%s: %w", op, s.dialect.classify(err))
+		wait := min(max(time.Since(began)/8, time.Millisecond), 100*time.Millisecond)
 		if !errors.Is(err, ErrBusy) && !errors.Is(err, ErrAway) || time.Now().Add(wait).After(deadline) {
 			return err
 		}
@@ -179,8 +181,16 @@ func (s *Store) broken(err error) bool {
 
 // finishWrite runs fn in a transaction on a connection of db that has locked the
 // head, and commits it. end ends it otherwise.
-func (s *Store) finishWrite(db *sqlx.DB, tx *writeTx, head ledgerHead, end func(broken bool), fn func(tx *writeTx) error) error {
+func (s *Store) finishWrite(db *sqlx.DB, tx *writeTx, head ledgerHead, end func(broken bool), fn func(tx *writeTx) error) (err error) {
 	tx.seq, tx.before, tx.newest = head.seq, head.seq, head.newest
+	if db == s.rw && s.dialect.embedded() { // servers know by themselves
+		s.crowd.begins(head.seq)
+		defer func() {
+			if err == nil {
+				s.crowd.ends(tx.seq)
+			}
+		}()
+	}
 	tx.now = s.now().UTC().Truncate(time.Microsecond)
 	if t, err := audit.ParseTime(head.recordedAt); err == nil && t.After(tx.now) {
 		tx.now = t
