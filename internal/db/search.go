@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -340,19 +339,14 @@ func (s *Store) checkJoined(ctx context.Context, n *needle, ids []int64, buf []b
 			continue
 		}
 		all.column() // seq
-		row := all.text
 		for i := range values {
 			if values[i], ok = all.column(); !ok {
 				return buf, ids, nil
 			}
 		}
-		row = row[:len(row)-len(all.text)]
-		if n.plain && strings.IndexByte(row, '\\') < 0 {
-			buf = foldInPlace(append(buf[:0], row...))
-		} else {
-			buf = textOf(r, buf, values)
-		}
-		mark(id, n.in(buf))
+		var in bool
+		buf, in = heldBy(n, buf, values)
+		mark(id, in)
 	}
 	return buf, rest, nil
 }
@@ -374,8 +368,9 @@ func (s *Store) checkEach(ctx context.Context, n *needle, ids []int64, buf []byt
 		if err := row.Scan(dest...); err != nil {
 			return err
 		}
-		buf = n.reader.text(buf, values)
-		mark(id, n.in(buf))
+		var in bool
+		buf, in = heldBy(n, buf, values)
+		mark(id, in)
 		return nil
 	})
 	return buf, err

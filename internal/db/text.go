@@ -97,6 +97,25 @@ func (n *needle) in(text []byte) bool {
 	return false
 }
 
+// heldBy reports whether the columns of a row hold the needle. It works in buf, which it
+// returns.
+func heldBy[T ~string | ~[]byte](n *needle, buf []byte, values []T) ([]byte, bool) {
+	if !n.plain {
+		buf = textOf(n.reader, buf, values)
+		return buf, n.in(buf)
+	}
+	buf = buf[:0]
+	for _, v := range values {
+		buf = append(append(buf, separator), v...)
+	}
+	if bytes.IndexByte(buf, '\\') >= 0 { // it may be an escape
+		buf = textOf(n.reader, buf, values)
+	} else {
+		buf = foldInPlace(buf)
+	}
+	return buf, n.in(buf)
+}
+
 // textReader makes the searchable text of rows of one kind, of one field or of
 // all that free text looks at.
 type textReader struct {
