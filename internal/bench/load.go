@@ -216,6 +216,11 @@ func (b *bench) writer(ctx context.Context) error {
 	}
 	beside := timing("list beside a writer at full speed", "", busy)
 	b.run.add(beside)
+	behind, err := b.clients(ctx, 1, mix, length/4) // as a rule there are some events that no file has yet
+	if err != nil {
+		return err
+	}
+	b.run.add(timing("list right after it", "15", behind))
 	b.run.add(figure{Name: "list beside a writer over idle, p95", Unit: "times", Goal: "1.6", Value: beside.Value / quiet.Value})
 	b.run.add(figure{Name: "events over HTTP meanwhile", Unit: "events/s", Value: float64(sent.Load()) / length.Seconds()})
 	b.run.add(figure{Name: "anonymous memory beside a writer", Unit: "MiB", Goal: map[int]string{100_000: "64", 10_000_000: "400"}[b.size], Value: most})

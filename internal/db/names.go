@@ -25,12 +25,13 @@ type names struct {
 	filled int
 	built  bool
 	seed   maphash.Seed
+	epoch  uint64 // how often it was said anew which numbers there are
 
 	arrays sync.Pool // of *[]uint32, zeros: a number in each place
 	totals totals
 
-	recent   sync.Mutex
-	numbered map[*segment.Segment]numbered
+	recent sync.Mutex
+	behind *unnumbered
 }
 
 // array returns size zeros.
@@ -41,15 +42,8 @@ func (n *names) array(size int) []uint32 {
 	return make([]uint32, size, size+size/16+64)
 }
 
-// numbered are the numbers of a segment's words, as of when so many were given
-// out.
-type numbered struct {
-	size    uint32
-	numbers []uint32
-}
-
 func newNames(column int) *names {
-	return &names{column: column, seed: maphash.MakeSeed(), numbered: map[*segment.Segment]numbered{}}
+	return &names{column: column, seed: maphash.MakeSeed()}
 }
 
 // len is how many numbers were given out.
@@ -63,6 +57,7 @@ func (n *names) len() int {
 func (n *names) own(pieces []*piece) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.epoch++
 	n.owners, n.size = nil, 0
 	for _, p := range pieces {
 		if base, count := p.Column(n.column).Own(); p.file != "" && count > 0 {
@@ -81,6 +76,7 @@ func (n *names) own(pieces []*piece) {
 func (n *names) forget() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.epoch++
 	n.built, n.slots, n.filled = false, nil, 0
 }
 
@@ -273,25 +269,6 @@ func (n *names) ensure() {
 	if !n.ready() {
 		n.build()
 	}
-}
-
-// numbersOf returns the numbers of the words of a segment in memory, and
-// remembers them: as a rule the next page asks again.
-func (n *names) numbersOf(s *segment.Segment) []uint32 {
-	n.recent.Lock()
-	defer n.recent.Unlock()
-	n.mu.RLock()
-	size := n.size
-	n.mu.RUnlock()
-	if known, ok := n.numbered[s]; ok && known.size == size {
-		return known.numbers
-	}
-	if len(n.numbered) > 64 {
-		clear(n.numbered)
-	}
-	numbers := n.numbers(s.Column(n.column))
-	n.numbered[s] = numbered{size, numbers}
-	return numbers
 }
 
 // numbers returns the numbers of the words of a column that has none of its own,

@@ -3,7 +3,6 @@ package db
 import (
 	"cmp"
 	"context"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -19,16 +18,16 @@ type tally struct {
 	columns []*columnTally
 }
 
-// columnTally is how often each word of one column occurs: by its number where
-// it has one, and otherwise by itself.
+// columnTally is how often each word of one column occurs, by its number. Those that
+// names has not given out are counted by themselves.
 type columnTally struct {
-	names   *names
+	names   *unnumbered
 	counts  []uint32          // by number
 	touched []uint32          // the numbers that occur, where those are few; else nil
-	totals  *totals           // whose counts these are, if they are shared; then what is more is in delta
-	delta   map[uint32]uint32 // by number, beside shared counts
-	others  map[string]uint32
-	named   bool // rows without a word are counted by another column
+	totals  *totals           // whose counts these are, if they are shared
+	delta   map[uint32]uint32 // by number, what is beside shared counts, or instead of any
+	others  []uint32          // by number, from the first that names has not given out
+	named   bool              // rows without a word are counted by another column
 }
 
 // allValues asks a facet for every value it has.
@@ -50,7 +49,7 @@ func (sel *Selection) count(ctx context.Context, m *matched, f query.Field) *tal
 			break
 		}
 		c.named = true
-		if c.times("") == 0 {
+		if c.timesOf("") == 0 {
 			break // each row has a word
 		}
 		sel.fill(ctx, m)
@@ -102,7 +101,7 @@ func zeros(n int) *[]uint32 {
 // pairs know, it only adds what is not in files.
 func (sel *Selection) countColumn(ctx context.Context, column int, m *matched) *columnTally {
 	n := sel.kind.names[column]
-	t := &columnTally{names: n, others: map[string]uint32{}}
+	t := &columnTally{names: n.unnumbered()}
 	if words := sel.words(ctx, m); words != nil {
 		if t.counts = sel.countBeside(words, column); t.counts != nil {
 			for i, set := range sel.fresh(ctx, m) {
@@ -123,25 +122,32 @@ func (sel *Selection) countColumn(ctx context.Context, column int, m *matched) *
 		living += int64(p.Count())
 		filed++
 	}
-	size := n.len()
+	size := int(t.names.from)
 	if m.exact && filed > 0 && marked*2 > living {
 		t.totals = n.totalsOf(sel.view)
 	}
-	if t.totals != nil {
-		maps.Copy(t.others, t.totals.others)
+	if t.totals != nil && len(t.totals.counts) > size { // more were given out since
+		t.totals.release()
+		t.totals = nil
 	}
 	rest := marked == living // only what is in memory is left to count
 	switch {
 	case t.totals != nil && rest:
 		t.counts, t.delta = t.totals.counts, map[uint32]uint32{}
 	case t.totals != nil:
-		t.counts = n.array(len(t.totals.counts))
+		t.counts = n.array(size)
 		copy(t.counts, t.totals.counts)
 	case marked == 0:
+		t.delta = map[uint32]uint32{}
 	default:
 		t.counts = n.array(size)
 		if marked < int64(size)/4 {
 			t.touched = []uint32{}
+		}
+	}
+	if t.totals != nil {
+		for word, times := range t.totals.others {
+			t.add(t.names.number(word), times)
 		}
 	}
 	for i, p := range sel.view.segments {
@@ -167,83 +173,67 @@ func (sel *Selection) countColumn(ctx context.Context, column int, m *matched) *
 // many, or takes them away.
 func (t *columnTally) addPiece(p *piece, column int, set segment.Set, rows int, less bool) {
 	c := p.Column(column)
-	numbers := c.Globals()
+	numbers, known := c.Globals(), uint32(0)
 	if numbers == nil {
-		numbers = t.names.numbersOf(p.Segment)
+		numbers, known = t.names.numbersOf(p.Segment), segment.Unassigned
+	} else {
+		known = t.names.from // others were decided after it was sealed, or given out since
+	}
+	sign := uint32(1)
+	if less {
+		sign = -sign
 	}
 	if rows < c.Words()/4 { // fewer rows than words: no table of those
-		times := uint32(1)
-		if less {
-			times = -times
-		}
 		scratch := codeScratch.Get().(*[]uint16)
 		defer codeScratch.Put(scratch)
 		*scratch = c.Codes(set, (*scratch)[:0])
 		for _, code := range *scratch {
-			if number := numbers[code]; !t.add(number, times) {
-				t.more(c, int(code), number, times)
+			number := numbers[code]
+			if number >= known {
+				number = t.names.number(c.Word(int(code)))
 			}
+			t.add(number, sign)
 		}
 		return
 	}
 	scratch := zeros(c.Words())
 	defer countScratch.Put(scratch)
-	counts := *scratch
-	c.Count(set, counts)
-	switch {
-	case less:
-		for code, times := range counts {
-			if number := numbers[code]; int(number) < len(t.counts) {
-				t.counts[number] -= times
-			} else if times > 0 {
-				t.more(c, code, number, -times)
+	c.Count(set, *scratch)
+	plain := t.touched == nil && t.delta == nil
+	for code, times := range *scratch {
+		number := numbers[code]
+		switch {
+		case plain && int(number) < len(t.counts) && number < known:
+			t.counts[number] += sign * times
+		case times > 0:
+			if number >= known {
+				number = t.names.number(c.Word(code))
 			}
-		}
-	case t.touched == nil && t.delta == nil:
-		for code, times := range counts {
-			if number := numbers[code]; int(number) < len(t.counts) {
-				t.counts[number] += times
-			} else if times > 0 {
-				t.more(c, code, number, times)
-			}
-		}
-	default:
-		for code, times := range counts {
-			if times > 0 {
-				t.more(c, code, numbers[code], times)
-			}
+			t.add(number, sign*times)
 		}
 	}
 }
 
-// more adds to one word.
-func (t *columnTally) more(c *segment.Column, code int, number, times uint32) {
-	if number == segment.Unassigned { // decided after it was sealed, or new
-		if known, ok := t.names.number(c.Word(code)); ok {
-			number = known
-		}
-	}
-	if !t.add(number, times) {
-		word := c.Word(code)
-		if t.others[word] += times; t.others[word] == 0 {
-			delete(t.others, word)
-		}
-	}
-}
-
-// add adds to the word of a number, and reports whether there is a place for it.
-func (t *columnTally) add(number, times uint32) bool {
+// add adds to the word of a number.
+func (t *columnTally) add(number, times uint32) {
 	switch {
-	case int(number) >= len(t.counts):
-		return false
+	case number >= t.names.from:
+		i := int(number - t.names.from)
+		if i >= len(t.others) {
+			t.others = append(t.others, make([]uint32, i+1-len(t.others))...)
+		}
+		t.others[i] += times
+		return
 	case t.delta != nil:
 		t.delta[number] += times
-		return true
-	case t.touched != nil && t.counts[number] == 0:
+		return
+	case int(number) >= len(t.counts):
+		t.counts = append(t.counts, make([]uint32, int(t.names.from)-len(t.counts))...)
+	}
+	if t.touched != nil && t.counts[number] == 0 {
 		t.touched = append(t.touched, number)
 	}
 	t.counts[number] += times
-	return true
 }
 
 // release gives the arrays back. The tally is of no use then.
@@ -261,7 +251,7 @@ func (t *tally) release() {
 			clear(c.counts)
 		}
 		if c.counts != nil {
-			c.names.arrays.Put(&c.counts)
+			c.names.names.arrays.Put(&c.counts)
 		}
 	}
 }
@@ -280,7 +270,7 @@ func (t *tally) most(top int) (best []FacetValue, more int) {
 	for _, c := range t.columns {
 		values, n := c.most(top)
 		distinct += n
-		if c.named && c.times("") > 0 {
+		if c.named && c.timesOf("") > 0 {
 			distinct--
 		}
 		for _, v := range values {
@@ -312,127 +302,165 @@ func (t *columnTally) most(top int) (best []FacetValue, distinct int) {
 	if top != allValues {
 		top++
 	}
-	if t.totals != nil {
-		// What is more only ever adds: a word without it that was not among the top
-		// ones before is not among them now.
-		base, n := t.totals.most(top)
-		distinct = n
-		have := map[string]bool{}
-		for number, times := range t.delta {
-			if times == 0 {
-				continue
-			}
-			if t.counts[number] == 0 {
-				distinct++
-			}
-			if text, ok := t.names.text(number); ok {
-				have[text] = true
-				best = append(best, FacetValue{text, int64(t.counts[number]) + int64(times)})
-			}
-		}
-		for _, v := range base {
-			if !have[v.Value] {
-				best = append(best, v)
-			}
-		}
+	if t.delta == nil {
+		best, distinct = mostOf(t.names.text, t.counts, t.touched, top)
 	} else {
-		best, distinct = mostOf(t.names, t.counts, t.touched, top)
+		best, distinct = t.mostBeside(top)
 	}
-	for text, times := range t.others {
-		best = append(best, FacetValue{text, int64(times)})
+	others, n := mostOf(func(i uint32) (string, bool) { return t.names.text(t.names.from + i) }, t.others, nil, top)
+	return append(best, others...), distinct + n
+}
+
+// mostBeside is most for what is in delta, and the totals. What is more only ever adds:
+// a word without it that was not among the top ones before is not among them now.
+func (t *columnTally) mostBeside(top int) (best []FacetValue, distinct int) {
+	more := make([]uint32, 0, len(t.delta))
+	for number, times := range t.delta {
+		if times > 0 {
+			more = append(more, number)
+		}
 	}
-	return best, distinct + len(t.others)
+	slices.Sort(more) // those that were recorded first come first
+	best, distinct = mostOfThese(t.names.text, more, t.times, top)
+	if t.totals == nil {
+		return best, distinct
+	}
+	have := map[string]bool{}
+	for _, v := range best {
+		have[v.Value] = true
+	}
+	base, distinct := t.totals.most(top)
+	for _, v := range base {
+		if !have[v.Value] {
+			best = append(best, v)
+		}
+	}
+	for _, number := range more {
+		if int(number) >= len(t.counts) || t.counts[number] == 0 {
+			distinct++
+		}
+	}
+	return best, distinct
 }
 
 // mostOf returns the words of the top counts, in no order, and how many are not
 // zero. If touched is not nil, only those can be.
-func mostOf(n *names, counts, touched []uint32, top int) (best []FacetValue, distinct int) {
-	// How often a word has to occur to be among them: small counts are counted
-	// themselves, in two tables so that one sum does not wait for the other; of
-	// large ones there are few.
-	var small, second [256]int
-	var large []uint32
+func mostOf(text func(number uint32) (string, bool), counts, touched []uint32, top int) (best []FacetValue, distinct int) {
 	if touched != nil {
-		for _, number := range touched {
-			if times := counts[number]; times < uint32(len(small)) {
-				small[times]++
-			} else {
-				large = append(large, times)
-			}
+		return mostOfThese(text, touched, func(number uint32) uint32 { return counts[number] }, top)
+	}
+	var often, second oftenness // in two tables, so that one sum does not wait for the other
+	half := len(counts) / 2
+	for i, times := range counts[:half] {
+		other := counts[half+i]
+		if times|other < oftenSmall {
+			often.small[times]++
+			second.small[other]++
+			continue
 		}
+		often.add(times)
+		often.add(other)
+	}
+	for _, times := range counts[2*half:] {
+		often.add(times)
+	}
+	for i, n := range second.small {
+		often.small[i] += n
+	}
+	c := chooser{text: text}
+	c.least, distinct = often.least(top)
+	c.few = top < distinct
+	for number, times := range counts {
+		if times >= c.least+c.above {
+			c.take(uint32(number), times)
+		}
+	}
+	return c.best(top), distinct
+}
+
+// mostOfThese is mostOf for some numbers alone.
+func mostOfThese(text func(number uint32) (string, bool), numbers []uint32, times func(number uint32) uint32, top int) (best []FacetValue, distinct int) {
+	var often oftenness
+	for _, number := range numbers {
+		often.add(times(number))
+	}
+	c := chooser{text: text}
+	c.least, distinct = often.least(top)
+	c.few = top < distinct
+	for _, number := range numbers {
+		if n := times(number); n >= c.least+c.above {
+			c.take(number, n)
+		}
+	}
+	return c.best(top), distinct
+}
+
+// oftenSmall is from where on counts are not counted themselves: of large ones there
+// are few.
+const oftenSmall = 256
+
+// oftenness is how many words occur how often.
+type oftenness struct {
+	small [oftenSmall]int
+	large []uint32
+}
+
+func (o *oftenness) add(times uint32) {
+	if times < oftenSmall {
+		o.small[times]++
 	} else {
-		half := len(counts) / 2
-		for i, times := range counts[:half] {
-			other := counts[half+i]
-			if times|other < uint32(len(small)) {
-				small[times]++
-				second[other]++
-				continue
-			}
-			for _, times := range [...]uint32{times, other} {
-				if times < uint32(len(small)) {
-					small[times]++
-				} else {
-					large = append(large, times)
-				}
-			}
-		}
-		for _, times := range counts[2*half:] {
-			if times < uint32(len(small)) {
-				small[times]++
-			} else {
-				large = append(large, times)
-			}
-		}
+		o.large = append(o.large, times)
 	}
-	for i, n := range second {
-		small[i] += n
-	}
-	distinct = len(large)
-	for _, n := range small[1:] {
+}
+
+// least returns how often a word has to occur to be among the top ones, and how many
+// occur.
+func (o *oftenness) least(top int) (least uint32, distinct int) {
+	distinct = len(o.large)
+	for _, n := range o.small[1:] {
 		distinct += n
 	}
-	least := uint32(1)
-	if top < distinct {
-		slices.SortFunc(large, func(a, b uint32) int { return cmp.Compare(b, a) })
-		if top <= len(large) {
-			least = large[max(top-1, 0)]
-		} else {
-			left := top - len(large)
-			for least = uint32(len(small) - 1); least > 1 && small[least] < left; least-- {
-				left -= small[least]
-			}
+	if top >= distinct {
+		return 1, distinct
+	}
+	if top <= len(o.large) {
+		slices.SortFunc(o.large, func(a, b uint32) int { return cmp.Compare(b, a) })
+		return o.large[max(top-1, 0)], distinct
+	}
+	left := top - len(o.large)
+	for least = oftenSmall - 1; least > 1 && o.small[least] < left; least-- {
+		left -= o.small[least]
+	}
+	return least, distinct
+}
+
+// chooser takes the words that occur often enough.
+type chooser struct {
+	text   func(number uint32) (string, bool)
+	least  uint32
+	few    bool   // there are more words than are wanted
+	ties   int    // that occur as often as the least
+	above  uint32 // 1 when there are enough of those
+	chosen []FacetValue
+}
+
+func (c *chooser) take(number, times uint32) {
+	if times == c.least && c.few {
+		if c.ties++; c.ties == tiesInOrder {
+			c.above = 1
 		}
 	}
-	ties, more := 0, least
-	take := func(number uint32, times uint32) {
-		if times == least && top < distinct {
-			if ties++; ties == tiesInOrder {
-				more = least + 1 // enough of those
-			}
-		}
-		if text, ok := n.text(number); ok {
-			best = append(best, FacetValue{text, int64(times)})
-		}
+	if text, ok := c.text(number); ok {
+		c.chosen = append(c.chosen, FacetValue{text, int64(times)})
 	}
-	if touched != nil {
-		for _, number := range touched {
-			if times := counts[number]; times >= more {
-				take(number, times)
-			}
-		}
-	} else {
-		for number, times := range counts {
-			if times >= more {
-				take(uint32(number), times)
-			}
-		}
+}
+
+func (c *chooser) best(top int) []FacetValue {
+	if top < len(c.chosen) {
+		sortValues(c.chosen)
+		c.chosen = c.chosen[:top]
 	}
-	if top < len(best) {
-		sortValues(best)
-		best = best[:top]
-	}
-	return best, distinct
+	return c.chosen
 }
 
 // fold moves the counts of the further columns whose word the first one has too
@@ -446,48 +474,69 @@ func (t *tally) fold() {
 		if c.totals != nil { // every row is without a word in the first column
 			continue
 		}
-		move := func(number uint32) {
-			if times := c.counts[number]; times > 0 {
-				if text, ok := c.names.text(number); ok && first.takes(text, times) {
+		move := func(number, times uint32) (moved bool) {
+			if times > 0 {
+				text, ok := c.names.text(number)
+				moved = ok && first.takes(text, times)
+			}
+			return moved
+		}
+		if c.touched != nil {
+			c.touched = slices.DeleteFunc(c.touched, func(number uint32) bool {
+				if move(number, c.counts[number]) {
+					c.counts[number] = 0
+				}
+				return c.counts[number] == 0
+			})
+		} else {
+			for number, times := range c.counts {
+				if move(uint32(number), times) {
 					c.counts[number] = 0
 				}
 			}
 		}
-		if c.touched != nil {
-			for _, number := range c.touched {
-				move(number)
-			}
-			c.touched = slices.DeleteFunc(c.touched, func(number uint32) bool { return c.counts[number] == 0 })
-		} else {
-			for number := range c.counts {
-				move(uint32(number))
+		for number, times := range c.delta {
+			if move(number, times) {
+				c.delta[number] = 0
 			}
 		}
-		for word, times := range c.others {
-			if first.takes(word, times) {
-				delete(c.others, word)
+		for i, times := range c.others {
+			if move(c.names.from+uint32(i), times) {
+				c.others[i] = 0
 			}
 		}
 	}
 }
 
-// times is how often a word occurs.
-func (t *columnTally) times(word string) uint32 {
-	if number, ok := t.names.number(word); ok && int(number) < len(t.counts) {
-		return t.counts[number] + t.delta[number]
+// times is how often the word of a number occurs.
+func (t *columnTally) times(number uint32) (times uint32) {
+	switch i := int(number) - int(t.names.from); {
+	case i >= 0:
+		if i < len(t.others) {
+			times = t.others[i]
+		}
+		return times
+	case int(number) < len(t.counts):
+		times = t.counts[number]
 	}
-	return t.others[word]
+	return times + t.delta[number]
+}
+
+// timesOf is how often a word occurs.
+func (t *columnTally) timesOf(word string) uint32 {
+	number, ok := t.names.lookup(word)
+	if !ok {
+		return 0
+	}
+	return t.times(number)
 }
 
 // takes adds to a word that occurs already, and reports whether it does.
 func (t *columnTally) takes(word string, times uint32) bool {
-	if word == "" {
+	number, ok := t.names.lookup(word)
+	if word == "" || !ok || t.times(number) == 0 {
 		return false
 	}
-	if _, ok := t.others[word]; ok {
-		t.others[word] += times
-		return true
-	}
-	number, ok := t.names.number(word)
-	return ok && int(number) < len(t.counts) && t.counts[number]+t.delta[number] > 0 && t.add(number, times)
+	t.add(number, times)
+	return true
 }

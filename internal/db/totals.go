@@ -145,7 +145,7 @@ func (t *totals) most(top int) ([]FacetValue, int) {
 	if best, ok := t.chosen[top]; ok {
 		return best, t.words
 	}
-	best, words := mostOf(t.names, t.counts, nil, top)
+	best, words := mostOf(t.names.text, t.counts, nil, top)
 	if top != allValues {
 		t.chosen[top] = best
 	}
