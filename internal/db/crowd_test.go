@@ -21,7 +21,7 @@ func TestCrowdedByAnother(t *testing.T) {
 	if !one.Crowded() {
 		t.Error("another program appended, and it was not noticed")
 	}
-	one.crowd.seen.Store(0)
+	one.crowd.seen.Store(nil)
 	mustAppend(t, one, event(t))
 	if one.Crowded() {
 		t.Error("it is crowded by what it did itself")

@@ -42,6 +42,7 @@ func (l Lost) String() string {
 const (
 	lostNamed    = 10_000
 	salvageRange = 1024 // entries of the ledger that are read at once
+	leastEntry   = 32   // bytes that an entry takes up at least: its leaf
 )
 
 // besides are the tables that are kept as far as they can be read, in an order
@@ -71,10 +72,13 @@ func Salvage(ctx context.Context, damaged, fresh string, o Options, progress fun
 	}
 	defer os.RemoveAll(folder)
 	work := filepath.Join(folder, "damaged.db")
+	size := int64(0)
 	for _, suffix := range []string{"", "-wal"} {
-		if err := copyFile(damaged+suffix, work+suffix); err != nil && (suffix == "" || !errors.Is(err, fs.ErrNotExist)) {
+		n, err := copyFile(damaged+suffix, work+suffix)
+		if err != nil && (suffix == "" || !errors.Is(err, fs.ErrNotExist)) {
 			return fail(err)
 		}
+		size += n
 	}
 	from, err := Open(ctx, work, Options{ReadOnly: true, Now: o.Now})
 	if err != nil {
@@ -86,7 +90,7 @@ func Salvage(ctx context.Context, damaged, fresh string, o Options, progress fun
 	if err != nil {
 		return fail(err)
 	}
-	s := &salvage{ctx: ctx, from: from, to: to, found: &Salvaged{}, progress: progress}
+	s := &salvage{ctx: ctx, from: from, to: to, found: &Salvaged{}, most: size / leastEntry, progress: progress}
 	err = s.all()
 	if err == nil {
 		_, err = to.dialect.scrub(ctx, to.rw) // so that the file is all there is
@@ -105,18 +109,19 @@ func Salvage(ctx context.Context, damaged, fresh string, o Options, progress fun
 	return s.found, nil
 }
 
-func copyFile(from, to string) error {
+// copyFile returns how many bytes it copied.
+func copyFile(from, to string) (int64, error) {
 	in, err := os.Open(from)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer in.Close()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	n, err := io.Copy(out, in)
+	return n, errors.Join(err, out.Close())
 }
 
 type salvage struct {
@@ -124,6 +129,7 @@ type salvage struct {
 	from, to *Store
 	found    *Salvaged
 	head     int64
+	most     int64 // entries that the file has room for
 	progress func(done, all int64)
 }
 
@@ -145,11 +151,12 @@ func (s *salvage) all() error {
 		}
 	}
 	// Where the ledger ends is asked of everything that knows it: any one of them
-	// may be what cannot be read.
+	// may be what cannot be read, or not what it was. Nothing of the ledger is ever
+	// taken away, so it is no longer than there is room for.
 	for _, query := range []string{"SELECT max(seq) FROM ledger", "SELECT max(size) FROM checkpoint", "SELECT max(seq) FROM audit_log",
 		"SELECT max(seq) FROM login_attempt", "SELECT max(seq) FROM data_export", "SELECT max(seq) FROM system_event"} {
 		var n *int64
-		if s.from.ro.GetContext(s.ctx, &n, query) == nil && n != nil {
+		if s.from.ro.GetContext(s.ctx, &n, query) == nil && n != nil && *n <= s.most {
 			s.head = max(s.head, *n)
 		}
 	}

@@ -100,3 +100,22 @@ func TestSalvage(t *testing.T) {
 		}
 	}
 }
+
+// TestSalvageEnds goes no further than the ledger can reach, where a damaged row
+// names a place in it that nothing has.
+func TestSalvageEnds(t *testing.T) {
+	made := openTest(t)
+	mustAppend(t, made, event(t), event(t), event(t))
+	if _, err := made.rw.Exec("DROP TRIGGER audit_log_fixed; UPDATE audit_log SET seq = 720912597938220336 WHERE seq = (SELECT max(seq) FROM audit_log)"); err != nil {
+		t.Fatal(err)
+	}
+	path := made.Path()
+	if err := made.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Schema: auditadmin.Schema, Now: func() time.Time { return noon }}
+	got, err := Salvage(t.Context(), path, filepath.Join(t.TempDir(), "fresh.db"), o, nil)
+	if err != nil || got.Events != 2 || got.Entries != 3 {
+		t.Fatalf("got %+v, %v, want two events and three entries", got, err)
+	}
+}
