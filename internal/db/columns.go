@@ -194,6 +194,7 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	redacted := false
 	views := map[audit.Kind]*view{} // shown when all are there: a try that failed half way is made again
 	decided := map[audit.Kind][]decision{}
 	for _, kind := range audit.Kinds() {
@@ -215,6 +216,7 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		}
 		v.change(changes)
 		views[kind], decided[kind] = v, changes
+		redacted = redacted || slices.ContainsFunc(changes, func(d decision) bool { return d.redacted })
 	}
 	for kind, v := range views {
 		k := c.kinds[kind]
@@ -223,6 +225,9 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		if k.sealing > 0 {
 			k.during = append(k.during, decided[kind]...)
 		}
+	}
+	if redacted { // perhaps by another program: which events held a text is not known any more
+		s.texts.forget()
 	}
 	if next.leaf != nil {
 		c.past.Store(next)

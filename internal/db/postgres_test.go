@@ -197,7 +197,7 @@ var shared = []func(*testing.T){
 	TestFirstMicrosecond, TestVerifyFindsNothingWhereNothingIsWrong, TestCheckpointsGoOn, TestVerifiedUpTo,
 	TestEverythingIsVerifiedInTime, TestCheckpointsAreThinned, TestStrangeText, TestOpenWhileAnotherMakesIt, TestOpenWithoutATable, TestFirstSince,
 	TestPagesOfLargeEvents, TestLotsFollowTheLedger, TestLotLeftBehind, TestPurge, TestPurgeLeavesNothing, TestHolds, TestPurgeKeepsFreshTraces,
-	TestPurgeStops, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent, TestRefreshThatFailsHalfWay, TestFrequentTextRemembersWithinBounds,
+	TestPurgeStops, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent, TestRedactionByAnother, TestRefreshThatFailsHalfWay, TestFrequentTextRemembersWithinBounds,
 	TestRetention, TestClaimRetention, TestSealedSegmentsAgreeWithTheRows, TestDeletedWordsAreInNoFile, TestSelectionsAgreeWithTheRows,
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
 	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestAppendNewestFirst, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,

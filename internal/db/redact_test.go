@@ -193,3 +193,29 @@ func TestRedactionGoesWithItsEvent(t *testing.T) {
 		t.Errorf("got %+v, %v, want one event gone and one redacted", v, err)
 	}
 }
+
+// TestRedactionByAnother forgets which events held a text when another program redacted
+// it.
+func TestRedactionByAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.db")
+	one, other := openAt(t, path), openAt(t, path)
+	mustAppend(t, one, event(t, "reason", "canary"), event(t, "reason", "another"))
+	for _, q := range []string{"canary", "reason:canary"} {
+		if got := countAll(t, one, audit.KindAuditLog, q); got != 1 {
+			t.Fatalf("%s finds %d events, want 1", q, got)
+		}
+	}
+	sel := mustSelect(t, other, audit.KindAuditLog, "canary")
+	list, err := sel.List(t.Context(), Page{Limit: 1})
+	if err != nil || len(list.Items) != 1 {
+		t.Fatalf("the other program finds %v, %v", list, err)
+	}
+	if err := other.Redact(t.Context(), Actor{Name: "ines"}, audit.KindAuditLog, list.Items[0].ID, "reason", "asked for"); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{"canary", "reason:canary"} {
+		if got := countAll(t, one, audit.KindAuditLog, q); got != 0 {
+			t.Errorf("%s finds %d events after it was redacted", q, got)
+		}
+	}
+}
