@@ -104,6 +104,7 @@ func (sel *Selection) countColumn(ctx context.Context, column int, m *matched) *
 	t := &columnTally{names: n.unnumbered()}
 	if words := sel.words(ctx, m); words != nil {
 		if t.counts = sel.countBeside(words, column); t.counts != nil {
+			t.counts = t.counts[:min(len(t.counts), int(t.names.from))] // none of what was given out since is in the view
 			for i, set := range sel.fresh(ctx, m) {
 				if !set.Empty() {
 					t.addPiece(sel.view.segments[i], column, set, set.Count(), false)
