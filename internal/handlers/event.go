@@ -105,6 +105,13 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 	if request != nil {
 		page.Details = append(page.Details, *request)
 	}
+	session, err := v.sameSession(st)
+	if err != nil {
+		return page, err
+	}
+	if session != nil {
+		page.Details = append(page.Details, *session)
+	}
 	if st.Kind == audit.KindSystemEvent {
 		if page.Before, err = v.changedBefore(st); err != nil {
 			return page, err
@@ -286,6 +293,38 @@ func (v *visit) sameRequest(st *db.Stored) (*templates.Details, error) {
 			Spans: linked(teller{}.headline(other.Event), eventPath(other.Kind, other.ID)), Note: kindBeside(st.Kind, other.Kind)}})
 	}
 	if len(d.Rows) < 2 {
+		return nil, nil
+	}
+	return d, nil
+}
+
+// sameSession are links to the events of other kinds in the session of an event: what
+// somebody did after signing in, and how whoever did something had.
+func (v *visit) sameSession(st *db.Stored) (*templates.Details, error) {
+	id := st.Get("session_key")
+	if id == "" {
+		return nil, nil
+	}
+	d := &templates.Details{Title: "Of the same session"}
+	for _, kind := range audit.Kinds() {
+		if kind == st.Kind {
+			continue // those are beside it already
+		}
+		sel, err := v.server.Store.Select(v.Context(), v.by(kind, "session", id))
+		if err != nil {
+			return nil, err
+		}
+		count, err := sel.Count(v.Context())
+		if err != nil {
+			return nil, err
+		}
+		if count.Value > 0 {
+			text := countText(count) + " " + noun(count.Value, "event")
+			d.Rows = append(d.Rows, templates.Detail{Name: viewOf(kind).title(), Value: templates.Value{
+				Spans: linked([]templates.Span{plain(text)}, v.listOf(kind, "session", id))}})
+		}
+	}
+	if len(d.Rows) == 0 {
 		return nil, nil
 	}
 	return d, nil
