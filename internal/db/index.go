@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -86,10 +87,10 @@ func (s *Store) Index(ctx context.Context) error {
 	return nil
 }
 
-// textRow is one row's place in the ledger and its folded text.
+// textRow is an event's place in the ledger, its id and its folded text.
 type textRow struct {
-	seq  int64
-	text []byte
+	seq, id int64
+	text    []byte
 }
 
 // indexLot makes a lot of the next events that are in none. It reads and folds
@@ -99,6 +100,11 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 	if err != nil {
 		return false, err
 	}
+	return s.indexRows(ctx, kind, builder, mark, head, rows)
+}
+
+// indexRows makes a lot of what unindexed has read.
+func (s *Store) indexRows(ctx context.Context, kind audit.Kind, builder *trigram.Builder, mark, head int64, rows []textRow) (done bool, err error) {
 	if mark >= head {
 		s.recent.indexedUpTo(kind, head)
 		return true, nil
@@ -112,7 +118,10 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 		builder.Add(row.text)
 		seqs[i] = row.seq
 	}
-	err = s.putLot(ctx, kind, seqs, builder.Build(), nil, func(tx *writeTx) error {
+	err = s.putLot(ctx, &newLot{kind: kind, seqs: seqs, parts: builder.Build(), last: func(tx *writeTx) error {
+		if err := tx.stillSay(kind, head, rows); err != nil {
+			return err
+		}
 		now, err := searchMark(tx.ctx, tx, kind)
 		if err != nil {
 			return err
@@ -127,7 +136,7 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 		_, err = tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
 			"search:"+string(kind), strconv.FormatInt(upTo, 10))
 		return err
-	})
+	}})
 	if err == nil {
 		s.recent.indexedUpTo(kind, upTo)
 	}
@@ -135,6 +144,33 @@ func (s *Store) indexLot(ctx context.Context, kind audit.Kind, builder *trigram.
 		return false, s.scrubText(ctx)
 	}
 	return upTo == head, err // what came meanwhile is for the next time
+}
+
+// stillSay returns errChanged where an entry of the ledger after one says that any of
+// some events was taken away, or something of it, since they were read. What search_stale
+// said of it may be forgotten already.
+func (tx *writeTx) stillSay(kind audit.Kind, after int64, rows []textRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	ids := make([]int64, len(rows))
+	for i, row := range rows {
+		ids[i] = row.id
+	}
+	slices.Sort(ids)
+	// Asked by place alone: what came since the rows were read is little, where the
+	// decisions about a kind may be many.
+	return eachRow(tx.ctx, tx, "SELECT coalesce(p.from_id, l.id), l.id FROM ledger l LEFT JOIN purge p ON p.seq = l.seq"+
+		" WHERE l.seq > ? AND l.seq <= ? AND l.kind = ? AND l.entry IN ('deleted', 'redacted', 'purged')", []any{after, tx.seq, kind}, func(r scanner) error {
+		var from, to int64
+		if err := r.Scan(&from, &to); err != nil {
+			return err
+		}
+		if i, _ := slices.BinarySearch(ids, from); i < len(ids) && ids[i] <= to {
+			return errChanged
+		}
+		return nil
+	})
 }
 
 // unindexed reads, in one snapshot, the next events without a place in the text
@@ -173,7 +209,7 @@ func freshTexts(kind audit.Kind, fresh []recentRow) []textRow {
 			values[j] = row.read(kind, f.Name)
 		}
 		buf = textOf(reader, buf, values)
-		rows[i] = textRow{row.seq, bytes.Clone(buf)}
+		rows[i] = textRow{row.seq, row.id, bytes.Clone(buf)}
 	}
 	return rows
 }
@@ -184,20 +220,20 @@ func (s *Store) textRows(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, chos
 	reader := newTextReader(kind, query.Field{Class: query.ClassFree})
 	values := make([]sql.RawBytes, len(reader.columns))
 	var row textRow
-	dest := []any{&row.seq}
+	dest := []any{&row.seq, &row.id}
 	for i := range values {
 		dest = append(dest, &values[i])
 	}
 	var rows []textRow
 	var buf []byte
-	err := eachRow(ctx, tx, "SELECT l.seq"+reader.sql+" FROM ledger l JOIN "+string(kind)+" e ON e.id = l.id AND e.seq = l.seq + 0"+ // the sum as in kindColumns.read
+	err := eachRow(ctx, tx, "SELECT l.seq, l.id"+reader.sql+" FROM ledger l JOIN "+string(kind)+" e ON e.id = l.id AND e.seq = l.seq + 0"+ // the sum as in kindColumns.read
 		" WHERE l.kind = ? AND l.entry = 'created' AND "+chosen, append([]any{kind}, args...),
 		func(r scanner) error {
 			if err := r.Scan(dest...); err != nil {
 				return err
 			}
 			buf = reader.text(buf, values)
-			rows = append(rows, textRow{row.seq, bytes.Clone(buf)})
+			rows = append(rows, textRow{row.seq, row.id, bytes.Clone(buf)})
 			return nil
 		})
 	return rows, err

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,79 +42,129 @@ const lotLease = time.Minute
 // errChanged says that what a lot was to take the place of is no longer there.
 var errChanged = errors.New("the text index has changed meanwhile")
 
-// putLot stores a lot and puts it, in one transaction with what last does, in
+// What a lot's column ready says.
+const (
+	lotLeaving = -1 // its parts are being taken away, and nobody can keep it any more
+	lotMade    = 0  // its parts are being stored
+	lotReady   = 1
+)
+
+// lotNumbers is the key in meta of the highest number a lot ever had. None is given
+// twice: who lost a lot and does not know it yet must not meet another one there.
+const lotNumbers = "search:lot"
+
+// newLot is a lot to be stored in the place of old ones. Without rows it is none,
+// and the old ones go all the same.
+type newLot struct {
+	kind  audit.Kind
+	seqs  []int64
+	parts []trigram.Part
+	old   []lot
+	last  func(tx *writeTx) error // what is done in the transaction that ends it; may be nil
+
+	number int64 // once some of it is stored; parts has what is not
+}
+
+// putLot stores a lot and puts it, in one transaction with what its last does, in
 // the place of old ones. It is written in slices and nobody sees it before the
-// last one. It returns errChanged where one of the old ones is gone, and then
-// nothing has changed.
-func (s *Store) putLot(ctx context.Context, kind audit.Kind, seqs []int64, parts []trigram.Part, old []lot, last func(tx *writeTx) error) error {
-	var number int64
-	begin := func(tx *writeTx) error {
-		return tx.QueryRowxContext(tx.ctx, "INSERT INTO search_lot (lot, kind, first, last, rows, ready, changed_at, seqs)"+
-			" SELECT coalesce(max(lot), 0) + 1, ?, ?, ?, ?, 0, ?, ? FROM search_lot RETURNING lot",
-			kind, seqs[0], seqs[len(seqs)-1], len(seqs), audit.FormatTime(tx.now), packSeqs(seqs)).Scan(&number)
-	}
-	finish := func(tx *writeTx) error {
-		if last != nil {
-			if err := last(tx); err != nil {
-				return err
-			}
-		}
-		for _, l := range old {
-			result, err := tx.ExecContext(tx.ctx, "UPDATE search_lot SET ready = 0, changed_at = ? WHERE lot = ? AND ready = 1", audit.FormatTime(tx.now), l.Number)
-			if err != nil {
-				return err
-			}
-			if n, err := result.RowsAffected(); err != nil || n != 1 {
-				return errors.Join(errChanged, err)
-			}
-		}
-		result, err := tx.ExecContext(tx.ctx, "UPDATE search_lot SET ready = 1, changed_at = ? WHERE lot = ? AND ready = 0", audit.FormatTime(tx.now), number)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(errChanged, err)
-		}
-		return nil
-	}
-	if len(seqs) == 0 {
-		begin, finish = func(*writeTx) error { return nil }, last
-	}
-	for first := true; ; first = false {
-		n, size := 0, 0
-		for n < len(parts) && size < partSlice {
-			size += len(parts[n].Data)
-			n++
-		}
-		err := s.writeDerived(ctx, "store a part of the text index", func(tx *writeTx) error {
-			if first {
-				if err := begin(tx); err != nil {
-					return err
-				}
-			}
-			if err := putParts(tx, number, parts[:n]); err != nil {
-				return err
-			}
-			if n == len(parts) {
-				return finish(tx)
-			}
-			return nil
-		})
-		if err != nil {
-			if number > 0 && !first {
-				s.dropLots(ctx, []int64{number})
+// last one. It returns errChanged where one of the old ones is gone, or the new one
+// was taken for nobody's, and then nothing has changed.
+func (s *Store) putLot(ctx context.Context, n *newLot) error {
+	for done := false; !done; {
+		var err error
+		if done, err = s.putSlice(ctx, n); err != nil {
+			if n.number > 0 {
+				s.dropLots(ctx, []int64{n.number})
 			}
 			return err
 		}
-		if parts = parts[n:]; len(parts) == 0 {
-			break
-		}
 	}
-	numbers := make([]int64, len(old))
-	for i, l := range old {
+	numbers := make([]int64, len(n.old))
+	for i, l := range n.old {
 		numbers[i] = l.Number
 	}
 	return s.dropLots(ctx, numbers)
+}
+
+// putSlice stores the next slice of a lot, and reports whether it was the last one.
+func (s *Store) putSlice(ctx context.Context, n *newLot) (done bool, err error) {
+	count, size := 0, 0
+	for count < len(n.parts) && size < partSlice {
+		size += len(n.parts[count].Data)
+		count++
+	}
+	done = count == len(n.parts)
+	var number int64
+	err = s.writeDerived(ctx, "store a part of the text index", func(tx *writeTx) (err error) {
+		number = n.number
+		switch {
+		case len(n.seqs) == 0:
+		case number == 0:
+			number, err = tx.beginLot(n)
+		default:
+			err = tx.changeLot(number, lotMade, lotMade) // it is still ours, and so for another while
+		}
+		if err == nil {
+			err = putParts(tx, number, n.parts[:count])
+		}
+		if err == nil && done {
+			err = tx.finishLot(n, number)
+		}
+		return err
+	})
+	if err == nil {
+		n.number, n.parts = number, n.parts[count:]
+	}
+	return done, err
+}
+
+func (tx *writeTx) beginLot(n *newLot) (number int64, err error) {
+	// A database may be older than what meta knows, and have parts whose lot was lost.
+	var given, lots, parts int64
+	err = tx.QueryRowxContext(tx.ctx, "SELECT coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = ?), 0),"+
+		" (SELECT coalesce(max(lot), 0) FROM search_lot), (SELECT coalesce(max(id), 0) FROM search_part)", lotNumbers).Scan(&given, &lots, &parts)
+	if err != nil {
+		return 0, err
+	}
+	number = max(given, lots, parts>>trigram.KeyBits) + 1
+	_, err = tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+		lotNumbers, strconv.FormatInt(number, 10))
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecContext(tx.ctx, "INSERT INTO search_lot (lot, kind, first, last, rows, ready, changed_at, seqs) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		number, n.kind, n.seqs[0], n.seqs[len(n.seqs)-1], len(n.seqs), lotMade, audit.FormatTime(tx.now), packSeqs(n.seqs))
+	return number, err
+}
+
+func (tx *writeTx) finishLot(n *newLot, number int64) error {
+	if n.last != nil {
+		if err := n.last(tx); err != nil {
+			return err
+		}
+	}
+	for _, l := range n.old {
+		if err := tx.changeLot(l.Number, lotReady, lotLeaving); err != nil {
+			return err
+		}
+	}
+	if len(n.seqs) == 0 {
+		return nil
+	}
+	return tx.changeLot(number, lotMade, lotReady)
+}
+
+// changeLot changes what a lot's column ready says. It returns errChanged where that
+// is something else already.
+func (tx *writeTx) changeLot(number int64, from, to int) error {
+	result, err := tx.ExecContext(tx.ctx, "UPDATE search_lot SET ready = ?, changed_at = ? WHERE lot = ? AND ready = ?", to, audit.FormatTime(tx.now), number, from)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(errChanged, err)
+	}
+	return nil
 }
 
 // partRows is how many parts one statement stores.
@@ -145,7 +197,7 @@ func putParts(tx *writeTx, number int64, parts []trigram.Part) error {
 	return nil
 }
 
-// dropLots takes lots that are not in use away, in slices.
+// dropLots takes lots away, in slices. One that is in use stays.
 func (s *Store) dropLots(ctx context.Context, numbers []int64) error {
 	const slice = partSlice / 8192
 	for len(numbers) > 0 {
@@ -154,6 +206,18 @@ func (s *Store) dropLots(ctx context.Context, numbers []int64) error {
 			gone = 0
 			for left := int64(slice); left > 0 && gone < len(numbers); {
 				number := numbers[gone]
+				// Whoever makes it has to know before its first part is gone.
+				if err := tx.changeLot(number, lotMade, lotLeaving); err != nil && !errors.Is(err, errChanged) {
+					return err
+				}
+				var used int
+				if err := tx.GetContext(tx.ctx, &used, "SELECT count(*) FROM search_lot WHERE lot = ? AND ready = ?", number, lotReady); err != nil {
+					return err
+				}
+				if used > 0 {
+					gone++
+					continue
+				}
 				result, err := tx.ExecContext(tx.ctx, "DELETE FROM search_part WHERE id IN (SELECT id FROM search_part WHERE id >= ? AND id < ? LIMIT ?)",
 					partID(number, 0), partID(number+1, 0), left)
 				if err != nil {
@@ -164,7 +228,7 @@ func (s *Store) dropLots(ctx context.Context, numbers []int64) error {
 					return err
 				}
 				left -= n
-				if _, err := tx.ExecContext(tx.ctx, "DELETE FROM search_lot WHERE lot = ? AND ready = 0", number); err != nil {
+				if _, err := tx.ExecContext(tx.ctx, "DELETE FROM search_lot WHERE lot = ? AND ready = ?", number, lotLeaving); err != nil {
 					return err
 				}
 				gone++
@@ -183,7 +247,7 @@ func (s *Store) dropLots(ctx context.Context, numbers []int64) error {
 func (s *Store) dropStale(ctx context.Context) error {
 	var numbers []int64
 	before := audit.FormatTime(s.now().Add(-lotLease))
-	if err := s.worker().SelectContext(ctx, &numbers, "SELECT lot FROM search_lot WHERE ready = 0 AND changed_at < ?", before); err != nil {
+	if err := s.worker().SelectContext(ctx, &numbers, "SELECT lot FROM search_lot WHERE ready <> ? AND changed_at < ?", lotReady, before); err != nil {
 		return err
 	}
 	return s.dropLots(ctx, numbers)
@@ -215,11 +279,16 @@ func unpackSeqs(b []byte) []int64 {
 	return seqs
 }
 
-// readLot reads all of a lot.
+// readLot reads all of a lot. Where something else wrote into it, so that it has not
+// as many rows as places in the ledger, it is an error.
 func readLot(ctx context.Context, q sqlx.QueryerContext, l lot) (seqs []int64, whole trigram.Lot, err error) {
 	var packed []byte
 	if err := sqlx.GetContext(ctx, q, &packed, "SELECT seqs FROM search_lot WHERE lot = ?", l.Number); err != nil {
 		return nil, whole, err
+	}
+	if seqs = unpackSeqs(packed); len(seqs) != l.Rows {
+		return nil, whole, fmt.Errorf("lot %d of the text index has %d rows and the places of %d, it is damaged; copy the database with 'auditadmin copy', which makes the index anew",
+			l.Number, l.Rows, len(seqs))
 	}
 	whole.Rows = l.Rows
 	err = eachRow(ctx, q, "SELECT id, data FROM search_part WHERE id >= ? AND id < ? ORDER BY id", []any{partID(l.Number, 0), partID(l.Number+1, 0)},
@@ -232,7 +301,7 @@ func readLot(ctx context.Context, q sqlx.QueryerContext, l lot) (seqs []int64, w
 			whole.Parts = append(whole.Parts, trigram.Part{First: trigram.Key(id - partID(l.Number, 0)), Data: data})
 			return nil
 		})
-	return unpackSeqs(packed), whole, err
+	return seqs, whole, err
 }
 
 // lots returns the lots of a kind with events recorded after a seq, oldest first.
@@ -275,11 +344,11 @@ func toMerge(all []lot) []lot {
 // mergeLots makes large lots of small ones, until there is nothing to merge.
 func (s *Store) mergeLots(ctx context.Context, kind audit.Kind) error {
 	for {
-		some, seqs, parts, err := s.merged(ctx, kind)
-		if err != nil || some == nil {
+		n, err := s.merged(ctx, kind)
+		if err != nil || n == nil {
 			return err
 		}
-		if err := s.putLot(ctx, kind, seqs, parts, some, nil); errors.Is(err, errChanged) {
+		if err := s.putLot(ctx, n); errors.Is(err, errChanged) {
 			return nil // somebody else is at it
 		} else if err != nil {
 			return err
@@ -287,28 +356,31 @@ func (s *Store) mergeLots(ctx context.Context, kind audit.Kind) error {
 	}
 }
 
-func (s *Store) merged(ctx context.Context, kind audit.Kind) (some []lot, seqs []int64, parts []trigram.Part, err error) {
+// merged makes one lot of neighbours, or none where there is nothing to merge.
+func (s *Store) merged(ctx context.Context, kind audit.Kind) (*newLot, error) {
 	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	defer end()
 	all, err := lots(ctx, tx, kind, 0)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	if some = toMerge(all); some == nil {
-		return nil, nil, nil, nil
+	n := &newLot{kind: kind, old: toMerge(all)}
+	if n.old == nil {
+		return nil, nil
 	}
 	var wholes []trigram.Lot
-	for _, l := range some {
+	for _, l := range n.old {
 		own, whole, err := readLot(ctx, tx, l)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
-		seqs, wholes = append(seqs, own...), append(wholes, whole)
+		n.seqs, wholes = append(n.seqs, own...), append(wholes, whole)
 	}
-	return some, seqs, trigram.Merge(wholes...), nil
+	n.parts = trigram.Merge(wholes...)
+	return n, nil
 }
 
 // scrubText brings the text index to what the rows say now that are named in
@@ -337,57 +409,43 @@ type staleRun struct {
 
 // scrubLot makes the oldest lot with stale rows anew.
 func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err error) {
+	n, err := s.scrubbed(ctx, kind)
+	if err != nil || n == nil {
+		return err == nil, err
+	}
+	return false, s.putLot(ctx, n)
+}
+
+// scrubbed makes what takes the place of the oldest lot with stale rows, or nil where
+// there are none. It ends with forgetting them.
+func (s *Store) scrubbed(ctx context.Context, kind audit.Kind) (*newLot, error) {
 	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer end()
 	var runs []staleRun
 	if err := tx.SelectContext(ctx, &runs, "SELECT first, last, gone FROM search_stale WHERE kind = ? ORDER BY first LIMIT 20000", kind); err != nil || len(runs) == 0 {
-		return true, err
+		return nil, err
 	}
 	all, err := lots(ctx, tx, kind, runs[0].First-1)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	i := sort.Search(len(all), func(i int) bool { return all[i].Last >= runs[0].First })
 	forget := func(upTo int64) func(tx *writeTx) error {
-		return func(tx *writeTx) error {
-			left := runs
-			if whole := wholeRuns(runs, upTo); len(whole) > fewRuns {
-				if done, err := tx.forgetRuns(kind, whole); err != nil {
-					return err
-				} else if done {
-					left = runs[len(whole):]
-				}
-			}
-			for _, run := range left {
-				if run.First > upTo {
-					break
-				}
-				query, args := "DELETE FROM search_stale WHERE kind = ? AND first = ? AND last = ?", []any{kind, run.First, run.Last}
-				if run.Last > upTo {
-					query, args = "UPDATE search_stale SET first = ? WHERE kind = ? AND first = ? AND last = ?", []any{upTo + 1, kind, run.First, run.Last}
-				}
-				if _, err := tx.ExecContext(tx.ctx, query, args...); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
+		return func(tx *writeTx) error { return tx.forgetUpTo(kind, runs, upTo) }
 	}
 	if i == len(all) { // in no lot: it was not indexed, or is out already
-		end()
-		return false, s.putLot(ctx, kind, nil, nil, nil, forget(runs[len(runs)-1].Last))
+		return &newLot{kind: kind, last: forget(runs[len(runs)-1].Last)}, nil
 	}
 	l := all[i]
 	if runs[0].Last < l.First {
-		end()
-		return false, s.putLot(ctx, kind, nil, nil, nil, forget(runs[0].Last))
+		return &newLot{kind: kind, last: forget(runs[0].Last)}, nil
 	}
 	seqs, whole, err := readLot(ctx, tx, l)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	stale, changed := make([]bool, len(seqs)), make([]bool, len(seqs))
 	left := len(seqs)
@@ -408,19 +466,63 @@ func (s *Store) scrubLot(ctx context.Context, kind audit.Kind) (done bool, err e
 	}
 	texts, err := s.textsOf(ctx, tx, kind, seqs, changed)
 	if err != nil {
-		return false, err
+		return nil, err
+	}
+	n := &newLot{kind: kind, old: []lot{l}, last: forget(l.Last)}
+	if left == 0 && len(texts) == 0 {
+		return n, nil
+	}
+	var head int64
+	if err := tx.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+		return nil, err
 	}
 	end()
-	if left == 0 && len(texts) == 0 {
-		return false, s.putLot(ctx, kind, nil, nil, []lot{l}, forget(l.Last))
+	n.last = func(tx *writeTx) error {
+		if err := tx.stillSay(kind, head, texts); err != nil {
+			return err
+		}
+		return tx.forgetUpTo(kind, runs, l.Last)
 	}
 	var patch trigram.Builder
-	for row := range seqs {
-		patch.Add(texts[row])
+	for at, row := 0, 0; row < len(seqs); row++ {
+		var text []byte
+		if at < len(texts) && texts[at].seq == seqs[row] {
+			text = texts[at].text
+			at++
+		}
+		patch.Add(text)
 	}
 	whole.Gone = func(row int) bool { return stale[row] }
-	parts := trigram.Replace(whole, trigram.Lot{Rows: len(seqs), Parts: patch.Build()})
-	return false, s.putLot(ctx, kind, seqs, parts, []lot{l}, forget(l.Last))
+	n.seqs, n.parts = seqs, trigram.Replace(whole, trigram.Lot{Rows: len(seqs), Parts: patch.Build()})
+	return n, nil
+}
+
+// forgetUpTo forgets, of runs that were read, what is in them up to a seq.
+func (tx *writeTx) forgetUpTo(kind audit.Kind, runs []staleRun, upTo int64) error {
+	if whole := wholeRuns(runs, upTo); len(whole) > fewRuns {
+		if done, err := tx.forgetRuns(kind, whole); err != nil {
+			return err
+		} else if done {
+			runs = runs[len(whole):]
+		}
+	}
+	for _, run := range runs {
+		if run.First > upTo {
+			break
+		}
+		if run.Last > upTo {
+			// The rest may be a run of its own already.
+			_, err := tx.ExecContext(tx.ctx, "INSERT INTO search_stale (kind, first, last, gone) SELECT kind, ?, last, gone FROM search_stale WHERE kind = ? AND first = ? AND last = ?"+
+				" ON CONFLICT (kind, first, last) DO UPDATE SET gone = 1 WHERE excluded.gone = 1", upTo+1, kind, run.First, run.Last)
+			if err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM search_stale WHERE kind = ? AND first = ? AND last = ?", kind, run.First, run.Last); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fewRuns are forgotten one by one.
@@ -454,9 +556,8 @@ func (tx *writeTx) forgetRuns(kind audit.Kind, runs []staleRun) (bool, error) {
 	return true, err
 }
 
-// textsOf returns the folded texts of the changed rows that are still there, by
-// row.
-func (s *Store) textsOf(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seqs []int64, changed []bool) (map[int][]byte, error) {
+// textsOf returns the changed rows that are still there, in the order of the lot.
+func (s *Store) textsOf(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seqs []int64, changed []bool) ([]textRow, error) {
 	var asked []int64
 	for row, seq := range seqs {
 		if changed[row] {
@@ -468,11 +569,6 @@ func (s *Store) textsOf(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, seqs 
 	}
 	condition, args := s.dialect.among("l.seq", asked)
 	rows, err := s.textRows(ctx, tx, kind, condition, args...)
-	texts := make(map[int][]byte, len(rows))
-	for _, r := range rows {
-		if row, ok := slices.BinarySearch(seqs, r.seq); ok {
-			texts[row] = r.text
-		}
-	}
-	return texts, err
+	slices.SortFunc(rows, func(a, b textRow) int { return cmp.Compare(a.seq, b.seq) })
+	return rows, err
 }

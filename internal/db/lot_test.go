@@ -112,7 +112,7 @@ func TestLotsFollowTheLedger(t *testing.T) {
 		t.Errorf("%d events are in %d lots; want them merged", n, len(all))
 	}
 	var left int
-	if err := s.ro.Get(&left, "SELECT (SELECT count(*) FROM search_stale) + (SELECT count(*) FROM search_lot WHERE ready = 0)"+
+	if err := s.ro.Get(&left, "SELECT (SELECT count(*) FROM search_stale) + (SELECT count(*) FROM search_lot WHERE ready <> 1)"+
 		" + (SELECT count(*) FROM search_part p WHERE NOT EXISTS (SELECT 1 FROM search_lot WHERE lot = p.id >> 19))"); err != nil || left != 0 {
 		t.Errorf("%d rows of the text index are left over, %v; want none", left, err)
 	}

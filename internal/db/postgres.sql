@@ -268,7 +268,8 @@ CREATE TABLE hold (
 
 -- Which events hold which runs of three letters, in their folded searchable
 -- text. This is derived, may trail behind the ledger, and can be made again at
--- any time; meta 'search:KIND' is the seq up to which it is complete.
+-- any time; meta 'search:KIND' is the seq up to which it is complete,
+-- and 'search:lot' the highest number a lot ever had.
 
 -- A lot is up to 65,536 events of one kind, in the order of the ledger.
 CREATE TABLE search_lot (
@@ -277,7 +278,7 @@ CREATE TABLE search_lot (
     first      bigint           NOT NULL,  -- seq of its first event
     last       bigint           NOT NULL,  -- seq of its last event
     rows       bigint           NOT NULL,
-    ready      bigint           NOT NULL,  -- 0 while it is made, and while it is taken away
+    ready      bigint           NOT NULL,  -- 1 in use, 0 while it is made, -1 while it is taken away
     changed_at text COLLATE "C" NOT NULL,
     seqs       bytea            NOT NULL   -- of its events, each as the distance from the one before
 );
