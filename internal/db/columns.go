@@ -70,7 +70,7 @@ type piece struct {
 	decided int64  // decisions up to this seq are in the file
 	pending int    // decisions that are not
 	since   int64  // the first of those
-	erase   bool   // the file holds something that is to be gone
+	erase   bool   // it holds something that is to be gone from a file, or not to come into one
 }
 
 func newColumns() *columns {
@@ -410,7 +410,7 @@ func (v *view) add(p *piece, sealing int64) {
 		if last.file != "" || last.hi <= sealing || last.Len()+p.Len() > builderRows || last.Len() > 2*p.Len() {
 			break
 		}
-		p = &piece{Segment: segment.Merge(last.Segment, p.Segment), lo: last.lo, hi: p.hi}
+		p = &piece{Segment: segment.Merge(last.Segment, p.Segment), lo: last.lo, hi: p.hi, erase: last.erase || p.erase}
 		v.segments = v.segments[:len(v.segments)-1]
 	}
 	v.segments = append(v.segments, p)

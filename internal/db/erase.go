@@ -37,11 +37,21 @@ func (s *Store) erase(ctx context.Context, k *kindColumns) (bool, error) {
 			return true, nil
 		}
 		done = v.segments[at].hi
-		if err := s.sealPieces(ctx, k, at, at+1, keep); err != nil {
+		if _, err := s.sealPieces(ctx, k, func(v *view) (from, to int) { return v.pieceUpTo(done) }, keep); err != nil {
 			return true, err
 		}
 	}
 	return true, ctx.Err()
+}
+
+// pieceUpTo finds the piece in a file that ends there. A later view may have other
+// pieces in its place: what was decided makes new ones.
+func (v *view) pieceUpTo(hi int64) (from, to int) {
+	at := slices.IndexFunc(v.segments, func(p *piece) bool { return p.hi == hi && p.file != "" })
+	if at < 0 {
+		return 0, 0
+	}
+	return at, at + 1
 }
 
 // usedNumbers marks, for each column, the numbers of the words that an event

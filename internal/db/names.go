@@ -218,8 +218,7 @@ func (a *assigner) assign(word string) uint32 {
 
 // number returns the number of a word.
 func (n *names) number(word string) (uint32, bool) {
-	n.ensure()
-	n.mu.RLock()
+	n.lockTable()
 	defer n.mu.RUnlock()
 	return n.find(word, nil)
 }
@@ -264,9 +263,11 @@ func (n *names) ready() bool {
 	return n.built
 }
 
-// ensure builds the table if it is not there.
-func (n *names) ensure() {
-	if !n.ready() {
+// lockTable locks for reading with the table there: a seal that fails may drop it at
+// any moment before.
+func (n *names) lockTable() {
+	for n.mu.RLock(); !n.built; n.mu.RLock() {
+		n.mu.RUnlock()
 		n.build()
 	}
 }
@@ -275,8 +276,7 @@ func (n *names) ensure() {
 // segment.Unassigned for those that are in no file.
 func (n *names) numbers(c *segment.Column) []uint32 {
 	all := make([]uint32, c.Words())
-	n.ensure()
-	n.mu.RLock()
+	n.lockTable()
 	defer n.mu.RUnlock()
 	c.EachWord(func(code int, word string) {
 		number, ok := n.find(word, nil)

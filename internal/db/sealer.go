@@ -108,12 +108,12 @@ func (s *Store) seal(ctx context.Context, all bool) error {
 	for _, kind := range audit.Kinds() {
 		k := s.columns.kinds[kind]
 		for ctx.Err() == nil {
-			from, to := k.toSeal(f, all)
-			if from == to {
-				break
-			}
-			if err := s.sealPieces(ctx, k, from, to, nil); err != nil {
+			some, err := s.sealNext(ctx, k, all)
+			if err != nil {
 				return fmt.Errorf("seal %s: %w", kind.Plural(), err)
+			}
+			if !some {
+				break
 			}
 			changed = true
 		}
@@ -129,6 +129,12 @@ func (s *Store) seal(ctx context.Context, all bool) error {
 		return ctx.Err()
 	}
 	return f.saveKnown(ctx, s)
+}
+
+// sealNext writes the next pieces of a kind that are worth a file as one, and
+// reports whether there were any.
+func (s *Store) sealNext(ctx context.Context, k *kindColumns, all bool) (bool, error) {
+	return s.sealPieces(ctx, k, func(v *view) (from, to int) { return k.toSeal(v, s.sealed, all) }, nil)
 }
 
 // closeSealed writes what is left, so that the next start finds it, and lets
@@ -153,10 +159,9 @@ const sealSpan = 4 * refreshStep
 // sealPending is how many decisions may be missing in a file: a start reads them.
 const sealPending = 512
 
-// toSeal chooses the next pieces to write as one, from to up to to, which is not
-// included.
-func (k *kindColumns) toSeal(f *sealed, all bool) (from, to int) {
-	v := k.view.Load()
+// toSeal chooses the next pieces of a view to write as one, from from up to to,
+// which is not included.
+func (k *kindColumns) toSeal(v *view, f *sealed, all bool) (from, to int) {
 	n := len(v.segments)
 	first := n // of the pieces in memory
 	for first > 0 && v.segments[first-1].file == "" {
@@ -194,32 +199,65 @@ func (k *kindColumns) withFormer(v *view, first, end, rows int) (from, to int) {
 	return first, end
 }
 
-// sealPieces writes pieces as one, without what erase takes away where it is not
-// nil, and puts it in their place. Pages go on meanwhile.
-func (s *Store) sealPieces(ctx context.Context, k *kindColumns, from, to int, keep func(column int, word string) bool) error {
+// errViewChanged says that what was written is not of the pieces there are.
+var errViewChanged = errors.New("the columns changed while they were written; they are written anew")
+
+// sealPieces writes the pieces that choose chooses as one, without what erase takes
+// away where keep is not nil, and puts it in their place. It reports whether there
+// were any. Pages go on meanwhile. The caller holds work.
+func (s *Store) sealPieces(ctx context.Context, k *kindColumns, choose func(v *view) (from, to int), keep func(column int, word string) bool) (some bool, err error) {
+	old, head := s.takePieces(k, choose)
+	if len(old) == 0 {
+		return false, nil
+	}
+	var made *piece
+	in := false
+	defer func() { // whatever went wrong
+		if !in {
+			s.dropMade(k, made)
+		}
+	}()
+	if made, err = s.sealNew(ctx, k, old, head, keep); err != nil {
+		return true, err
+	}
+	if err = s.putMade(k, old, made); err != nil {
+		return true, err
+	}
+	in = true
+	for _, p := range old {
+		if p.file != "" {
+			os.Remove(p.file)
+		}
+	}
+	return true, nil
+}
+
+// takePieces has pieces chosen in the view as it is, and from then on notes what is
+// decided about them: a refresh between the two would merge them. It returns how
+// far the view goes, too.
+func (s *Store) takePieces(k *kindColumns, choose func(v *view) (from, to int)) (old []*piece, head int64) {
+	s.columns.mu.Lock()
+	defer s.columns.mu.Unlock()
+	v := k.view.Load()
+	from, to := choose(v)
+	if from == to {
+		return nil, 0
+	}
+	old = v.segments[from:to:to]
+	k.sealing, k.during = old[len(old)-1].hi, nil
+	return old, v.head
+}
+
+// putMade puts what was made of pieces in their place.
+func (s *Store) putMade(k *kindColumns, old []*piece, made *piece) error {
 	c := s.columns
 	c.mu.Lock()
-	v := k.view.Load()
-	old := v.segments[from:to:to]
-	k.sealing, k.during = old[len(old)-1].hi, nil
-	c.mu.Unlock()
-	made, err := s.sealNew(ctx, k, old, v.head, keep)
-
-	c.mu.Lock()
 	defer c.mu.Unlock()
-	during := k.during
-	k.sealing, k.during = 0, nil
-	if err != nil {
-		for _, n := range k.names {
-			n.forget()
-		}
-		return err
-	}
 	next := *k.view.Load()
 	at := slices.IndexFunc(next.segments, func(p *piece) bool { return p.lo == old[0].lo })
 	end := at + len(old)
 	if at < 0 || end > len(next.segments) || next.segments[end-1].hi != old[len(old)-1].hi {
-		panic("db: the pieces of a view changed while they were sealed")
+		return errViewChanged
 	}
 	gone := map[*segment.Segment]bool{}
 	for _, p := range next.segments[at:end] {
@@ -229,22 +267,32 @@ func (s *Store) sealPieces(ctx context.Context, k *kindColumns, from, to int, ke
 		gone[p.Segment] = true
 	}
 	next.segments = slices.Concat(next.segments[:at:at], []*piece{made}, next.segments[end:])
-	next.change(during)
+	next.change(k.during)
 	next.count = 0
 	for _, p := range next.segments {
 		next.count += p.Count()
 	}
+	k.sealing, k.during = 0, nil
 	k.view.Store(&next)
 	for _, n := range k.names {
 		n.own(next.segments)
 	}
 	c.marks.forget(gone)
-	for _, p := range old {
-		if p.file != "" {
-			os.Remove(p.file)
-		}
-	}
 	return nil
+}
+
+// dropMade ends a try that has come to nothing: its file must not be found by the
+// next start, since its numbers are given out again.
+func (s *Store) dropMade(k *kindColumns, made *piece) {
+	s.columns.mu.Lock()
+	defer s.columns.mu.Unlock()
+	k.sealing, k.during = 0, nil
+	for _, n := range k.names {
+		n.forget()
+	}
+	if made != nil {
+		os.Remove(made.file)
+	}
 }
 
 // sealNew makes the one piece, in a file.
@@ -260,14 +308,17 @@ func (s *Store) sealNew(ctx context.Context, k *kindColumns, old []*piece, decid
 	// What lies in files has its numbers; the rest gets them in one go.
 	var filed, fresh *segment.Segment
 	for _, p := range old {
-		part := &filed
+		part, of := &filed, p.Segment
 		if p.file == "" {
 			part = &fresh
+			if p.erase { // deleted before it came into any file
+				of = of.Without(func(int, string) bool { return false })
+			}
 		}
 		if *part == nil {
-			*part = p.Segment
+			*part = of
 		} else {
-			*part = segment.Merge(*part, p.Segment)
+			*part = segment.Merge(*part, of)
 		}
 	}
 	whole := filed
@@ -299,5 +350,8 @@ func (s *Store) sealNew(ctx context.Context, k *kindColumns, old []*piece, decid
 		stampOwner: f.owner, stampKind: string(k.kind), stampMark: mark,
 		stampLo: strconv.FormatInt(p.lo, 10), stampHi: strconv.FormatInt(p.hi, 10), stampDecided: strconv.FormatInt(decided, 10),
 	})
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }

@@ -235,14 +235,13 @@ func (s *Store) allCandidates(ctx context.Context, kind audit.Kind, keys []trigr
 		return newest, err
 	}
 	upTo -= long / 4
-	middle := after + (upTo-after)/2
-	var older []int64
-	var olderErr error
-	var wg sync.WaitGroup
-	wg.Go(func() { older, olderErr = find(after, middle) })
-	newer, err := find(middle, upTo)
-	wg.Wait()
-	return slices.Concat(newest, newer, older), errors.Join(err, olderErr)
+	ends := []int64{upTo, after + (upTo-after)/2, after}
+	var older [2][]int64
+	err = together(len(older), func(i int) (err error) {
+		older[i], err = find(ends[i+1], ends[i])
+		return err
+	})
+	return slices.Concat(newest, older[0], older[1]), err
 }
 
 // heavyChecks is how many searches may read many rows at the same time. The
@@ -275,20 +274,11 @@ func (s *Store) check(ctx context.Context, v *view, n *needle, rows []rowPlace) 
 		return 1
 	})
 	const workers = 2
-	errs := make([]error, workers)
-	var wg sync.WaitGroup
-	for w := range workers {
-		part := byID[len(byID)*w/workers : len(byID)*(w+1)/workers]
-		if len(part) == 0 {
-			continue
-		}
-		wg.Go(func() { errs[w] = s.checkPart(ctx, v, n, rows, part, found) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
+	err := together(workers, func(w int) error {
+		return s.checkPart(ctx, v, n, rows, byID[len(byID)*w/workers:len(byID)*(w+1)/workers], found)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return found, nil
 }

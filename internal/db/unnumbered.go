@@ -41,7 +41,6 @@ func (n *names) unnumbered() *unnumbered {
 
 // numbersOf returns the numbers of the words of a segment in memory, by their codes.
 func (u *unnumbered) numbersOf(s *segment.Segment) []uint32 {
-	u.names.ensure()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if numbers, ok := u.of[s]; ok {
@@ -52,7 +51,7 @@ func (u *unnumbered) numbersOf(s *segment.Segment) []uint32 {
 	}
 	c := s.Column(u.names.column)
 	numbers := make([]uint32, c.Words())
-	u.names.mu.RLock()
+	u.names.lockTable()
 	defer u.names.mu.RUnlock()
 	c.EachWord(func(code int, word string) { numbers[code] = u.numberLocked(word) })
 	u.of[s] = numbers
@@ -61,10 +60,9 @@ func (u *unnumbered) numbersOf(s *segment.Segment) []uint32 {
 
 // number returns the number of a word, and gives it one if it has none.
 func (u *unnumbered) number(word string) uint32 {
-	u.names.ensure()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.names.mu.RLock()
+	u.names.lockTable()
 	defer u.names.mu.RUnlock()
 	return u.numberLocked(word)
 }
@@ -87,22 +85,18 @@ func (u *unnumbered) numberLocked(word string) uint32 {
 // known returns the number that names has for a word. One that was given out since is
 // not known: here it means another word.
 func (u *unnumbered) known(word string) (uint32, bool) {
-	if !u.names.built {
-		return 0, false // forgotten since
-	}
 	number, ok := u.names.find(word, nil)
 	return number, ok && number < u.from
 }
 
 // lookup returns the number of a word that has one.
 func (u *unnumbered) lookup(word string) (uint32, bool) {
-	u.names.ensure()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if number, ok := u.index[word]; ok {
 		return number, true
 	}
-	u.names.mu.RLock()
+	u.names.lockTable()
 	defer u.names.mu.RUnlock()
 	return u.known(word)
 }

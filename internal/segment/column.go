@@ -60,8 +60,12 @@ func (c *Column) code(row int) int {
 // Text returns the text of a row.
 func (c *Column) Text(row int) string { return c.Word(c.code(row)) }
 
-// encode keeps the codes in as few bits as they need. The words are set.
+// encode keeps the codes in as few bits as they need. The words are set, and which
+// global codes they have.
 func (c *Column) encode(n int, code func(row int) uint32) {
+	if c.words.len() > MaxRows {
+		code = c.fit(n, code)
+	}
 	c.n, c.flags, c.bytes, c.pairs = n, nil, nil, nil
 	switch size := c.words.len(); {
 	case size <= 1:
@@ -81,6 +85,62 @@ func (c *Column) encode(n int, code func(row int) uint32) {
 			c.pairs[row] = uint16(code(row))
 		}
 	}
+}
+
+// fit drops as many words that no row has as there are too many for sixteen bits,
+// and returns the codes of the rows among the others. There are enough: each of
+// MaxRows rows has one word, and the rest is what they had before a change. Words
+// whose global codes were given out here go last, since other segments may know
+// them by those.
+func (c *Column) fit(n int, code func(row int) uint32) func(row int) uint32 {
+	used, owned, stay := make([]bool, c.words.len()), make([]bool, c.words.len()), make([]bool, c.words.len())
+	for row := range n {
+		used[code(row)] = true
+	}
+	for _, at := range c.own {
+		if at != Unassigned {
+			owned[at] = true
+		}
+	}
+	excess := c.words.len() - MaxRows
+	for _, last := range []bool{false, true} {
+		for at := range stay {
+			if owned[at] != last {
+				continue
+			}
+			if stay[at] = used[at] || excess == 0; !stay[at] {
+				excess--
+			}
+		}
+	}
+	codes := c.leave(stay)
+	return func(row int) uint32 { return codes[code(row)] }
+}
+
+// leave takes away the words that do not stay, with their global codes, and
+// returns the codes of the others by their old ones.
+func (c *Column) leave(stay []bool) []uint32 {
+	left := words{addresses: c.words.addresses}
+	var global, own []uint32
+	codes := make([]uint32, len(stay))
+	for code, stays := range stay {
+		codes[code] = Unassigned
+		if stays {
+			codes[code] = uint32(left.len())
+			left.add(c.words.at(code))
+			if c.global != nil {
+				global = append(global, c.global[code])
+			}
+		}
+	}
+	for _, code := range c.own {
+		if code != Unassigned {
+			code = codes[code]
+		}
+		own = append(own, code)
+	}
+	c.words, c.global, c.own = left, global, own
+	return codes
 }
 
 // Spans are the codes of a column that some values mean: what of a filter a

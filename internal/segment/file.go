@@ -147,6 +147,9 @@ func (s *Segment) Write(name string, layout Layout, stamp map[string]string) (*S
 		return nil, fmt.Errorf("write %s: %w", name, err)
 	}
 	written, _, err := Open(name, layout)
+	if err != nil {
+		os.Remove(name) // nobody knows of it, and it would be believed later
+	}
 	return written, err
 }
 
@@ -166,7 +169,11 @@ func writeFile(name string, content []byte) error {
 		os.Remove(f.Name())
 		return err
 	}
-	return syncFolder(folder)
+	if err := syncFolder(folder); err != nil {
+		os.Remove(name)
+		return err
+	}
+	return nil
 }
 
 func syncFolder(folder string) error {

@@ -76,13 +76,14 @@ func mergeColumns(from []int32, a, b *Column) Column {
 	var c Column
 	var ofA, ofB []uint32
 	c.words, ofA, ofB = mergeWords(&a.words, &b.words)
-	c.encode(len(from), func(row int) uint32 {
+	code := func(row int) uint32 {
 		if r := from[row]; r >= 0 {
 			return ofA[a.code(int(r))]
 		}
 		return ofB[b.code(int(^from[row]))]
-	})
+	}
 	if a.global == nil || b.global == nil {
+		c.encode(len(from), code)
 		return c
 	}
 	c.global = make([]uint32, c.words.len())
@@ -103,5 +104,6 @@ func mergeColumns(from []int32, a, b *Column) Column {
 	}
 	place(a, ofA)
 	place(b, ofB)
+	c.encode(len(from), code)
 	return c
 }

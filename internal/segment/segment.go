@@ -321,12 +321,6 @@ func (c *Column) with(texts map[int]string) Column {
 	added, places = sorted(fresh, c.words.addresses)
 	all, ofOld, ofNew := mergeWords(&c.words, &added)
 	n := Column{words: all, base: c.base, held: c.held}
-	n.encode(c.n, func(row int) uint32 {
-		if t, ok := texts[row]; ok {
-			return ofNew[places[seen[t]]]
-		}
-		return ofOld[c.code(row)]
-	})
 	if c.global != nil && all.len() == c.words.len() {
 		n.global, n.own = c.global, c.own
 	} else if c.global != nil {
@@ -344,6 +338,12 @@ func (c *Column) with(texts map[int]string) Column {
 			}
 		}
 	}
+	n.encode(c.n, func(row int) uint32 {
+		if t, ok := texts[row]; ok {
+			return ofNew[places[seen[t]]]
+		}
+		return ofOld[c.code(row)]
+	})
 	return n
 }
 
@@ -395,25 +395,8 @@ func (c *Column) pick(rows []int, keep func(text string) bool) Column {
 			used[code] = keep(c.words.at(int(code)))
 		}
 	}
-	n := Column{base: c.base}
-	n.words.addresses = c.words.addresses
-	codes := make([]uint32, c.words.len())
-	for code, ok := range used {
-		codes[code] = Unassigned
-		if ok {
-			codes[code] = uint32(n.words.len())
-			n.words.add(c.words.at(code))
-			if c.global != nil {
-				n.global = append(n.global, c.global[code])
-			}
-		}
-	}
-	for _, code := range c.own {
-		if code != Unassigned {
-			code = codes[code]
-		}
-		n.own = append(n.own, code)
-	}
+	n := Column{words: c.words, global: c.global, base: c.base, own: c.own}
+	codes := n.leave(used)
 	n.encode(len(rows), func(row int) uint32 { return codes[c.code(rows[row])] })
 	return n
 }
