@@ -333,6 +333,10 @@ func (v *visit) changedBefore(st *db.Stored) (*templates.Table, error) {
 		return nil, nil
 	}
 	t := v.table(f)
-	m := t.model("Audit logs of the "+span(beforeSpan)+" before, newest first", t.days(items, nil))
+	days, err := t.days(items, nil)
+	if err != nil {
+		return nil, err
+	}
+	m := t.model("Audit logs of the "+span(beforeSpan)+" before, newest first", days)
 	return &m, nil
 }

@@ -154,3 +154,22 @@ func (v *visit) showRedacted(page *templates.EventPage, st *db.Stored) error {
 	}
 	return nil
 }
+
+// redactedOf are the fields that were redacted, of those of some events of a kind
+// of which something was.
+func (v *visit) redactedOf(kind audit.Kind, events []*db.Stored) (map[int64][]string, error) {
+	ids := make([]int64, len(events))
+	for i, st := range events {
+		ids[i] = st.ID
+	}
+	return v.server.Store.RedactedFields(v.Context(), kind, ids)
+}
+
+// redactedBadge marks an event of which these fields were redacted.
+func redactedBadge(fields []string) *templates.Badge {
+	what := strings.Join(fields, ", ")
+	if len(fields) > 2 {
+		what = plural(int64(len(fields)), "field")
+	}
+	return &templates.Badge{Text: joined(" ", what, "redacted"), Icon: templates.IconStone}
+}

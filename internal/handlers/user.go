@@ -111,7 +111,11 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 		}
 	}
 	t.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { return c.Role == templates.RoleWho })
-	section.Table = t.model(look.title()+" of this user, newest first", t.days(rows.Items, nil))
+	days, err := t.days(rows.Items, nil)
+	if err != nil {
+		return section, err
+	}
+	section.Table = t.model(look.title()+" of this user, newest first", days)
 	return section, nil
 }
 
