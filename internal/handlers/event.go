@@ -117,9 +117,14 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 		return page, err
 	}
 	page.Evidence = v.evidenceOf(st)
-	page.Redact = v.redactForm(st)
 	page.Holds = v.holdLinks(st)
-	page.Delete = v.deleteForm(st, "", "")
+	if page.Held, err = v.heldBy(st); err != nil {
+		return page, err
+	}
+	if page.Held == nil {
+		page.Redact = v.redactForm(st)
+		page.Delete = v.deleteForm(st, "", "")
+	}
 	page.Layout = v.layout(cut(sentence(st.Event), titleLimit))
 	page.Search = v.searchBox(st.Kind, "", false)
 	return page, nil

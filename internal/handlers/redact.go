@@ -62,6 +62,13 @@ func (s *Server) showRedact(kind audit.Kind) func(*visit) (templ.Component, erro
 		if err != nil {
 			return nil, err
 		}
+		hold, err := s.Store.HoldOn(v.Context(), kind, st.ID)
+		if err != nil {
+			return nil, err
+		}
+		if hold != nil { // before a reason is typed in vain
+			return nil, &db.HeldError{Hold: *hold, Event: kind, ID: st.ID}
+		}
 		return templates.Confirm(v.redactPage(st, field.Name, "", "")), nil
 	}
 }
