@@ -375,7 +375,7 @@ func (o overview) exports(page *templates.DashboardPage) error {
 	if err != nil {
 		return err
 	}
-	page.Exports = templates.Side{Title: "Recent exports", None: o.about("Nobody exported anything.", "This user exported nothing."),
+	page.Exports = templates.Side{Title: "Recent exports", None: o.about("Nobody exported anything.", "No export in these days."),
 		More: &templates.Link{Text: "All exports", Href: o.listQuery(audit.KindDataExport, o.query(""))}}
 	for _, st := range rows.Items {
 		n, err := strconv.ParseInt(st.Get("record_count"), 10, 64)
@@ -400,7 +400,7 @@ func (o overview) failing(page *templates.DashboardPage) error {
 	if err != nil {
 		return err
 	}
-	page.Failing = templates.Side{Title: o.about("Failed to sign in most", "Failed to sign in from"), None: o.about("Nobody failed to sign in.", "This user never failed to sign in.")}
+	page.Failing = templates.Side{Title: o.about("Failed to sign in most", "Failed to sign in from"), None: o.about("Nobody failed to sign in.", "No failed sign-in in these days.")}
 	for _, value := range facet.Values {
 		name := value.Value
 		if name == "" {

@@ -222,8 +222,8 @@ func (o *story) days(items []*db.Stored, current int64, taken db.Taken) ([]templ
 		missing[m.Step] = append(missing[m.Step], m)
 	}
 	for step, lost := range missing {
-		if lost = slices.DeleteFunc(lost, func(m diff.MissingWrite) bool { return o.changesRedacted(known[m.Last+1:step]) > 0 }); len(lost) == 0 {
-			continue // what is missing stood in an event whose changes were redacted, which is said there
+		if lost = slices.DeleteFunc(lost, func(m diff.MissingWrite) bool { return o.mayBeRedacted(m, known) }); len(lost) == 0 {
+			continue
 		}
 		between := db.Taken{}
 		if taken.Any() {
@@ -363,7 +363,7 @@ func (o *story) state(at int64, taken db.Taken) (*templates.State, error) {
 	}
 	missed := map[string]bool{}
 	for _, w := range missingWrites(state) {
-		missed[w.Field] = true
+		missed[w.Field] = !o.mayBeRedacted(w, events)
 	}
 	for _, f := range state.Fields {
 		set := events[f.Step]

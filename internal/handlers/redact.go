@@ -172,7 +172,11 @@ func (v *visit) redactedOf(kind audit.Kind, events []*db.Stored) (map[int64][]st
 	return v.server.Store.RedactedFields(v.Context(), kind, ids)
 }
 
-// redactedBadge marks an event of which these fields were redacted.
+// rowRedacted marks a row of which something was redacted: what it was is on the
+// page of the event.
+var rowRedacted = templates.Badge{Text: "redacted", Icon: templates.IconStone}
+
+// redactedBadge marks a step of a story, of which these fields were redacted.
 func redactedBadge(fields []string) *templates.Badge {
 	what := strings.Join(fields, ", ")
 	if len(fields) > 2 {

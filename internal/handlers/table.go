@@ -151,8 +151,8 @@ func (t *table) row(st *db.Stored, at time.Time, cells []templates.Cell) templat
 	}
 	if len(st.Damaged) > 0 {
 		row.Mark = &damagedBadge
-	} else if fields := t.redacted[st.ID]; len(fields) > 0 {
-		row.Mark = redactedBadge(fields)
+	} else if len(t.redacted[st.ID]) > 0 {
+		row.Mark = &rowRedacted
 	}
 	if t.belated == 0 {
 		row.Time.Late, row.Time.Early = lateness(st.RecordedAt.Sub(at))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/diff"
 	"github.com/auditadmin/auditadmin/web/templates"
 )
 
@@ -124,6 +125,12 @@ func (o *story) look(events []*db.Stored) error {
 	}
 	maps.Copy(o.redacted, redacted)
 	return err
+}
+
+// mayBeRedacted reports whether a missing write may have stood in an event whose
+// changes were redacted: that is said there, and is nothing that calls for somebody.
+func (o *story) mayBeRedacted(m diff.MissingWrite, events []*db.Stored) bool {
+	return o.changesRedacted(events[m.Last+1:m.Step]) > 0
 }
 
 // changesRedacted is how many of some events, which were looked at, had their

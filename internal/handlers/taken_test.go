@@ -88,8 +88,8 @@ func TestRedactedInRows(t *testing.T) {
 		expect(t, "redact", s.post("superuser", "/audit-logs/"+paid+"/redact", url.Values{"field": {field}, "reason": {"request 12"}}).Code, http.StatusSeeOther)
 	}
 	redact("changes")
-	for _, path := range []string{"/audit-logs?q=type:shop.order", "/users?name=alice", story} {
-		if got := strings.Count(s.page("viewer", path), mark); got != 1 {
+	for path, want := range map[string]string{"/audit-logs?q=type:shop.order": "redacted</span>", "/users?name=alice": "redacted</span>", story: mark} {
+		if got := strings.Count(s.page("viewer", path), want); got != 1 {
 			t.Errorf("%s marks %d events, want 1", path, got)
 		}
 	}
@@ -97,7 +97,7 @@ func TestRedactedInRows(t *testing.T) {
 	if !strings.Contains(page, "Incomplete: the changes of one event were redacted") {
 		t.Error("the state does not say that it lacks a change")
 	}
-	if strings.Contains(page, "total was already") {
+	if strings.Contains(page, "total was already") || strings.Contains(page, "a write of it is missing") {
 		t.Error("what may have stood in redacted changes counts as a change past the recorder")
 	}
 	redact("username")
