@@ -186,13 +186,27 @@ func holdStamp(ctx context.Context, q sqlx.QueryerContext) (stamp string, err er
 	return stamp, err
 }
 
-// heldOf looks up which events of a kind are held, of those that terms choose.
-func (s *Store) heldOf(ctx context.Context, kind audit.Kind, chosen ...query.Term) (*held, error) {
-	h := &held{kind: kind, by: map[int64]*Hold{}}
-	err := s.caughtUp(ctx)
+// HoldOn returns the hold that covers an event, nil for none. It is what a page
+// says: whoever takes an event away looks again.
+func (s *Store) HoldOn(ctx context.Context, kind audit.Kind, id int64) (*Hold, error) {
+	h, err := s.lookUpHeld(ctx, kind, query.ValueTerm(kind, "id", false, false, strconv.FormatInt(id, 10)))
 	if err != nil {
+		return nil, fmt.Errorf("look whether %s %d is held: %w", kind.Singular(), id, err)
+	}
+	return h.by[id], nil
+}
+
+// heldOf looks up which events of a kind are held, of those that terms choose, once
+// all that was recorded can be looked up.
+func (s *Store) heldOf(ctx context.Context, kind audit.Kind, chosen ...query.Term) (*held, error) {
+	if err := s.caughtUp(ctx); err != nil {
 		return nil, err
 	}
+	return s.lookUpHeld(ctx, kind, chosen...)
+}
+
+func (s *Store) lookUpHeld(ctx context.Context, kind audit.Kind, chosen ...query.Term) (h *held, err error) {
+	h = &held{kind: kind, by: map[int64]*Hold{}}
 	if h.stamp, err = holdStamp(ctx, s.primary()); err != nil {
 		return nil, s.dialect.classify(err)
 	}

@@ -96,11 +96,23 @@ func (o overview) page() (templates.DashboardPage, error) {
 
 // query is a query of the overview: within its time, about its user.
 func (o overview) query(q string) string {
-	user := ""
-	if o.user != "" {
-		user = "user:" + query.Quote(o.user)
+	return joined(" ", q, o.ofUser(), "last:"+strconv.Itoa(o.days)+"d")
+}
+
+// ofUser is the term of the overview's user, "" where it is about everybody.
+func (o overview) ofUser() string {
+	if o.user == "" {
+		return ""
 	}
-	return joined(" ", q, user, "last:"+strconv.Itoa(o.days)+"d")
+	return "user:" + query.Quote(o.user)
+}
+
+// about is one of two texts: about everybody, or about one user.
+func (o overview) about(everybody, one string) string {
+	if o.user == "" {
+		return everybody
+	}
+	return one
 }
 
 // pick is what a query of the overview matches.
@@ -196,7 +208,7 @@ func (o overview) activity(page *templates.DashboardPage) error {
 		return err
 	}
 	line = filled(line, by, from, to)
-	page.Activity = templates.Activity{Title: "What people did", Count: o.count(count, "action"),
+	page.Activity = templates.Activity{Title: o.about("What people did", "What this user did"), Count: o.count(count, "action"),
 		Histogram: o.histogram(line, by, "actions", func(from, to time.Time) string { return o.listQuery(f.Kind, f.DuringText(from, to)) })}
 	return nil
 }
@@ -319,10 +331,7 @@ func (v *visit) glance(f *query.Filter) (db.Count, *db.Stored, error) {
 // before: an import, or somebody who writes the past.
 func (o overview) lateArrivals(page *templates.DashboardPage) error {
 	since := db.ByDay.Start(o.now.In(o.zone).AddDate(0, 0, -7))
-	q := "recorded:" + since.Format(time.DateOnly) + " before:" + since.AddDate(0, 0, -1).Format(time.DateOnly)
-	if o.user != "" {
-		q += " user:" + query.Quote(o.user)
-	}
+	q := joined(" ", "recorded:"+since.Format(time.DateOnly), "before:"+since.AddDate(0, 0, -1).Format(time.DateOnly), o.ofUser())
 	var what []string
 	var newest *db.Stored
 	a := templates.Attention{Badge: templates.Badge{Text: "LATE", Icon: templates.IconInfo}, Note: "an import, or a recorder that was cut off"}
@@ -366,7 +375,7 @@ func (o overview) exports(page *templates.DashboardPage) error {
 	if err != nil {
 		return err
 	}
-	page.Exports = templates.Side{Title: "Recent exports", None: "Nobody exported anything.",
+	page.Exports = templates.Side{Title: "Recent exports", None: o.about("Nobody exported anything.", "No export in these days."),
 		More: &templates.Link{Text: "All exports", Href: o.listQuery(audit.KindDataExport, o.query(""))}}
 	for _, st := range rows.Items {
 		n, err := strconv.ParseInt(st.Get("record_count"), 10, 64)
@@ -380,36 +389,38 @@ func (o overview) exports(page *templates.DashboardPage) error {
 	return nil
 }
 
+// failing are the names that failed to sign in most, and of one user the addresses.
 func (o overview) failing(page *templates.DashboardPage) error {
 	f, sel, err := o.pick(audit.KindLoginAttempt, "status:FAILED")
 	if err != nil {
 		return err
 	}
-	facet, err := sel.Facet(o.Context(), "user", 5)
+	key := o.about("user", "ip")
+	facet, err := sel.Facet(o.Context(), key, 5)
 	if err != nil {
 		return err
 	}
-	page.Failing = templates.Side{Title: "Failed to sign in most", None: "Nobody failed to sign in."}
+	page.Failing = templates.Side{Title: o.about("Failed to sign in most", "Failed to sign in from"), None: o.about("Nobody failed to sign in.", "No failed sign-in in these days.")}
 	for _, value := range facet.Values {
 		name := value.Value
 		if name == "" {
-			name = "no name"
+			name = o.about("no name", "no address")
 		}
-		page.Failing.Rows = append(page.Failing.Rows, templates.SideRow{Name: templates.Link{Text: cut(name, quoteLimit), Href: o.list(f.Include("user", value.Value))},
+		page.Failing.Rows = append(page.Failing.Rows, templates.SideRow{Name: templates.Link{Text: cut(name, quoteLimit), Href: o.list(f.Include(key, value.Value))},
 			Value: plural(value.Count, "failure")})
 	}
 	if facet.More > 0 {
-		page.Failing.More = &templates.Link{Text: plural(int64(facet.More), "more name"), Href: o.list(f)}
+		page.Failing.More = &templates.Link{Text: plural(int64(facet.More), o.about("more name", "more address")), Href: o.list(f)}
 	}
 	return nil
 }
 
-// recorder says how much there is, and how fresh it is.
+// recorder says how much there is, of everybody or of one user, and how fresh it is.
 func (o overview) recorder(page *templates.DashboardPage) error {
-	page.Recorder = templates.Side{Title: "What is recorded"}
+	page.Recorder = templates.Side{Title: o.about("What is recorded", "What is recorded of this user")}
 	total := int64(0)
 	for _, look := range views {
-		f, err := o.parse(look.kind, "")
+		f, err := o.parse(look.kind, o.ofUser())
 		if err != nil {
 			return err
 		}
@@ -417,12 +428,20 @@ func (o overview) recorder(page *templates.DashboardPage) error {
 		if err != nil {
 			return err
 		}
-		row := templates.SideRow{Name: templates.Link{Text: look.title(), Href: "/" + look.kind.Path()}, Value: countText(count), Note: "none yet"}
+		row := templates.SideRow{Name: templates.Link{Text: look.title(), Href: o.list(f)}, Value: countText(count), Note: "none yet"}
 		if last != nil {
 			row.Note = "newest " + ago(last.Time(), o.now)
 		}
 		total += count.Value
 		page.Recorder.Rows = append(page.Recorder.Rows, row)
+	}
+	if o.user != "" {
+		if total == 0 {
+			page.Empty = []templates.Span{plain("Nothing was ever recorded of a user of that name or id.")}
+		} else {
+			page.Recorder.More = &templates.Link{Text: "Everything about this user", Href: userPath(o.visit, o.user)}
+		}
+		return nil
 	}
 	if n, _, err := o.server.count(o.visit, audit.KindSystemEvent, troubles); err != nil {
 		return err

@@ -39,7 +39,9 @@ func (s *Server) deleteOne(kind audit.Kind) func(*visit) (done, string, error) {
 		reason, problem := v.note("reason")
 		if problem != "" {
 			return done{}, "", s.eventAgain(v, kind, id, func(page *templates.EventPage, st *db.Stored) error {
-				page.Delete = v.deleteForm(st, reason, problem)
+				if page.Held == nil {
+					page.Delete = v.deleteForm(st, reason, problem)
+				}
 				return nil
 			})
 		}

@@ -124,9 +124,14 @@ func (s *Server) eventPage(v *visit, st *db.Stored) (templates.EventPage, error)
 		return page, err
 	}
 	page.Evidence = v.evidenceOf(st)
-	page.Redact = v.redactForm(st)
 	page.Holds = v.holdLinks(st)
-	page.Delete = v.deleteForm(st, "", "")
+	if page.Held, err = v.heldBy(st); err != nil {
+		return page, err
+	}
+	if page.Held == nil {
+		page.Redact = v.redactForm(st)
+		page.Delete = v.deleteForm(st, "", "")
+	}
 	page.Layout = v.layout(cut(sentence(st.Event), titleLimit))
 	page.Search = v.searchBox(st.Kind, "", false)
 	return page, nil
@@ -372,6 +377,10 @@ func (v *visit) changedBefore(st *db.Stored) (*templates.Table, error) {
 		return nil, nil
 	}
 	t := v.table(f)
-	m := t.model("Audit logs of the "+span(beforeSpan)+" before, newest first", t.days(items, nil))
+	days, err := t.days(items, nil)
+	if err != nil {
+		return nil, err
+	}
+	m := t.model("Audit logs of the "+span(beforeSpan)+" before, newest first", days)
 	return &m, nil
 }

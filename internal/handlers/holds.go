@@ -51,6 +51,19 @@ func (v *visit) holdLinks(st *db.Stored) []templates.Link {
 	return links
 }
 
+// heldBy says which hold keeps an event, for who sees holds: nil for none.
+func (v *visit) heldBy(st *db.Stored) (*templates.Note, error) {
+	if !v.may(http.MethodGet, "/holds") {
+		return nil, nil
+	}
+	h, err := v.server.Store.HoldOn(v.Context(), st.Kind, st.ID)
+	if h == nil || err != nil {
+		return nil, err
+	}
+	return &templates.Note{Icon: templates.IconBlocked, Text: []templates.Span{plain("Under "), {Text: "legal hold " + strconv.FormatInt(h.ID, 10), Href: "/holds"},
+		plain(": " + h.Reason), quiet(" (placed by " + h.HeldBy + " on " + v.day(h.HeldAt) + "; until it is released the event is neither deleted nor redacted)")}}, nil
+}
+
 // retainEvery is how often the server looks whether the retention is due, which
 // it is once a day.
 const retainEvery = time.Hour

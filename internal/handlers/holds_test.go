@@ -37,6 +37,19 @@ func TestHolds(t *testing.T) {
 	expect(t, "no kind", s.post("superuser", "/holds", url.Values{"kind": {"orders"}, "reason": {"case"}}).Code, http.StatusBadRequest)
 	expect(t, "place", s.post("superuser", "/holds", url.Values{"kind": {"audit_log"}, "query": {"id:" + id}, "reason": {"case 12 <b>"}}).Code, http.StatusSeeOther)
 
+	page := s.page("superuser", event)
+	if got := links(t, page)["legal hold 1"]; got != "/holds" || !strings.Contains(page, ": case 12 &lt;b&gt;") {
+		t.Errorf("the page of what is held does not say so; the hold leads to %q", got)
+	}
+	if strings.Contains(page, event+"/delete") || strings.Contains(page, event+"/redact") {
+		t.Error("the page of what is held offers to take it away")
+	}
+	if page := s.page("viewer", event); strings.Contains(page, "case 12") {
+		t.Error("who may not see holds is told of one")
+	}
+	expect(t, "ask to redact what is held", s.get("superuser", event+"/redact?field=object_repr").Code, http.StatusConflict)
+	expect(t, "redact what is held", s.post("superuser", event+"/redact", url.Values{"field": {"object_repr"}, "reason": {"asked for"}}).Code, http.StatusConflict)
+
 	w := s.post("superuser", event+"/delete", url.Values{"reason": {"asked for"}})
 	expect(t, "delete what is held", w.Code, http.StatusConflict)
 	if body := w.Body.String(); !strings.Contains(body, "case 12 &lt;b&gt;") || !strings.Contains(body, "hold 1") {
@@ -46,6 +59,9 @@ func TestHolds(t *testing.T) {
 	expect(t, "release", s.post("superuser", "/holds/1/release", url.Values{"reason-1": {"closed"}}).Code, http.StatusSeeOther)
 	expect(t, "release again", s.post("superuser", "/holds/1/release", url.Values{"reason-1": {"closed"}}).Code, http.StatusConflict)
 	expect(t, "release nothing", s.post("superuser", "/holds/77/release", url.Values{"reason-77": {"closed"}}).Code, http.StatusNotFound)
+	if page := s.page("superuser", event); strings.Contains(page, "legal hold 1") || !strings.Contains(page, event+"/delete") || !strings.Contains(page, event+"/redact") {
+		t.Error("the page of what is released still says that it is held")
+	}
 	if body := s.get("superuser", "/holds").Body.String(); !strings.Contains(body, "Released by") || !strings.Contains(body, "closed") {
 		t.Errorf("the page does not say how the hold ended")
 	}

@@ -78,7 +78,11 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 		if t.perDay, err = v.perDay(lines, count); err != nil {
 			return page, err
 		}
-		page.Table = t.model(look.title()+", newest first", t.days(rows.Items, rows.Tombstones))
+		days, err := t.days(rows.Items, rows.Tombstones)
+		if err != nil {
+			return page, err
+		}
+		page.Table = t.model(look.title()+", newest first", days)
 		page.Pager = v.pager(f, rows)
 		if t.belated > 0 {
 			page.Notes = append(page.Notes, "Most of this page came in late, as from an import: up to "+span(t.belated)+" after it happened.")

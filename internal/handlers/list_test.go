@@ -263,3 +263,35 @@ func TestDashboard(t *testing.T) {
 		t.Errorf("alice did %d things, want 2", one.Count.Value)
 	}
 }
+
+// TestOverviewOfOneUser: nothing on it is about anybody else, and of a name that
+// nobody has it says so.
+func TestOverviewOfOneUser(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	s.add(audit.KindLoginAttempt, map[string]string{"timestamp": at(time.Hour), "username": "oscar", "status": "FAILED", "ip_address": "192.0.2.66"})
+	const unknown = "Nothing was ever recorded of a user of that name or id"
+	page := s.page("viewer", "/?user=alice")
+	for _, other := range []string{"Failed to sign in most", "What people did", "oscar", "192.0.2.66", "bob", unknown} {
+		if strings.Contains(page, other) {
+			t.Errorf("the overview of alice says %q", other)
+		}
+	}
+	all := links(t, page)
+	for text, count := range map[string]int64{"198.51.100.7": 1, "Audit logs": 2, "Login attempts": 2} {
+		var found listed
+		s.data("viewer", strings.Replace(all[text], "?", ".json?", 1), &found)
+		if found.Count.Value != count {
+			t.Errorf("%s leads to %q, %d events, want %d", text, all[text], found.Count.Value, count)
+		}
+	}
+	if all["Everything about this user"] != "/users?name=alice" {
+		t.Errorf("the overview leads on to %q", all["Everything about this user"])
+	}
+	if page := s.page("viewer", "/?user=zzz"); !strings.Contains(page, unknown) || strings.Contains(page, "oscar") {
+		t.Error("the overview of nobody does not say that nothing is known")
+	}
+	if page := s.page("viewer", "/"); strings.Contains(page, unknown) || !strings.Contains(page, "Failed to sign in most") || !strings.Contains(page, "oscar") {
+		t.Error("the overview of everybody is not about everybody")
+	}
+}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -62,6 +63,11 @@ type story struct {
 	// all is the whole story, newest first, where it is short enough to be held, and
 	// nil otherwise. The page is about its beginning, its end and its middle alike.
 	all []*db.Stored
+	// redacted are the fields that were redacted, of the events that were looked at.
+	redacted map[int64][]string
+	// oldest is the id that the story begins at, as far as is known: that of its
+	// creation, and 0 where that is not among its events.
+	oldest int64
 }
 
 func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
@@ -76,7 +82,7 @@ func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
 		return page, err
 	}
 	if count.Value == 0 {
-		return page, refuse(http.StatusNotFound, "nothing was ever recorded of %s %s", o.contentType, short(o.objectID))
+		return page, o.nothing()
 	}
 	if err := o.hold(rows, count); err != nil {
 		return page, err
@@ -93,7 +99,14 @@ func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
 	if repr := last.Get("object_repr"); repr != "" {
 		page.Headline = repr
 	}
-	page.Lead = o.lead(count, first, last)
+	if first.Get("action") == "CREATE" {
+		o.oldest = first.ID
+	}
+	taken, err := o.taken(math.MaxInt64)
+	if err != nil {
+		return page, err
+	}
+	page.Lead = o.lead(count, first, last, taken)
 	f := o.by(audit.KindAuditLog, "type", o.contentType).Include("object", o.objectID)
 	page.ListHref = o.list(f)
 	page.Export = o.export(f, count)
@@ -101,10 +114,10 @@ func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
 	if at != 0 {
 		current = at
 	}
-	if page.Days, err = o.days(rows.Items, current); err != nil {
+	if page.Days, err = o.days(rows.Items, current, taken); err != nil {
 		return page, err
 	}
-	if page.State, err = o.state(at); err != nil {
+	if page.State, err = o.state(at, taken); err != nil {
 		return page, err
 	}
 	if rows.Previous != 0 {
@@ -113,10 +126,7 @@ func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
 	if rows.Next != 0 {
 		page.Pager.OlderHref = o.same("after", cursorText(rows.Next), "before", "")
 	} else if len(rows.Items) > 0 {
-		page.End = "That is the whole story: nothing older was recorded."
-		if first.Get("action") == "CREATE" {
-			page.End = "That is the whole story: it begins with its creation."
-		}
+		page.End = o.end(taken)
 	}
 	if n := len(rows.Items); n > 0 {
 		page.Pager.Covers = o.covers(rows.Items[0].Time(), rows.Items[n-1].Time())
@@ -174,11 +184,14 @@ func (o *story) newer(id int64) int {
 }
 
 // lead is the story in one sentence.
-func (o *story) lead(count db.Count, first, last *db.Stored) string {
+func (o *story) lead(count db.Count, first, last *db.Stored, taken db.Taken) string {
 	var b strings.Builder
-	if first.Get("action") == "CREATE" {
+	switch {
+	case o.oldest != 0:
 		b.WriteString("Created on " + o.day(first.Time()) + " by " + somebody(first.Event) + ". ")
-	} else {
+	case taken.Any():
+		b.WriteString("First seen on " + o.day(first.Time()) + "; its creation is not among the events that are left. ")
+	default:
 		b.WriteString("First seen on " + o.day(first.Time()) + "; its creation was not recorded. ")
 	}
 	b.WriteString(countText(count) + " " + noun(count.Value, "event") + ", the last " + ago(last.Time(), o.now) + ".")
@@ -189,7 +202,7 @@ func (o *story) lead(count db.Count, first, last *db.Stored) string {
 }
 
 // days are the steps of a page, each with what is missing before it.
-func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, error) {
+func (o *story) days(items []*db.Stored, current int64, taken db.Taken) ([]templates.StoryDay, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
@@ -201,12 +214,24 @@ func (o *story) days(items []*db.Stored, current int64) ([]templates.StoryDay, e
 	gaps := map[int64]string{}
 	known := append(slices.Clone(items), older.Items...) // newest first
 	slices.Reverse(known)
+	if err := o.look(known); err != nil {
+		return nil, err
+	}
 	missing := map[int][]diff.MissingWrite{}
 	for _, m := range missingWrites(diff.StateAt(stepsOf(known))) {
 		missing[m.Step] = append(missing[m.Step], m)
 	}
 	for step, lost := range missing {
-		gaps[known[step].ID] = o.gap(lost, known)
+		if lost = slices.DeleteFunc(lost, func(m diff.MissingWrite) bool { return o.mayBeRedacted(m, known) }); len(lost) == 0 {
+			continue
+		}
+		between := db.Taken{}
+		if taken.Any() {
+			if between, err = o.server.Store.TakenBetween(o.Context(), audit.KindAuditLog, known[lost[0].Last].ID, known[step].ID, namesObject...); err != nil {
+				return nil, err
+			}
+		}
+		gaps[known[step].ID] = o.gap(lost, known, between)
 	}
 	belated := mostlyLate(items) > 0
 	var days []templates.StoryDay
@@ -234,6 +259,9 @@ func (o *story) step(st *db.Stored, current int64, gap string) templates.StorySt
 		step.Who.Href = userPath(o.visit, name)
 	}
 	step.Spans = linked(teller{}.what([]templates.Span{plain(" ")}, st.Event, false), eventPath(st.Kind, st.ID))
+	if len(o.redacted[st.ID]) > 0 {
+		step.Mark = redactedBadge(o.redacted[st.ID])
+	}
 	if st.Get("changes") != "" && !step.Current {
 		step.AsOf = &templates.Link{Text: "state after it", Href: o.same("at", cursorText(st.ID)) + "#e" + cursorText(st.ID)}
 	}
@@ -259,10 +287,14 @@ func missingWrites(s diff.ObjectState) []diff.MissingWrite {
 }
 
 // gap says what is missing before a step.
-func (o *story) gap(lost []diff.MissingWrite, known []*db.Stored) string {
+func (o *story) gap(lost []diff.MissingWrite, known []*db.Stored, taken db.Taken) string {
 	l := lost[0]
-	text := fmt.Sprintf("%s was already %s, but the last recorded value is %s. Something changed it past the recorder, after %s.",
-		cut(l.Field, quoteLimit), valueText(l.Found), valueText(l.Recorded), known[l.Last].Time().In(o.zone).Format(dayAndTime))
+	how := "Something changed it past the recorder"
+	if taken.Any() {
+		how = "An event that was taken away since may have said so, or something changed it past the recorder"
+	}
+	text := fmt.Sprintf("%s was already %s, but the last recorded value is %s. %s, after %s.",
+		cut(l.Field, quoteLimit), valueText(l.Found), valueText(l.Recorded), how, known[l.Last].Time().In(o.zone).Format(dayAndTime))
 	if more := len(lost) - 1; more > 0 {
 		text += " The same holds for " + plural(int64(more), "more field") + "."
 	}
@@ -287,7 +319,7 @@ func valueText(v diff.Value) string {
 }
 
 // state is the object as it was just after an event, or now.
-func (o *story) state(at int64) (*templates.State, error) {
+func (o *story) state(at int64, taken db.Taken) (*templates.State, error) {
 	place := db.Page{Limit: storyReach}
 	if at != 0 {
 		place.After = at + 1
@@ -301,11 +333,20 @@ func (o *story) state(at int64) (*templates.State, error) {
 	}
 	events := slices.Clone(rows.Items)
 	slices.Reverse(events)
+	if err := o.look(events); err != nil {
+		return nil, err
+	}
 	state := diff.StateAt(stepsOf(events))
-	if len(state.Fields) == 0 && at == 0 {
+	redacted := o.changesRedacted(events)
+	if len(state.Fields) == 0 && at == 0 && redacted == 0 {
 		return nil, nil
 	}
-	m := &templates.State{AsOf: "now", Gone: state.Deleted}
+	if at != 0 && taken.Any() { // of what was taken away only what was before it matters
+		if taken, err = o.taken(at); err != nil {
+			return nil, err
+		}
+	}
+	m := &templates.State{AsOf: "now", Gone: state.Deleted, Incomplete: o.incomplete(redacted, taken)}
 	if at != 0 {
 		m.AsOf = rows.Items[0].Time().In(o.zone).Format("2 January 2006, 15:04:05")
 		m.Latest = &templates.Link{Text: "the latest", Href: o.same("at", "")}
@@ -322,7 +363,7 @@ func (o *story) state(at int64) (*templates.State, error) {
 	}
 	missed := map[string]bool{}
 	for _, w := range missingWrites(state) {
-		missed[w.Field] = true
+		missed[w.Field] = !o.mayBeRedacted(w, events)
 	}
 	for _, f := range state.Fields {
 		set := events[f.Step]

@@ -62,6 +62,13 @@ func (s *Server) showRedact(kind audit.Kind) func(*visit) (templ.Component, erro
 		if err != nil {
 			return nil, err
 		}
+		hold, err := s.Store.HoldOn(v.Context(), kind, st.ID)
+		if err != nil {
+			return nil, err
+		}
+		if hold != nil { // before a reason is typed in vain
+			return nil, &db.HeldError{Hold: *hold, Event: kind, ID: st.ID}
+		}
 		return templates.Confirm(v.redactPage(st, field.Name, "", "")), nil
 	}
 }
@@ -153,4 +160,27 @@ func (v *visit) showRedacted(page *templates.EventPage, st *db.Stored) error {
 		}
 	}
 	return nil
+}
+
+// redactedOf are the fields that were redacted, of those of some events of a kind
+// of which something was.
+func (v *visit) redactedOf(kind audit.Kind, events []*db.Stored) (map[int64][]string, error) {
+	ids := make([]int64, len(events))
+	for i, st := range events {
+		ids[i] = st.ID
+	}
+	return v.server.Store.RedactedFields(v.Context(), kind, ids)
+}
+
+// rowRedacted marks a row of which something was redacted: what it was is on the
+// page of the event.
+var rowRedacted = templates.Badge{Text: "redacted", Icon: templates.IconStone}
+
+// redactedBadge marks a step of a story, of which these fields were redacted.
+func redactedBadge(fields []string) *templates.Badge {
+	what := strings.Join(fields, ", ")
+	if len(fields) > 2 {
+		what = plural(int64(len(fields)), "field")
+	}
+	return &templates.Badge{Text: joined(" ", what, "redacted"), Icon: templates.IconStone}
 }

@@ -258,7 +258,11 @@ func (s *Server) confirmPage(v *visit, sel *db.Selection, f *query.Filter, text,
 	}
 	back := v.listQuery(f.Kind, f.String(), "select", "")
 	t := v.table(f)
-	sample := t.model("The newest of them", t.days(rows.Items, nil))
+	days, err := t.days(rows.Items, nil)
+	if err != nil {
+		return page, err
+	}
+	sample := t.model("The newest of them", days)
 	page = templates.ConfirmPage{
 		Crumbs:   []templates.Link{{Text: viewOf(f.Kind).title(), Href: "/" + f.Kind.Path()}, {Text: "Resolve", Current: true}},
 		Headline: "Resolve " + plural(count.Value, "system event") + "?",

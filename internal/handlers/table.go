@@ -25,6 +25,8 @@ type table struct {
 	// belated is set where nearly all rows are late, as after an import: then a
 	// mark in each of them would say nothing.
 	belated time.Duration
+	// redacted are the fields that were redacted, by the id of an event.
+	redacted map[int64][]string
 }
 
 func (v *visit) table(f *query.Filter) *table {
@@ -73,7 +75,11 @@ func (t *table) said(s string) []templates.Span {
 
 // days makes the rows of a page, by civil day in the page's zone, newest first.
 // A tombstone stands at the place of its event.
-func (t *table) days(items []*db.Stored, stones []db.Tombstone) []templates.Day {
+func (t *table) days(items []*db.Stored, stones []db.Tombstone) ([]templates.Day, error) {
+	var err error
+	if t.redacted, err = t.redactedOf(t.filter.Kind, items); err != nil {
+		return nil, err
+	}
 	t.belated = mostlyLate(items)
 	var days []templates.Day
 	var from, to time.Time // of the last of them
@@ -101,7 +107,7 @@ func (t *table) days(items []*db.Stored, stones []db.Tombstone) []templates.Day 
 	for _, stone := range stones {
 		add(stone.Timestamp, t.stone(stone))
 	}
-	return days
+	return days, nil
 }
 
 // dayNote says how much there was on a day, and what is unusual about it.
@@ -145,6 +151,8 @@ func (t *table) row(st *db.Stored, at time.Time, cells []templates.Cell) templat
 	}
 	if len(st.Damaged) > 0 {
 		row.Mark = &damagedBadge
+	} else if len(t.redacted[st.ID]) > 0 {
+		row.Mark = &rowRedacted
 	}
 	if t.belated == 0 {
 		row.Time.Late, row.Time.Early = lateness(st.RecordedAt.Sub(at))

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -22,7 +23,7 @@ type person struct {
 	first, last time.Time
 	total       int64
 	lines       []*db.Timeline // by month
-	addresses   map[string]int64
+	addresses   map[string]map[audit.Kind]int64
 }
 
 // showUser is everything about one user, across the four kinds.
@@ -31,7 +32,7 @@ func (s *Server) showUser(v *visit) (templ.Component, error) {
 	if name == "" {
 		return nil, refuse(http.StatusBadRequest, "name= is missing: whose page is it to be?")
 	}
-	p := &person{visit: v, name: name, addresses: map[string]int64{}}
+	p := &person{visit: v, name: name, addresses: map[string]map[audit.Kind]int64{}}
 	page := templates.UserPage{Headline: name}
 	for i := range views {
 		section, err := p.section(&views[i])
@@ -107,11 +108,18 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 	}
 	for _, value := range facet.Values {
 		if value.Value != "" {
-			p.addresses[value.Value] += value.Count
+			if p.addresses[value.Value] == nil {
+				p.addresses[value.Value] = map[audit.Kind]int64{}
+			}
+			p.addresses[value.Value][kind] += value.Count
 		}
 	}
 	t.columns = slices.DeleteFunc(slices.Clone(t.columns), func(c column) bool { return c.Role == templates.RoleWho })
-	section.Table = t.model(look.title()+" of this user, newest first", t.days(rows.Items, nil))
+	days, err := t.days(rows.Items, nil)
+	if err != nil {
+		return section, err
+	}
+	section.Table = t.model(look.title()+" of this user, newest first", days)
 	return section, nil
 }
 
@@ -145,34 +153,63 @@ func (p *person) facts() []templates.Fact {
 		{Label: "First seen", Lines: []templates.FactLine{{Time: &first}}},
 		{Label: "Last seen", Lines: []templates.FactLine{{Time: &last}}},
 	}
+	if where := p.where(); where != nil {
+		facts = append(facts, *where)
+	}
+	return facts
+}
+
+// where are the addresses of a user, the most used first. Each leads to the events
+// that were counted, of each kind that has some.
+func (p *person) where() *templates.Fact {
 	type used struct {
 		address string
 		count   int64
 	}
 	var all []used
-	for a, n := range p.addresses {
-		all = append(all, used{a, n})
+	distinct := map[audit.Kind]int{}
+	for a, counts := range p.addresses {
+		u := used{address: a}
+		for kind, n := range counts {
+			u.count += n
+			distinct[kind]++
+		}
+		all = append(all, u)
 	}
-	slices.SortFunc(all, func(a, b used) int {
-		if a.count != b.count {
-			return int(b.count - a.count)
-		}
-		if a.address < b.address {
-			return -1
-		}
-		return 1
-	})
 	if len(all) == 0 {
-		return facts
+		return nil
 	}
+	slices.SortFunc(all, func(a, b used) int { return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.address, b.address)) })
 	where := templates.Fact{Label: "Addresses"}
 	for i, a := range all {
 		if i == userAddresses {
-			where.Lines = append(where.Lines, templates.FactLine{Spans: []templates.Span{quiet("and " + number(int64(len(all)-i)) + " more")}})
+			most := slices.MaxFunc(audit.Kinds(), func(a, b audit.Kind) int { return cmp.Compare(distinct[a], distinct[b]) })
+			where.Lines = append(where.Lines, templates.FactLine{Spans: []templates.Span{{Text: "and " + number(int64(len(all)-i)) + " more",
+				Href: p.listQuery(most, p.by(most, "user", p.name).String(), "more", "ip") + "#facet-ip"}}})
 			break
 		}
-		where.Lines = append(where.Lines, templates.FactLine{Spans: []templates.Span{
-			{Text: a.address, Href: p.listOf(audit.KindAuditLog, "ip", a.address)}, quiet(" " + plural(a.count, "event"))}, Mono: true})
+		where.Lines = append(where.Lines, templates.FactLine{Spans: p.used(a.address), Mono: true})
 	}
-	return append(facts, where)
+	return &where
+}
+
+// used says how often an address was used: it leads to the kind with the most
+// events of it, and what there is of another kind leads there.
+func (p *person) used(address string) []templates.Span {
+	kinds, counts := audit.Kinds(), p.addresses[address]
+	slices.SortStableFunc(kinds, func(a, b audit.Kind) int { return cmp.Compare(counts[b], counts[a]) })
+	var spans []templates.Span
+	for _, kind := range kinds {
+		n := counts[kind]
+		if n == 0 {
+			break
+		}
+		text, href := plural(n, kind.Singular()), p.list(p.by(kind, "user", p.name).Include("ip", address))
+		if spans == nil {
+			spans = []templates.Span{{Text: address, Href: href}, quiet(" " + text)}
+		} else {
+			spans = append(spans, quiet(", "), templates.Span{Text: text, Class: templates.Quiet, Href: href})
+		}
+	}
+	return spans
 }

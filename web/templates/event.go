@@ -22,6 +22,7 @@ type EventPage struct {
 	Raw        string // the event in JSON, indented
 	JSONHref   string
 	Evidence   *Evidence
+	Held       *Note // the legal hold it is under: then neither of the two forms
 	Redact     *Choose
 	Holds      []Link // to the form that places a hold on what this is about
 	Delete     *NoteForm

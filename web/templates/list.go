@@ -88,7 +88,8 @@ type Row struct {
 	Cells []Cell // one for each of the table's columns
 	// Stone is set for an event that was deleted; the row has no cells then.
 	Stone *Stone
-	// Mark says what is wrong with the event itself, nil for nearly all.
+	// Mark says what is wrong with the event itself or was redacted of it, nil for
+	// nearly all.
 	Mark *Badge
 	// Checked is whether the row is selected when the page comes; Locked is why
 	// it cannot be, such as "resolved already", or "".

@@ -10,7 +10,7 @@ type ObjectPage struct {
 	Export   *Export
 	Days     []StoryDay
 	Pager    Pager
-	End      string // "That is the whole story: nothing older."
+	End      []Span // "That is the whole story: nothing older."
 	State    *State // nil where no changes were recorded
 }
 
@@ -29,6 +29,7 @@ type StoryStep struct {
 	Time    Time
 	Who     Link
 	Spans   []Span // "changed status paid → refunded"
+	Mark    *Badge // what was redacted of it
 	Reason  string
 	AsOf    *Link  // the state just after it
 	Current bool   // the state shown is the one just after it
@@ -44,8 +45,11 @@ type State struct {
 	Previous  *Link  // before the last change
 	Following *Link
 	Latest    *Link
-	Rows      []StateRow
-	Note      string // what is not known
+	// Incomplete says why a field may not be what it was, and is empty where there
+	// is no reason to think so.
+	Incomplete []Span
+	Rows       []StateRow
+	Note       string // what is not known
 }
 
 // StateRow is one field of the object.

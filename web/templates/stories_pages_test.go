@@ -27,7 +27,7 @@ func historyStories() []story {
 			{Label: "Saturday 28 March 2026", Steps: []templates.StoryStep{missing}},
 			{Label: "Thursday 26 March 2026", Steps: []templates.StoryStep{stone, created}},
 		},
-		End:   "That is the whole story: nothing older.",
+		End:   []templates.Span{{Text: "That is the whole story: nothing older."}},
 		Pager: templates.Pager{OlderHref: "?after=1", Covers: "31 March back to 26 March"},
 		State: &templates.State{AsOf: "31 March 2026, 14:32:07", Previous: &templates.Link{Text: "← before this change", Href: "?at=0"}, Following: &templates.Link{Text: "next change →", Href: "?at=2"}, Latest: &templates.Link{Text: "now", Href: "?"},
 			Rows: []templates.StateRow{
