@@ -149,6 +149,10 @@ func (v *visit) errorPage(err error, seen failure) templates.ErrorPage {
 		page.Retry = "Try again in a few seconds."
 	}
 	if v.who.SignedIn() {
+		var late *overtaken
+		if errors.As(err, &late) {
+			page.Links = append(page.Links, templates.Link{Text: "The event as it is now", Href: late.path})
+		}
 		if inKind {
 			page.Links = append(page.Links, templates.Link{Text: "All " + kind.Plural(), Href: "/" + kind.Path()})
 		}
