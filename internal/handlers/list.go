@@ -130,7 +130,11 @@ const shortWord = 3
 // notes are what a reader has to know of how the page was searched.
 func notes(f *query.Filter, rows *db.List, v *visit) []string {
 	var notes []string
-	for _, term := range f.Terms {
+	for i, term := range f.Terms {
+		if says, _, _, _ := habit(f, i); says != "" {
+			notes = append(notes, says)
+			continue
+		}
 		if term.Field.Class != query.ClassFree && term.Field.Class != query.ClassText {
 			continue
 		}
@@ -330,7 +334,15 @@ func (v *visit) empty(sel *db.Selection, f *query.Filter) (*templates.Empty, err
 	if err != nil {
 		return nil, err
 	}
-	return v.sieve(f, sieve), nil
+	m := v.sieve(f, sieve)
+	if sieve.Total > 0 {
+		m.Meant, err = v.meant(sel, f)
+	}
+	if after, before := f.Inverted(); after != nil {
+		code := func(t *query.Term) templates.Span { return templates.Span{Text: t.String(), Class: templates.Code} }
+		m.Lead, m.Link = []templates.Span{plain("The range ends before it begins: "), code(after), plain(" is not earlier than "), code(before), plain(", so no time lies in it.")}, nil
+	}
+	return m, err
 }
 
 // sieve maps the steps of a filter that found nothing. The culprit is the first
