@@ -140,7 +140,7 @@ func (v *visit) errorPage(err error, seen failure) templates.ErrorPage {
 	case errors.As(err, &deleted):
 		page.Grave = v.grave(deleted.Tombstone)
 	default:
-		page.Text = []templates.Span{plain(sentenceCase(seen.say) + ".")}
+		page.Text = []templates.Span{plain(fullStop(sentenceCase(seen.say)))}
 	}
 	if seen.status >= 500 {
 		page.RequestID = v.requestID()

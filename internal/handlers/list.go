@@ -156,6 +156,10 @@ func (v *visit) export(f *query.Filter, count db.Count) *templates.Export {
 	file := func(twin string) string {
 		return address("/"+f.Kind.Path()+twin, "q", f.String(), "tz", v.zoneForTwin())
 	}
+	rows := countText(count) + " rows"
+	if count.Exact {
+		rows = plural(count.Value, "row")
+	}
 	m := &templates.Export{
 		Links: []templates.Link{
 			{Text: "CSV", Hint: "for a spreadsheet, formulas defused", Href: file(".csv")},
@@ -163,7 +167,7 @@ func (v *visit) export(f *query.Filter, count db.Count) *templates.Export {
 			{Text: "JSON", Hint: "this page only", Href: address("/"+f.Kind.Path()+".json", "q", f.String(), "tz", v.zoneForTwin(),
 				"limit", v.params.Get("limit"), "after", v.params.Get("after"), "before", v.params.Get("before"))},
 		},
-		Note: "A file holds all that match, " + countText(count) + " rows, not only this page. The export is recorded under your name.",
+		Note: "A file holds all that match, " + rows + ", not only this page. The export is recorded under your name.",
 	}
 	if v.may(http.MethodGet, "/"+f.Kind.Path()+"/evidence.zip") {
 		m.Links = append(m.Links, templates.Link{Text: "Evidence", Hint: "a zip with proofs, for an auditor", Href: file("/evidence.zip")})
