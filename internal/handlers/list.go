@@ -343,8 +343,12 @@ func (v *visit) empty(sel *db.Selection, f *query.Filter) (*templates.Empty, err
 		m.Meant, err = v.meant(sel, f)
 	}
 	if after, before := f.Inverted(); after != nil {
+		ends := "ends before"
+		if lo, hi, _ := f.Bounds(); lo == hi {
+			ends = "ends where"
+		}
 		code := func(t *query.Term) templates.Span { return templates.Span{Text: t.String(), Class: templates.Code} }
-		m.Lead, m.Link = []templates.Span{plain("The range ends before it begins: "), code(after), plain(" is not earlier than "), code(before), plain(", so no time lies in it.")}, nil
+		m.Lead, m.Link = []templates.Span{plain("The range " + ends + " it begins: "), code(after), plain(" is not earlier than "), code(before), plain(", so no time lies in it.")}, nil
 	}
 	return m, err
 }
