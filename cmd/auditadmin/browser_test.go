@@ -278,6 +278,7 @@ func TestBrowser(t *testing.T) {
 	}
 	t.Run("keyboard", func(t *testing.T) { keyboard(newBrowser(t, loopback), s) })
 	t.Run("narrow", func(t *testing.T) { narrow(newBrowser(t, loopback), s) })
+	t.Run("selecting", func(t *testing.T) { selecting(newBrowser(t, loopback), s) })
 	t.Run("axe", func(t *testing.T) { axe(newBrowser(t, loopback), s) })
 }
 
@@ -390,6 +391,25 @@ func narrow(b *browser, s site) {
 		b.open(path)
 		if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > 360 {
 			b.Errorf("%s is %d pixels wide on a screen of 360", path, wide)
+		}
+	}
+	b.calm()
+}
+
+// selecting looks at lists whose rows can be ticked: the boxes take the room that
+// they need, and what happened has the rest.
+func selecting(b *browser, s site) {
+	b.signIn(s.superuser, s.password)
+	for _, list := range []string{"/audit-logs", "/login-attempts", "/data-exports", "/system-events", "/system-events?q=is%3Aunresolved"} {
+		u, err := url.Parse(list)
+		b.check(err)
+		q := u.Query()
+		q.Set("select", "rows")
+		b.open(u.Path + "?" + q.Encode())
+		const width = `document.querySelector(".rows tbody tr:not(.day) .%s").getBoundingClientRect().width`
+		pick, what := eval[float64](b, strings.Replace(width, "%s", "pick", 1)), eval[float64](b, strings.Replace(width, "%s", "what", 1))
+		if pick > 48 || what < 200 {
+			b.Errorf("%s: the boxes take %.0f pixels, and what happened %.0f", list, pick, what)
 		}
 	}
 	b.calm()

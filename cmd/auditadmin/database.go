@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/auditadmin/auditadmin"
@@ -69,3 +70,11 @@ type kindFlag struct {
 }
 
 func (k kindFlag) kind() audit.Kind { return audit.Kind(k.Kind) }
+
+// counted is a number of events of a kind: "1 audit log".
+func counted(n int64, kind audit.Kind) string {
+	if n == 1 {
+		return "1 " + kind.Singular()
+	}
+	return strconv.FormatInt(n, 10) + " " + kind.Plural()
+}

@@ -56,14 +56,14 @@ func (c *demoCommand) Run(p *process) error {
 		defer os.RemoveAll(folder)
 		file = filepath.Join(folder, "demo.db")
 	}
-	clock := &pastClock{now: p.now}
-	return database{DB: file, stateDir: c.stateDir}.with(p, db.Options{Now: clock.read, Invented: true}, func(store *db.Store) error {
-		if err := c.fill(p, store, clock); err != nil {
-			return err
-		}
-		if c.NoServe {
-			return nil
-		}
+	clock, target := &pastClock{now: p.now}, database{DB: file, stateDir: c.stateDir}
+	err := target.with(p, db.Options{Now: clock.read, Invented: true}, func(store *db.Store) error { return c.fill(p, store, clock) })
+	if err != nil || c.NoServe {
+		return err
+	}
+	// What comes from here on happens, and is recorded when it comes and for good:
+	// the store is opened as any other one that is served.
+	return target.with(p, db.Options{Served: true, MustExist: true}, func(store *db.Store) error {
 		accounts, err := c.accounts(p, store)
 		if err != nil {
 			return err

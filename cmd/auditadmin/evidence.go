@@ -43,7 +43,7 @@ func (c *evidenceCommand) Run(p *process) error {
 			err = recorded
 		}
 		if err == nil {
-			p.say("wrote the evidence of %d %s to %s; check it with: auditadmin prove check %s", bundle.Events, c.kind().Plural(), c.File, quoted(c.File))
+			p.say("wrote the evidence of %s to %s; check it with: auditadmin prove check %s", counted(bundle.Events, c.kind()), c.File, quoted(c.File))
 		}
 		return err
 	})

@@ -35,7 +35,7 @@ func (c *exportCommand) Run(p *process) error {
 			err = recorded
 		}
 		if err == nil {
-			p.say("exported %d %s: %s", rows, c.kind().Plural(), f.Sentence())
+			p.say("exported %s: %s", counted(rows, c.kind()), f.Sentence())
 		}
 		return err
 	})

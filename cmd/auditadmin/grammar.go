@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -88,6 +89,24 @@ func setQueryApart(args []string) []string {
 		return args
 	}
 	return append(slices.Clone(args[:len(args)-1]), "--", last)
+}
+
+// negativeNumbers writes a negative number after a flag as that flag's value,
+// --limit=-1: apart it would be taken for a flag or a query, and the command says
+// better than the parser what is wrong with it.
+func negativeNumbers(args []string) []string {
+	var joined []string
+	for i, arg := range args {
+		digits, minus := strings.CutPrefix(arg, "-")
+		if _, err := strconv.ParseUint(digits, 10, 64); err == nil && minus && i > 0 {
+			if before := args[i-1]; strings.HasPrefix(before, "--") && before != "--" && !strings.Contains(before, "=") {
+				joined[len(joined)-1] += "=" + arg
+				continue
+			}
+		}
+		joined = append(joined, arg)
+	}
+	return joined
 }
 
 // explain says what is wrong with a command line, and where to read on.

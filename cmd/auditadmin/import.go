@@ -33,6 +33,10 @@ func (c *importCommand) Run(p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
+	// First of all: a mistyped name is no reason to make a database.
+	if err := format.CheckInputs(c.Files, p.stdin); err != nil {
+		return err
+	}
 	return c.with(p, creating, func(store *db.Store) error {
 		o, err := c.options(p, store)
 		if err != nil {

@@ -55,7 +55,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	if err != nil {
 		panic(err) // the grammar is part of the program
 	}
-	command, err := parser.Parse(setQueryApart(args))
+	command, err := parser.Parse(setQueryApart(negativeNumbers(args)))
 	if helped {
 		return exitDone
 	}

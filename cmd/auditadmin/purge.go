@@ -78,7 +78,7 @@ func (c *purgeCommand) line(d db.Purged, before time.Time, archive string) strin
 	if c.DryRun {
 		verb = "would purge"
 	}
-	text := fmt.Sprintf("%s %d %s before %s", verb, d.Events, c.kind().Plural(), before.Format(time.RFC3339))
+	text := fmt.Sprintf("%s %s before %s", verb, counted(d.Events, c.kind()), before.Format(time.RFC3339))
 	if d.Events > 0 {
 		text += fmt.Sprintf(" (%s to %s)", d.First.UTC().Format(time.DateOnly), d.Last.UTC().Format(time.DateOnly))
 	}

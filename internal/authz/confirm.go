@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/auditadmin/auditadmin/internal/db"
@@ -44,7 +45,8 @@ func fresh(se *db.Session, now time.Time) bool {
 }
 
 // confirm lets a form through whose sender showed who he is a short time ago, or
-// shows it with the form; otherwise it asks, and returns false. The session of
+// shows it with the form, and one that lacks its reason, which the route refuses;
+// otherwise it asks, and returns false. The session of
 // who answered goes on under a new id.
 func (g *Gate) confirm(w http.ResponseWriter, r *http.Request, rule Rule, who Identity) bool {
 	if fresh(who.Session, g.store.Now()) {
@@ -65,6 +67,9 @@ func (g *Gate) confirm(w http.ResponseWriter, r *http.Request, rule Rule, who Id
 	answer, given := r.PostForm.Get(ConfirmField), r.PostForm.Has(ConfirmField)
 	r.PostForm.Del(ConfirmField)
 	r.Form.Del(ConfirmField)
+	if rule.Reason != "" && strings.TrimSpace(r.PostForm.Get(rule.Reason)) == "" {
+		return true // to be told that it is missing; nothing is done
+	}
 	if given && answer != "" {
 		var err error
 		if q.Problem, err = g.answer(r, who, answer); err == nil && q.Problem == nil {

@@ -22,6 +22,9 @@ func TestT19_AskedAgain(t *testing.T) {
 	asked := func(rule Rule, options ...func(*http.Request)) bool {
 		t.Helper()
 		target := strings.NewReplacer("{id}", "7", "*", "x").Replace(rule.Pattern)
+		if rule.Reason != "" {
+			options = append(options, form(rule.Reason, "ticket 17"))
+		}
 		w := h.do(request(rule.Method, target, append(options, cookie(c))...))
 		is := w.Code == 403 && strings.Contains(w.Body.String(), ConfirmField)
 		if !is && w.Code != 200 {

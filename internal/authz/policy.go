@@ -43,6 +43,9 @@ type Rule struct {
 	// Fresh asks again who it is, where that was last shown five minutes ago.
 	// Such a route takes a POST form, which goes on with all it held.
 	Fresh bool
+	// Reason is the field of the form without which the route does nothing but ask
+	// for it; who left it empty is not asked who he is before that. "" is for none.
+	Reason string
 	// Bare lets a superuser in who still lacks the second factor that he needs
 	// for everything else.
 	Bare bool
@@ -126,7 +129,7 @@ func Rules() []Rule {
 		{Method: "GET", Pattern: "/health.json", Right: Superuser, Does: "see how the server is"},
 
 		{Method: "GET", Pattern: "/holds", Right: Superuser, Does: "see legal holds and the retention"},
-		{Method: "POST", Pattern: "/holds", Right: Superuser, Fresh: true, Does: "place legal holds"},
+		{Method: "POST", Pattern: "/holds", Right: Superuser, Fresh: true, Reason: "reason", Does: "place legal holds"},
 		{Method: "POST", Pattern: "/holds/{id}/release", Right: Superuser, Fresh: true, Does: "release legal holds"},
 		{Method: "POST", Pattern: "/retention", Right: Superuser, Fresh: true, Does: "change the retention"},
 
@@ -159,10 +162,10 @@ func kindRules(kind audit.Kind) []Rule {
 		rules = append(rules, Rule{Method: "GET", Pattern: path + twin, Right: Viewer, Token: ScopeRead, Does: read})
 	}
 	return append(rules,
-		Rule{Method: "POST", Pattern: path + "/delete", Right: Superuser, Fresh: true, Does: "delete " + kind.Plural()},
-		Rule{Method: "POST", Pattern: path + "/{id}/delete", Right: Superuser, Fresh: true, Does: "delete " + kind.Plural()},
+		Rule{Method: "POST", Pattern: path + "/delete", Right: Superuser, Fresh: true, Reason: "reason", Does: "delete " + kind.Plural()},
+		Rule{Method: "POST", Pattern: path + "/{id}/delete", Right: Superuser, Fresh: true, Reason: "reason", Does: "delete " + kind.Plural()},
 		Rule{Method: "GET", Pattern: path + "/{id}/redact", Right: Superuser, Does: "redact " + kind.Plural()},
-		Rule{Method: "POST", Pattern: path + "/{id}/redact", Right: Superuser, Fresh: true, Does: "redact " + kind.Plural()},
+		Rule{Method: "POST", Pattern: path + "/{id}/redact", Right: Superuser, Fresh: true, Reason: "reason", Does: "redact " + kind.Plural()},
 	)
 }
 

@@ -98,7 +98,7 @@ func Import(ctx context.Context, f *Format, files []string, o ImportOptions, sto
 		return im.summary, fmt.Errorf("import %s: this format can only be written", f.Name)
 	}
 	var err error
-	if im.total, err = sizes(files); err != nil {
+	if im.total, err = sizes(files, o.Stdin); err != nil {
 		return im.summary, fmt.Errorf("import: %w", err)
 	}
 	start := o.now()
@@ -144,13 +144,25 @@ func Import(ctx context.Context, f *Format, files []string, o ImportOptions, sto
 	return im.summary, nil
 }
 
-// sizes adds up the sizes of the files, after seeing that each is there. It is
+// CheckInputs reports whether what Import is to read is there and can be read, for
+// who opens a database only for that.
+func CheckInputs(files []string, stdin io.Reader) error {
+	if _, err := sizes(files, stdin); err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	return nil
+}
+
+// sizes adds up the sizes of the files, after seeing that each can be read. It is
 // 0 where one is unknown.
-func sizes(files []string) (total int64, err error) {
+func sizes(files []string, stdin io.Reader) (total int64, err error) {
 	known := true
 	for _, path := range files {
 		if path == StandardInput {
 			known = false
+			if err := checkStdin(stdin); err != nil {
+				return 0, err
+			}
 			continue
 		}
 		info, err := os.Stat(path)
@@ -160,13 +172,34 @@ func sizes(files []string) (total int64, err error) {
 		if info.IsDir() {
 			return 0, fmt.Errorf("%s is a directory; name its files", path)
 		}
-		known = known && info.Mode().IsRegular()
+		if !info.Mode().IsRegular() {
+			known = false // and a pipe that is closed again ends who writes to it
+			continue
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return 0, err
+		}
+		file.Close()
 		total += info.Size()
 	}
 	if !known {
 		return 0, nil
 	}
 	return total, nil
+}
+
+// checkStdin reports whether there is a standard input: it may be closed.
+func checkStdin(stdin io.Reader) error {
+	if stdin == nil {
+		return errors.New("read standard input: there is none here")
+	}
+	if file, is := stdin.(*os.File); is {
+		if _, err := file.Stat(); err != nil {
+			return fmt.Errorf("read standard input: %w", err)
+		}
+	}
+	return nil
 }
 
 // importer is one run of Import.

@@ -193,7 +193,10 @@ func isNameProblem(name string) bool {
 	return err != nil
 }
 
-// account is the account that the path names. A superuser does not change his
+// errOwnAccount is returned where a superuser would change his own account.
+var errOwnAccount = errors.New("one's own account")
+
+// accountID is the account that the path names. A superuser does not change his
 // own here: who takes the right from himself by mistake cannot give it back.
 func (v *visit) accountID(ownToo bool) (int64, error) {
 	id, err := strconv.ParseInt(chi.URLParam(v.Request, "id"), 10, 64)
@@ -201,7 +204,7 @@ func (v *visit) accountID(ownToo bool) (int64, error) {
 		return 0, refuse(http.StatusNotFound, "there is no such account")
 	}
 	if !ownToo && v.who.Account != nil && v.who.Account.ID == id {
-		return 0, refuse(http.StatusConflict, "your own account is for another superuser to change")
+		return 0, errOwnAccount
 	}
 	return id, nil
 }

@@ -31,7 +31,7 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, q authz.Question) {
 
 func (s *Server) askPage(v *visit, q authz.Question) templates.AskPage {
 	page := templates.AskPage{Action: v.URL.RequestURI(), Does: addressed.Replace(q.Rule.Does), Name: v.who.Name(), Field: authz.ConfirmField,
-		Cancel: templates.Link{Text: "Leave it", Href: authz.BackTo(v.Request)}}
+		Cancel: templates.Link{Text: "Leave it", Href: v.backFrom()}}
 	switch {
 	case q.Password && q.Code:
 		page.Label, page.Hint = "Your password, or a code", "The password of "+v.who.Name()+", or the six digits that your app shows now."
@@ -72,4 +72,33 @@ func (s *Server) askPage(v *visit, q authz.Question) templates.AskPage {
 	}
 	page.Layout = v.layout("Is it still you?")
 	return page
+}
+
+// backFrom is the page that a form stood on, where what it asks for is left: the
+// event that it is about, or else the page that the browser names. After a wrong
+// answer that is the form's own address, which is no page.
+func (v *visit) backFrom() string {
+	if kind, inKind := kindOf(v.URL.Path); inKind {
+		// The route has not been chosen yet, and names no id.
+		rest := strings.TrimPrefix(v.URL.Path, "/"+kind.Path()+"/")
+		if first, _, deeper := strings.Cut(rest, "/"); deeper {
+			if id, ok := eventID(first); ok {
+				return eventPath(kind, id)
+			}
+		}
+		return localPath(v.PostForm.Get("next"), "/"+kind.Path())
+	}
+	if back := authz.BackTo(v.Request); back != "/" && back != v.URL.RequestURI() {
+		return back
+	}
+	section, _, _ := strings.Cut(strings.TrimPrefix(v.URL.Path, "/"), "/")
+	switch section {
+	case "accounts", "sessions", "tokens":
+		return "/accounts"
+	case "holds", "retention":
+		return "/holds"
+	case "account":
+		return "/account"
+	}
+	return "/"
 }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -212,4 +213,73 @@ func TestIssuerPages(t *testing.T) {
 		t.Errorf("an issuer that is away: got %d %s", w.Code, w.Body)
 	}
 	expect(t, "what it never sent", s.get("", "/login/issuer/callback?code=x&state=y").Code, http.StatusForbidden)
+}
+
+// Who is asked finds the way back to what he came from, also after a wrong answer
+// and where his browser does not say where he comes from.
+func TestLeaveTheQuestion(t *testing.T) {
+	s := newSite(t)
+	ids := s.shop()
+	s.pass(6 * time.Minute)
+	event := "/audit-logs/" + ids[audit.KindAuditLog]
+	for _, test := range []struct {
+		path, referer, back string
+		form                url.Values
+	}{
+		{event + "/delete", "", event, url.Values{"reason": {"x"}}},
+		{event + "/redact", "", event, url.Values{"reason": {"x"}, "field": {"changes"}}},
+		{event + "/delete", event + "/delete", event, url.Values{"reason": {"x"}, authz.ConfirmField: {"wrong"}}},
+		{"/audit-logs/delete", "", "/audit-logs?q=user:alice&select=rows", url.Values{"reason": {"x"}, "id": {"12"}, "next": {"/audit-logs?q=user:alice&select=rows"}}},
+		{"/audit-logs/delete", "", "/audit-logs", url.Values{"reason": {"x"}, "id": {"12"}, "next": {"https://evil.example/"}}},
+		{"/tokens", "", "/accounts", nil},
+		{"/retention", "", "/holds", nil},
+		{"/account/end-sessions", "/account/end-sessions", "/account", nil},
+		{"/accounts/1/disable", "/accounts?tz=UTC", "/accounts?tz=UTC", nil},
+	} {
+		r := httptest.NewRequest(http.MethodPost, test.path, strings.NewReader(test.form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		if test.referer != "" {
+			r.Header.Set("Referer", "http://"+r.Host+test.referer)
+		}
+		w := s.do("superuser", r)
+		expect(t, test.path, w.Code, http.StatusForbidden)
+		if got := links(t, w.Body.String())["Leave it"]; got != test.back {
+			t.Errorf("%s from %q: leaving it leads to %q, want %q", test.path, test.referer, got, test.back)
+		}
+	}
+}
+
+// A form that lacks its reason is told so before anybody has to show who he is,
+// and does nothing; with its reason the same form asks.
+func TestT19_MissingReasonComesFirst(t *testing.T) {
+	s := newSite(t)
+	ids := s.shop()
+	s.pass(6 * time.Minute)
+	told := 0
+	for _, rule := range authz.Rules() {
+		if rule.Reason == "" {
+			continue
+		}
+		kind, _ := kindOf(rule.Pattern)
+		path := strings.ReplaceAll(rule.Pattern, "{id}", ids[kind])
+		form := url.Values{"id": {ids[kind]}, "field": {"ip_address"}, "query": {"user:alice"}, rule.Reason: {" \n"}}
+		head := s.head()
+		w := s.post("superuser", path, form)
+		expect(t, "POST "+path+" without a reason", w.Code, http.StatusUnprocessableEntity)
+		if !strings.Contains(w.Body.String(), "Nothing was done") || strings.Contains(w.Body.String(), authz.ConfirmField) {
+			t.Errorf("POST %s: it is not said that the reason is missing, or it is asked who sends it", path)
+		}
+		form.Set(rule.Reason, "ticket 17")
+		expect(t, "POST "+path+" with a reason", s.post("superuser", path, form).Code, http.StatusForbidden)
+		if now := s.head(); now != head {
+			t.Errorf("POST %s made %d entries in the ledger", path, now-head)
+		}
+		form.Set(rule.Reason, "")
+		expect(t, "POST "+path+" as a viewer", s.post("viewer", path, form).Code, http.StatusForbidden)
+		told++
+	}
+	if told < 13 {
+		t.Errorf("told on %d routes", told)
+	}
 }

@@ -44,6 +44,7 @@ var failures = []struct {
 	{db.ErrConflict, failure{http.StatusConflict, "Somebody was faster", "What this page showed has changed meanwhile, so nothing was done; look at it again and decide anew"}},
 	{db.ErrExists, failure{http.StatusConflict, "That name is taken", "There is an account of that name already; upper and lower case are the same"}},
 	{db.ErrLastOne, failure{http.StatusConflict, "The last superuser stays", "This is the last superuser who can sign in; make another one first"}},
+	{errOwnAccount, failure{http.StatusConflict, "That is your own account", "Your own account is for another superuser to change"}},
 	{db.ErrIssued, failure{http.StatusConflict, "Its sign-in service decides that", "This account's password and role are kept where its owner signs in; change them there"}},
 	{authz.ErrSeal, failure{http.StatusServiceUnavailable, "The key file cannot be used", "Second factors are sealed with a key in a file beside the database, and it cannot be read or made; who runs the server has to put that right"}},
 	{db.ErrHeld, failure{http.StatusConflict, "A legal hold covers it", ""}},
@@ -81,7 +82,15 @@ func judge(err error) failure {
 	}
 	var own *refusal
 	if errors.As(err, &own) {
-		return failure{own.status, titles[own.status], own.say}
+		title := titles[own.status]
+		if title == "" { // no page is without a heading
+			title = http.StatusText(own.status)
+		}
+		return failure{own.status, title, own.say}
+	}
+	var late *overtaken
+	if errors.As(err, &late) {
+		return failure{http.StatusConflict, late.title, late.say}
 	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {

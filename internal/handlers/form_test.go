@@ -3,10 +3,12 @@ package handlers
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 )
@@ -17,6 +19,30 @@ func expect(t *testing.T, what string, got, want int) {
 	if got != want {
 		t.Errorf("%s: got %d, want %d", what, got, want)
 	}
+}
+
+// tooLate checks the page of a decision that somebody made before: what was
+// decided, and the way to the event.
+func tooLate(t *testing.T, w *httptest.ResponseRecorder, path string, says ...string) {
+	t.Helper()
+	expect(t, "a decision that was made before", w.Code, http.StatusConflict)
+	for _, want := range append(says, `<a href="`+path+`"`) {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the page does not say %q: %s", want, regexp.MustCompile(`(?s)<div class="failure">.*?</ul>`).FindString(w.Body.String()))
+		}
+	}
+}
+
+// What came in resolved says itself who resolved it, and what was never resolved
+// cannot have been opened again.
+func TestResolvedElsewhere(t *testing.T) {
+	s := newSite(t)
+	ids := s.add(audit.KindSystemEvent,
+		map[string]string{"timestamp": at(time.Hour), "event_type": "ERROR", "title": "Disk full", "resolved": "true", "resolved_at": at(time.Minute), "resolved_by": "otto", "resolution_note": "a new disk"},
+		map[string]string{"timestamp": at(2 * time.Hour), "event_type": "ERROR", "title": "Disk slow"})
+	note := url.Values{"note": {"looked at it"}}
+	tooLate(t, s.post("responder", "/system-events/"+ids[0]+"/resolve", note), "/system-events/"+ids[0], "Already resolved by otto", "11:59:00", "a new disk")
+	tooLate(t, s.post("responder", "/system-events/"+ids[1]+"/reopen", note), "/system-events/"+ids[1], "never resolved")
 }
 
 // ASVS:V2.3.1
@@ -49,9 +75,11 @@ func TestResolve(t *testing.T) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	expect(t, "resolve again", s.post("responder", path+"/resolve", note).Code, http.StatusConflict)
+	tooLate(t, s.post("superuser", path+"/resolve", note), path, "It is resolved already", "Already resolved by rosa on 31 March at 12:00:00, so nothing was done: “restarted the pool”.")
+	id := path[strings.LastIndexByte(path, '/')+1:]
+	tooLate(t, s.post("superuser", "/system-events/resolve", url.Values{"id": {id}, "note": {"me too"}}), path, "Already resolved by rosa")
 	expect(t, "reopen", s.post("responder", path+"/reopen", url.Values{"note": {"it came back"}}).Code, http.StatusSeeOther)
-	expect(t, "reopen again", s.post("responder", path+"/reopen", note).Code, http.StatusConflict)
+	tooLate(t, s.post("superuser", path+"/reopen", note), path, "It is open already", "Already opened again by rosa on 31 March at 12:00:00, so nothing was done: “it came back”.")
 	expect(t, "resolve what is not there", s.post("responder", "/system-events/12/resolve", note).Code, http.StatusNotFound)
 	expect(t, "resolve by GET", s.get("responder", path+"/resolve").Code, http.StatusMethodNotAllowed)
 	if page := s.page("viewer", path); strings.Contains(page, "<textarea") || !strings.Contains(page, "Only a responder or a superuser may") {
@@ -259,7 +287,11 @@ func TestAccounts(t *testing.T) {
 	expect(t, "role", s.post("superuser", ines+"/role", url.Values{"role": {"responder"}}).Code, http.StatusSeeOther)
 	expect(t, "a role that is none", s.post("superuser", ines+"/role", url.Values{"role": {"king"}}).Code, http.StatusBadRequest)
 	expect(t, "one's own role", s.post("superuser", own+"/role", url.Values{"role": {"viewer"}}).Code, http.StatusConflict)
-	expect(t, "disable oneself", s.post("superuser", own+"/disable", nil).Code, http.StatusConflict)
+	oneself := s.post("superuser", own+"/disable", nil)
+	expect(t, "disable oneself", oneself.Code, http.StatusConflict)
+	if !strings.Contains(oneself.Body.String(), "<h1>That is your own account</h1>") {
+		t.Error("the page that refuses to disable oneself has no heading")
+	}
 	expect(t, "disable", s.post("superuser", ines+"/disable", nil).Code, http.StatusSeeOther)
 	expect(t, "enable", s.post("superuser", ines+"/enable", nil).Code, http.StatusSeeOther)
 	expect(t, "a bad password", s.post("superuser", ines+"/password", url.Values{"password": {"x"}}).Code, http.StatusUnprocessableEntity)

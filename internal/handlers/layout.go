@@ -140,7 +140,7 @@ func (v *visit) errorPage(err error, seen failure) templates.ErrorPage {
 	case errors.As(err, &deleted):
 		page.Grave = v.grave(deleted.Tombstone)
 	default:
-		page.Text = []templates.Span{plain(sentenceCase(seen.say) + ".")}
+		page.Text = []templates.Span{plain(fullStop(sentenceCase(seen.say)))}
 	}
 	if seen.status >= 500 {
 		page.RequestID = v.requestID()
@@ -149,6 +149,10 @@ func (v *visit) errorPage(err error, seen failure) templates.ErrorPage {
 		page.Retry = "Try again in a few seconds."
 	}
 	if v.who.SignedIn() {
+		var late *overtaken
+		if errors.As(err, &late) {
+			page.Links = append(page.Links, templates.Link{Text: "The event as it is now", Href: late.path})
+		}
 		if inKind {
 			page.Links = append(page.Links, templates.Link{Text: "All " + kind.Plural(), Href: "/" + kind.Path()})
 		}

@@ -134,7 +134,11 @@ const shortWord = 3
 // notes are what a reader has to know of how the page was searched.
 func notes(f *query.Filter, rows *db.List, v *visit) []string {
 	var notes []string
-	for _, term := range f.Terms {
+	for i, term := range f.Terms {
+		if says, _, _, _ := habit(f, i); says != "" {
+			notes = append(notes, says)
+			continue
+		}
 		if term.Field.Class != query.ClassFree && term.Field.Class != query.ClassText {
 			continue
 		}
@@ -156,6 +160,10 @@ func (v *visit) export(f *query.Filter, count db.Count) *templates.Export {
 	file := func(twin string) string {
 		return address("/"+f.Kind.Path()+twin, "q", f.String(), "tz", v.zoneForTwin())
 	}
+	rows := countText(count) + " rows"
+	if count.Exact {
+		rows = plural(count.Value, "row")
+	}
 	m := &templates.Export{
 		Links: []templates.Link{
 			{Text: "CSV", Hint: "for a spreadsheet, formulas defused", Href: file(".csv")},
@@ -163,7 +171,7 @@ func (v *visit) export(f *query.Filter, count db.Count) *templates.Export {
 			{Text: "JSON", Hint: "this page only", Href: address("/"+f.Kind.Path()+".json", "q", f.String(), "tz", v.zoneForTwin(),
 				"limit", v.params.Get("limit"), "after", v.params.Get("after"), "before", v.params.Get("before"))},
 		},
-		Note: "A file holds all that match, " + countText(count) + " rows, not only this page. The export is recorded under your name.",
+		Note: "A file holds all that match, " + rows + ", not only this page. The export is recorded under your name.",
 	}
 	if v.may(http.MethodGet, "/"+f.Kind.Path()+"/evidence.zip") {
 		m.Links = append(m.Links, templates.Link{Text: "Evidence", Hint: "a zip with proofs, for an auditor", Href: file("/evidence.zip")})
@@ -334,7 +342,19 @@ func (v *visit) empty(sel *db.Selection, f *query.Filter) (*templates.Empty, err
 	if err != nil {
 		return nil, err
 	}
-	return v.sieve(f, sieve), nil
+	m := v.sieve(f, sieve)
+	if sieve.Total > 0 {
+		m.Meant, err = v.meant(sel, f)
+	}
+	if after, before := f.Inverted(); after != nil {
+		ends := "ends before"
+		if lo, hi, _ := f.Bounds(); lo == hi {
+			ends = "ends where"
+		}
+		code := func(t *query.Term) templates.Span { return templates.Span{Text: t.String(), Class: templates.Code} }
+		m.Lead, m.Link = []templates.Span{plain("The range " + ends + " it begins: "), code(after), plain(" is not earlier than "), code(before), plain(", so no time lies in it.")}, nil
+	}
+	return m, err
 }
 
 // sieve maps the steps of a filter that found nothing. The culprit is the first

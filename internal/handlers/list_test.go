@@ -105,8 +105,14 @@ func TestEmptyListSaysWhy(t *testing.T) {
 	if back := s.page("viewer", way); !strings.Contains(back, "refunded") {
 		t.Errorf("the way out %q finds nothing", way)
 	}
+	if page := s.get("viewer", "/users").Body.String(); !strings.Contains(page, "whose page is it to be?<") {
+		t.Error("a question ends with a full stop")
+	}
 	if page := s.page("viewer", "/audit-logs?after=1"); !strings.Contains(page, "past the end") || links(t, page) == nil {
 		t.Error("a page past the end does not say so")
+	}
+	if text := plainText(t, s.page("viewer", "/data-exports")); !strings.Contains(text, "all that match, 1 row, not only") {
+		t.Error("one row is not one row")
 	}
 	fresh := newSite(t)
 	if page := fresh.page("viewer", "/system-events"); !strings.Contains(page, "No system events yet") {

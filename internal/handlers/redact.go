@@ -118,7 +118,7 @@ func (s *Server) redact(kind audit.Kind) func(*visit) (done, string, error) {
 			return done{}, "", &formError{http.StatusUnprocessableEntity, templates.Confirm(v.redactPage(st, field.Name, reason, problem))}
 		}
 		err = s.Store.Redact(v.Context(), v.actor(), kind, st.ID, field.Name, reason)
-		return done{what: "redacted"}, eventPath(kind, st.ID), err
+		return done{what: "redacted"}, eventPath(kind, st.ID), v.redactedBefore(err, st, field.Name)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestRedactAnEvent(t *testing.T) {
 		if _, there := twin[test.field]; there {
 			t.Errorf("%s.json still has %s", path, test.field)
 		}
-		expect(t, "redact again", s.post("superuser", path+"/redact", form).Code, http.StatusConflict)
+		tooLate(t, s.post("superuser", path+"/redact", form), path, "It is redacted already", "already redacted by sam on", "request 12 of the data subject")
 		var traces listed
 		s.data("viewer", "/audit-logs.json?q="+url.QueryEscape("action:REDACT object:"+ids[kind]), &traces)
 		if len(traces.Items) != 1 || traces.Items[0]["reason"] != "request 12 of the data subject" {

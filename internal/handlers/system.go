@@ -85,14 +85,14 @@ func (v *visit) resolution(st *db.Stored, text, problem string) (*templates.Reso
 func (s *Server) resolve(v *visit) (done, string, error) {
 	return s.decide(v, func(id int64, note string) (done, error) {
 		n, err := s.Store.Resolve(v.Context(), v.actor(), []int64{id}, note)
-		return done{what: "resolved", count: n}, err
+		return done{what: "resolved", count: n}, v.overtaken(err, id, true)
 	})
 }
 
 // reopen marks one system event open again.
 func (s *Server) reopen(v *visit) (done, string, error) {
 	return s.decide(v, func(id int64, note string) (done, error) {
-		return done{what: "reopened", count: 1}, s.Store.Reopen(v.Context(), v.actor(), id, note)
+		return done{what: "reopened", count: 1}, v.overtaken(s.Store.Reopen(v.Context(), v.actor(), id, note), id, false)
 	})
 }
 
@@ -152,6 +152,9 @@ func (s *Server) resolveMany(v *visit) (done, string, error) {
 		return did, "", s.selectionAgain(v, audit.KindSystemEvent, resolveAction(), ids, note, problem)
 	}
 	n, err := s.Store.Resolve(v.Context(), v.actor(), ids, note)
+	if len(ids) == 1 {
+		err = v.overtaken(err, ids[0], true)
+	}
 	return done{what: "resolved", count: n}, next, err
 }
 

@@ -16,6 +16,9 @@ func (v *visit) when(lines *timelines, f *query.Filter, count db.Count) (*templa
 	lo, hi, bounded := f.Bounds()
 	from, to := time.UnixMicro(lo).In(v.zone), time.UnixMicro(hi).In(v.zone)
 	m := &templates.When{Crumbs: v.crumbs(f, from, to, bounded), Count: v.count(count, "event")}
+	if bounded && !from.Before(to) {
+		return m, nil
+	}
 	var by db.Step
 	if bounded {
 		m.PreviousHref, m.NextHref = v.besides(f, from, to)
@@ -169,6 +172,9 @@ func (v *visit) crumbs(f *query.Filter, from, to time.Time, bounded bool) []temp
 	crumbs := []templates.Link{{Text: "All", Href: v.list(f.During(time.Time{}, time.Time{})), Current: !bounded}}
 	if !bounded {
 		return crumbs
+	}
+	if !from.Before(to) {
+		return append(crumbs, templates.Link{Text: "no time at all", Current: true})
 	}
 	levels, exact := enclosing(from, to)
 	for _, by := range levels {

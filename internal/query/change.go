@@ -89,6 +89,12 @@ func (f *Filter) Without(i int) *Filter {
 	return f.with(slices.Delete(slices.Clone(f.Terms), i, i+1))
 }
 
+// Put returns the filter with a term in place of its terms from i up to j.
+func (f *Filter) Put(i, j int, t Term) *Filter {
+	t.Pos, t.End = 0, 0
+	return f.with(slices.Concat(f.Terms[:i], []Term{t}, f.Terms[j:]))
+}
+
 // Replace returns the filter with the given terms in place of all positive terms
 // of a key; where one of the given is negative, of the negative ones too. They
 // stand where the first one stood, or at the end. Without terms, it drops.
@@ -252,6 +258,31 @@ func (f *Filter) Bounds() (lo, hi int64, ok bool) {
 		lo, hi, ok = max(lo, first), min(hi, last), true
 	}
 	return lo, hi, ok
+}
+
+// Inverted returns the after: and the before: of a filter whose range of time ends
+// before it begins, or where it begins, so that it matches nothing. Both are nil
+// for any other filter, also one whose times exclude each other in another way.
+func (f *Filter) Inverted() (after, before *Term) {
+	if lo, hi, ok := f.Bounds(); !ok || lo < hi {
+		return nil, nil
+	}
+	for i := range f.Terms {
+		t := &f.Terms[i]
+		switch {
+		case t.Not || !t.isWhen():
+		case t.Field.Key == "after" && after == nil:
+			after = t
+		case t.Field.Key == "before" && before == nil:
+			before = t
+		default:
+			return nil, nil
+		}
+	}
+	if after == nil || before == nil {
+		return nil, nil
+	}
+	return after, before
 }
 
 // During returns the filter for the time from start up to end, instead of

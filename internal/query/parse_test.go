@@ -432,3 +432,31 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestSimilar(t *testing.T) {
+	words := []string{"UPDATE", "DELETE", "maria.keller", "mario", "", "VIEW", "svc-warehouse", strings.Repeat("x", 5000)}
+	for word, want := range map[string]string{
+		"DELTE": "DELETE", "updaet": "UPDATE", "maria": "maria.keller mario", "delete": "", "svc-warehose": "svc-warehouse", "x": "", "zz": "", "": "",
+		strings.Repeat("x", 5001): "", "completely other": "", "vie": "VIEW",
+	} {
+		if got := strings.Join(Similar(word, words, 2), " "); got != want {
+			t.Errorf("%q: got %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestInverted(t *testing.T) {
+	for q, want := range map[string]bool{
+		"after:2026-05-01 before:2026-01-01": true, "before:2026-01-01 after:2026-05-01": true, "after:2026-01-01 before:2026-01-01": true,
+		"after:2026-01-01 before:2026-05-01": false, "after:2026-01-01": false, "on:2025 on:2026": false, "": false, "on:2025 after:2026-05-01 before:2026-01-01": false,
+	} {
+		f, err := Parse(audit.KindAuditLog, q, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, before := f.Inverted()
+		if (after != nil) != want || (before != nil) != want {
+			t.Errorf("%s: got %v and %v", q, after, before)
+		}
+	}
+}

@@ -83,6 +83,44 @@ func nearest(word string, words []string) string {
 	return best
 }
 
+// farthest is the longest word that Similar compares.
+const farthest = 64
+
+// Similar returns the words that are probably meant by one that is none of them,
+// at most n and the likeliest first: those that begin with it, and those that a
+// slip or two make of it. Of words that are as like, the earlier one comes first.
+func Similar(word string, words []string, n int) []string {
+	word = Fold(word)
+	size := utf8.RuneCountInString(word)
+	if size < 2 || size > farthest {
+		return nil
+	}
+	slips := min(max(size/3, 1), 3)
+	type like struct {
+		word string
+		far  int
+	}
+	var all []like
+	for _, w := range words {
+		folded := Fold(w)
+		switch far := utf8.RuneCountInString(folded) - size; {
+		case folded == "" || folded == word:
+		case strings.HasPrefix(folded, word):
+			all = append(all, like{w, 1}) // what was begun is as near as one slip
+		case far <= slips && -far <= slips:
+			if d := distance(word, folded); d <= slips && d < size {
+				all = append(all, like{w, d})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b like) int { return a.far - b.far })
+	var best []string
+	for _, l := range all[:min(n, len(all))] {
+		best = append(best, l.word)
+	}
+	return best
+}
+
 // distance counts the letters that have to be added, dropped, replaced or
 // swapped with their neighbour to make one word of another.
 func distance(a, b string) int {

@@ -157,6 +157,9 @@ type Empty struct {
 	// last 5 events."
 	Lead []Span
 	Link *Link // the best way out: "Show those 5"
+	// Meant is what was probably meant by each thing that was probably mistyped:
+	// "Did you mean DELETE (51)?"
+	Meant [][]Span
 	// Steps are what is left after each term, in their order; empty where there
 	// is no filter.
 	Steps []SieveStep

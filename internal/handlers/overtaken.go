@@ -1,0 +1,90 @@
+package handlers
+
+import (
+	"errors"
+	"time"
+
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/db"
+)
+
+// overtaken is the refusal of a decision about an event that was made before: it
+// says by whom, and leads to the event. It wraps db.ErrConflict.
+type overtaken struct {
+	title, say string
+	path       string // of the event
+	err        error
+}
+
+func (e *overtaken) Error() string { return e.say }
+func (e *overtaken) Unwrap() error { return e.err }
+
+// noteShown is how much of a note stands in the sentence of a refusal.
+const noteShown = 200
+
+// before says who decided something before, when and why.
+func (v *visit) before(what, by string, at time.Time, note string) string {
+	say := "already " + what
+	if by != "" {
+		say += " by " + by
+	}
+	if !at.IsZero() {
+		say += " on " + v.day(at) + at.In(v.zone).Format(" at 15:04:05")
+	}
+	say += ", so nothing was done"
+	if note != "" {
+		say += ": “" + cut(note, noteShown) + "”"
+	}
+	return say
+}
+
+// overtaken explains the conflict of a resolution or a reopening. Any other error
+// stays what it is, and so does a conflict of which nothing more is known.
+func (v *visit) overtaken(err error, id int64, resolving bool) error {
+	if !errors.Is(err, db.ErrConflict) {
+		return err
+	}
+	kind, store := audit.KindSystemEvent, v.server.Store
+	st, failed := store.Get(v.Context(), kind, id)
+	if failed != nil || (st.Get("resolved") == "true") != resolving {
+		return err
+	}
+	if resolving {
+		at, _ := audit.ParseTime(st.Get("resolved_at")) // none in one that came in resolved, and did not say when
+		return &overtaken{"It is resolved already", v.before("resolved", st.Get("resolved_by"), at, st.Get("resolution_note")), eventPath(kind, id), err}
+	}
+	decisions, failed := store.Decisions(v.Context(), kind, id)
+	if failed != nil {
+		return err
+	}
+	e := &overtaken{"It is open already", "it was never resolved, so there is nothing to open again", eventPath(kind, id), err}
+	for _, d := range decisions {
+		if d.Entry == "reopened" { // the last one says how it is now
+			e.say = v.before("opened again", d.Actor, d.At, d.Note)
+		}
+	}
+	return e
+}
+
+// redactedBefore explains the conflict of a redaction in the same way.
+func (v *visit) redactedBefore(err error, st *db.Stored, field string) error {
+	if !errors.Is(err, db.ErrConflict) {
+		return err
+	}
+	// As it is now, and not as it was before the other one redacted it.
+	now, failed := v.server.Store.Get(v.Context(), st.Kind, st.ID)
+	if failed != nil || now.Get(field) != "" {
+		return err
+	}
+	all, failed := v.server.Store.Redactions(v.Context(), st.Kind, st.ID)
+	if failed != nil {
+		return err
+	}
+	e := &overtaken{"There is nothing to redact", "the field " + field + " is empty, so nothing was done", eventPath(st.Kind, st.ID), err}
+	for _, r := range all {
+		if r.Field == field {
+			e.title, e.say = "It is redacted already", field+" was "+v.before("redacted", r.By, r.At, r.Reason)
+		}
+	}
+	return e
+}
