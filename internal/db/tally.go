@@ -22,12 +22,12 @@ type tally struct {
 // names has not given out are counted by themselves.
 type columnTally struct {
 	names   *unnumbered
-	counts  []uint32          // by number
-	touched []uint32          // the numbers that occur, where those are few; else nil
-	totals  *totals           // whose counts these are, if they are shared
-	delta   map[uint32]uint32 // by number, what is beside shared counts, or instead of any
-	others  []uint32          // by number, from the first that names has not given out
-	named   bool              // rows without a word are counted by another column
+	counts  []uint32 // by number
+	touched []uint32 // the numbers that occur, where those are few; else nil
+	totals  *totals  // whose counts these are, if they are shared
+	beside  *sums    // what is beside shared counts, or instead of any
+	others  []uint32 // by number, from the first that names has not given out
+	named   bool     // rows without a word are counted by another column
 }
 
 // allValues asks a facet for every value it has.
@@ -134,12 +134,12 @@ func (sel *Selection) countColumn(ctx context.Context, column int, m *matched) *
 	rest := marked == living // only what is in memory is left to count
 	switch {
 	case t.totals != nil && rest:
-		t.counts, t.delta = t.totals.counts, map[uint32]uint32{}
+		t.counts, t.beside = t.totals.counts, newSums(n, size)
 	case t.totals != nil:
 		t.counts = n.array(size)
 		copy(t.counts, t.totals.counts)
 	case marked == 0:
-		t.delta = map[uint32]uint32{}
+		t.beside = newSums(n, size)
 	default:
 		t.counts = n.array(size)
 		if marked < int64(size)/4 {
@@ -200,7 +200,7 @@ func (t *columnTally) addPiece(p *piece, column int, set segment.Set, rows int, 
 	scratch := zeros(c.Words())
 	defer countScratch.Put(scratch)
 	c.Count(set, *scratch)
-	plain := t.touched == nil && t.delta == nil
+	plain := t.touched == nil && t.beside == nil
 	for code, times := range *scratch {
 		number := numbers[code]
 		switch {
@@ -225,8 +225,8 @@ func (t *columnTally) add(number, times uint32) {
 		}
 		t.others[i] += times
 		return
-	case t.delta != nil:
-		t.delta[number] += times
+	case t.beside != nil:
+		t.beside.add(number, times)
 		return
 	case int(number) >= len(t.counts):
 		t.counts = append(t.counts, make([]uint32, int(t.names.from)-len(t.counts))...)
@@ -240,6 +240,9 @@ func (t *columnTally) add(number, times uint32) {
 // release gives the arrays back. The tally is of no use then.
 func (t *tally) release() {
 	for _, c := range t.columns {
+		if c.beside != nil {
+			c.beside.release(c.names.names)
+		}
 		switch {
 		case c.totals != nil:
 			c.totals.release()
@@ -303,7 +306,7 @@ func (t *columnTally) most(top int) (best []FacetValue, distinct int) {
 	if top != allValues {
 		top++
 	}
-	if t.delta == nil {
+	if t.beside == nil {
 		best, distinct = mostOf(t.names.text, t.counts, t.touched, top)
 	} else {
 		best, distinct = t.mostBeside(top)
@@ -312,19 +315,20 @@ func (t *columnTally) most(top int) (best []FacetValue, distinct int) {
 	return append(best, others...), distinct + n
 }
 
-// mostBeside is most for what is in delta, and the totals. What is more only ever adds:
-// a word without it that was not among the top ones before is not among them now.
+// mostBeside is most for what is beside the totals. What is more only ever adds: a word
+// without it that was not among the top ones before is not among them now.
 func (t *columnTally) mostBeside(top int) (best []FacetValue, distinct int) {
-	more := make([]uint32, 0, len(t.delta))
-	for number, times := range t.delta {
-		if times > 0 {
-			more = append(more, number)
+	fresh := 0 // words that occur nowhere else
+	more := t.beside.list(func(number, times uint32) uint32 {
+		if int(number) < len(t.counts) && t.counts[number] > 0 {
+			return t.counts[number] + times
 		}
-	}
-	slices.Sort(more) // those that were recorded first come first
-	best, distinct = mostOfThese(t.names.text, more, t.times, top)
+		fresh++
+		return times
+	})
+	best, _ = mostOfThese(t.names.text, more, top)
 	if t.totals == nil {
-		return best, distinct
+		return best, fresh
 	}
 	have := map[string]bool{}
 	for _, v := range best {
@@ -336,19 +340,18 @@ func (t *columnTally) mostBeside(top int) (best []FacetValue, distinct int) {
 			best = append(best, v)
 		}
 	}
-	for _, number := range more {
-		if int(number) >= len(t.counts) || t.counts[number] == 0 {
-			distinct++
-		}
-	}
-	return best, distinct
+	return best, distinct + fresh
 }
 
 // mostOf returns the words of the top counts, in no order, and how many are not
 // zero. If touched is not nil, only those can be.
 func mostOf(text func(number uint32) (string, bool), counts, touched []uint32, top int) (best []FacetValue, distinct int) {
 	if touched != nil {
-		return mostOfThese(text, touched, func(number uint32) uint32 { return counts[number] }, top)
+		some := make([]wordCount, len(touched))
+		for i, number := range touched {
+			some[i] = wordCount{number, counts[number]}
+		}
+		return mostOfThese(text, some, top)
 	}
 	var often, second oftenness // in two tables, so that one sum does not wait for the other
 	half := len(counts) / 2
@@ -379,18 +382,24 @@ func mostOf(text func(number uint32) (string, bool), counts, touched []uint32, t
 	return c.best(top), distinct
 }
 
-// mostOfThese is mostOf for some numbers alone.
-func mostOfThese(text func(number uint32) (string, bool), numbers []uint32, times func(number uint32) uint32, top int) (best []FacetValue, distinct int) {
+// wordCount is how often the word of a number occurs.
+type wordCount struct{ number, times uint32 }
+
+// mostOfThese is mostOf for some words alone.
+func mostOfThese(text func(number uint32) (string, bool), some []wordCount, top int) (best []FacetValue, distinct int) {
 	var often oftenness
-	for _, number := range numbers {
-		often.add(times(number))
+	for _, w := range some {
+		often.add(w.times)
 	}
 	c := chooser{text: text}
 	c.least, distinct = often.least(top)
 	c.few = top < distinct
-	for _, number := range numbers {
-		if n := times(number); n >= c.least+c.above {
-			c.take(number, n)
+	if c.few && c.least < oftenSmall && often.small[c.least] >= tiesInOrder {
+		slices.SortFunc(some, func(a, b wordCount) int { return cmp.Compare(a.number, b.number) })
+	}
+	for _, w := range some {
+		if w.times >= c.least+c.above {
+			c.take(w.number, w.times)
 		}
 	}
 	return c.best(top), distinct
@@ -496,9 +505,11 @@ func (t *tally) fold() {
 				}
 			}
 		}
-		for number, times := range c.delta {
-			if move(number, times) {
-				c.delta[number] = 0
+		if c.beside != nil {
+			for _, w := range c.beside.list(nil) {
+				if move(w.number, w.times) {
+					c.beside.add(w.number, -w.times)
+				}
 			}
 		}
 		for i, times := range c.others {
@@ -520,7 +531,10 @@ func (t *columnTally) times(number uint32) (times uint32) {
 	case int(number) < len(t.counts):
 		times = t.counts[number]
 	}
-	return times + t.delta[number]
+	if t.beside != nil {
+		times += t.beside.of(number)
+	}
+	return times
 }
 
 // timesOf is how often a word occurs.
