@@ -153,7 +153,10 @@ func (*postgresDialect) copyIn(tx *writeTx, rows *rowBuffer) (bool, error) {
 	}
 	source := &copySource{rows: rows, row: make([]any, 0, rows.width+1)}
 	err := onPgx(tx.conn, func(c *pgx.Conn) error {
-		_, err := c.CopyFrom(tx.ctx, pgx.Identifier{rows.table}, rows.columns, source)
+		n, err := c.CopyFrom(tx.ctx, pgx.Identifier{rows.table}, rows.columns, source)
+		if all := int64(len(rows.args) / rows.width); err == nil && n != all { // or what was not stored would be acknowledged
+			err = fmt.Errorf("the server says that it stored %d of %d rows of %s", n, all, rows.table)
+		}
 		return err
 	})
 	rows.args = rows.args[:0]

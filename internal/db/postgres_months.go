@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -236,10 +237,22 @@ func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) erro
 	}
 	statements = append(statements, "ALTER TABLE "+table+" ATTACH PARTITION "+part+
 		" FOR VALUES FROM ("+strconv.FormatInt(from, 10)+") TO ("+strconv.FormatInt(to, 10)+")")
+	var moved int64 // rows that were put into the partition, less those that left the default one
 	for _, statement := range statements {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
+		result, err := tx.ExecContext(ctx, statement)
+		if err != nil {
 			return err
 		}
+		n, _ := result.RowsAffected()
+		switch {
+		case strings.HasPrefix(statement, "INSERT "):
+			moved += n
+		case strings.HasPrefix(statement, "DELETE "):
+			moved -= n
+		}
+	}
+	if moved != 0 {
+		return fmt.Errorf("make %s: %d rows more were put into it than left %s; nothing was moved", part, moved, fallback)
 	}
 	return tx.Commit()
 }
