@@ -285,14 +285,16 @@ func durable(ctx context.Context, c *pgx.Conn) (err error) {
 // table has is no part of a snapshot: a reader finds the ones that there are when he
 // locks the table. So he locks the tables first, and whoever takes a month away, or
 // moves its rows, locks them against readers: then the months and the rows that
-// he sees belong together. A statement by itself has its snapshot made after its
-// tables are locked, but only where it may read what was committed while it waited.
+// he sees belong together. His snapshot is made right then, by a statement that locks
+// another table after it: there the session hears of every month that was made before
+// the snapshot. A statement by itself has its snapshot made after its tables are
+// locked, but only where it may read what was committed while it waited.
 var pgSnapshot = func() string {
 	var tables []string
 	for _, kind := range audit.Kinds() {
 		tables = append(tables, "ONLY "+string(kind))
 	}
-	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE " + strings.Join(tables, ", ") + " IN ACCESS SHARE MODE"
+	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE " + strings.Join(tables, ", ") + " IN ACCESS SHARE MODE; SELECT FROM head LIMIT 0"
 }()
 
 // pgReaders is how many connections read at a time, for pages and beside them.

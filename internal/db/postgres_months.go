@@ -48,10 +48,17 @@ type pgMonths struct {
 	failed map[audit.Kind]map[month]bool // could not be made; until the next look
 	looked time.Time
 	stuck  map[audit.Kind]time.Time // since when a look has left events in the default partition
+	young  map[audit.Kind]birth     // the last month that was made, until all sessions surely know it
+}
+
+// birth is a month that was made, and when.
+type birth struct {
+	month month
+	at    time.Time
 }
 
 func newPgMonths() *pgMonths {
-	m := &pgMonths{known: map[audit.Kind]map[month]bool{}, failed: map[audit.Kind]map[month]bool{}, stuck: map[audit.Kind]time.Time{}}
+	m := &pgMonths{known: map[audit.Kind]map[month]bool{}, failed: map[audit.Kind]map[month]bool{}, stuck: map[audit.Kind]time.Time{}, young: map[audit.Kind]birth{}}
 	for _, kind := range audit.Kinds() {
 		m.known[kind], m.failed[kind] = map[month]bool{}, map[month]bool{}
 	}
@@ -188,6 +195,45 @@ func (m *pgMonths) make(ctx context.Context, db *sqlx.DB, kind audit.Kind, some 
 		err := m.makeMonth(ctx, db, kind, at)
 		m.mu.Lock()
 		m.known[kind][at], m.failed[kind][at] = err == nil, pgRefused(err)
+		if err == nil {
+			m.young[kind] = birth{at, time.Now()}
+		}
+		m.mu.Unlock()
+		if err == nil {
+			_ = m.makeMonth(ctx, db, kind, at) // see renew, which comes back to it
+		}
+	}
+}
+
+// monthSettles is how long after a month was made no session can still be at what it
+// began to read of the months before that.
+const monthSettles = 10 * time.Second
+
+// renew tells all sessions once more of the months that were made a while ago. A
+// session of PostgreSQL that reads which partitions a table has in the very moment
+// in which another one attaches a partition can be told of that while it reads, forget
+// what it knew, and then keep what it has read: it does not see the new month until
+// the table's definition is touched again, and takes its events for missing
+// (RelationBuildPartitionDesc of PostgreSQL 15, partdesc.c). So a month is made twice:
+// the second time is the touch. It comes before the first event does, and again when
+// whoever read meanwhile is surely done.
+func (m *pgMonths) renew(ctx context.Context, db *sqlx.DB) {
+	for _, kind := range audit.Kinds() {
+		m.mu.Lock()
+		young, is := m.young[kind]
+		m.mu.Unlock()
+		if !is || time.Since(young.at) < monthSettles {
+			continue
+		}
+		err := m.makeMonth(ctx, db, kind, young.month)
+		m.mu.Lock()
+		switch {
+		case m.young[kind] != young: // another was made meanwhile
+		case err != nil:
+			m.young[kind] = birth{young.month, time.Now()} // it is tried again
+		default:
+			delete(m.young, kind)
+		}
 		m.mu.Unlock()
 	}
 }
@@ -207,7 +253,8 @@ func (m month) day() string {
 
 // makeMonth makes a partition where there is none, and moves into it what stands in
 // the default one: readers see that before or afterwards, see pgSnapshot. It is
-// attached, not created in its place: that would stop whoever reads the table.
+// attached, not created in its place: that would stop whoever reads the table. Where
+// there is one it makes every session read anew which ones there are, see renew.
 func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) error {
 	tx, end, err := begin(ctx, db)
 	if err != nil {
@@ -218,41 +265,58 @@ func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) erro
 		return err
 	}
 	table, part, fallback := string(kind), at.partition(kind), fallback(kind)
+	run := func(statement string) (n int64, err error) {
+		result, err := tx.ExecContext(ctx, statement)
+		if err != nil {
+			return 0, err
+		}
+		return result.RowsAffected()
+	}
 	var there bool
-	if err := tx.GetContext(ctx, &there, "SELECT to_regclass(?) IS NOT NULL", part); err != nil || there {
+	if err := tx.GetContext(ctx, &there, "SELECT to_regclass(?) IS NOT NULL", part); err != nil {
 		return err
+	}
+	if there {
+		// It has no such setting, and stops neither readers nor writers.
+		if _, err := run("ALTER TABLE " + table + " RESET (fillfactor)"); err != nil {
+			return err
+		}
+		return tx.Commit()
 	}
 	from, to := at.first(), (at + 1).first()
 	var strays bool
 	if err := tx.GetContext(ctx, &strays, "SELECT EXISTS (SELECT 1 FROM "+fallback+" WHERE id >= ? AND id < ?)", from, to); err != nil {
 		return err
 	}
-	statements := []string{"CREATE TABLE " + part + " (LIKE " + table + " INCLUDING ALL)"}
 	if strays {
 		// Nobody may look at the table while its rows are on their way, and nobody
 		// appends.
-		bounds := " WHERE id >= " + strconv.FormatInt(from, 10) + " AND id < " + strconv.FormatInt(to, 10)
-		statements = []string{"SELECT seq FROM head WHERE id = 1 FOR UPDATE", "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE", statements[0],
-			"INSERT INTO " + part + " SELECT * FROM " + fallback + bounds, "DELETE FROM " + fallback + bounds}
+		for _, lock := range []string{"SELECT seq FROM head WHERE id = 1 FOR UPDATE", "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE"} {
+			if _, err := run(lock); err != nil {
+				return err
+			}
+		}
 	}
-	statements = append(statements, "ALTER TABLE "+table+" ATTACH PARTITION "+part+
-		" FOR VALUES FROM ("+strconv.FormatInt(from, 10)+") TO ("+strconv.FormatInt(to, 10)+")")
-	var moved int64 // rows that were put into the partition, less those that left the default one
-	for _, statement := range statements {
-		result, err := tx.ExecContext(ctx, statement)
+	if _, err := run("CREATE TABLE " + part + " (LIKE " + table + " INCLUDING ALL)"); err != nil {
+		return err
+	}
+	if strays {
+		bounds := " WHERE id >= " + strconv.FormatInt(from, 10) + " AND id < " + strconv.FormatInt(to, 10)
+		came, err := run("INSERT INTO " + part + " SELECT * FROM " + fallback + bounds)
 		if err != nil {
 			return err
 		}
-		n, _ := result.RowsAffected()
-		switch {
-		case strings.HasPrefix(statement, "INSERT "):
-			moved += n
-		case strings.HasPrefix(statement, "DELETE "):
-			moved -= n
+		went, err := run("DELETE FROM " + fallback + bounds)
+		if err != nil {
+			return err
+		}
+		if came != went {
+			return fmt.Errorf("make %s: %d rows were put into it and %d left %s; nothing was moved", part, came, went, fallback)
 		}
 	}
-	if moved != 0 {
-		return fmt.Errorf("make %s: %d rows more were put into it than left %s; nothing was moved", part, moved, fallback)
+	if _, err := run("ALTER TABLE " + table + " ATTACH PARTITION " + part +
+		" FOR VALUES FROM (" + strconv.FormatInt(from, 10) + ") TO (" + strconv.FormatInt(to, 10) + ")"); err != nil {
+		return err
 	}
 	return tx.Commit()
 }
@@ -290,6 +354,7 @@ func (d *postgresDialect) makeRoom(ctx context.Context, side *sqlx.DB, events []
 
 // writeBack makes the next months in time.
 func (d *postgresDialect) writeBack(ctx context.Context, side *sqlx.DB) error {
+	d.months.renew(ctx, side)
 	d.months.mu.Lock()
 	due := time.Since(d.months.looked) >= monthsLook
 	d.months.mu.Unlock()

@@ -106,6 +106,7 @@ GRANT INSERT, UPDATE (revoked_at) ON token TO auditadmin_superuser;
 
 -- Makes the partition of a kind for the month of a day, where there is none, moves
 -- into it what stands in the default partition, and reports whether it made one.
+-- Where there is one it makes every session read anew which partitions there are.
 CREATE OR REPLACE FUNCTION make_month(kind text, day date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = @schema_name@, pg_temp AS $$
 DECLARE
@@ -119,6 +120,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(@lock@);
     IF to_regclass(part) IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %I RESET (fillfactor)', kind);
         RETURN false;
     END IF;
     EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE id >= $1 AND id < $2)', kind || '_default') INTO strays USING lo, hi;

@@ -262,7 +262,7 @@ func nameOf(test func(*testing.T)) string {
 func TestPostgreSQL(t *testing.T) {
 	OnPostgres(t)
 	all, ran := slices.Concat(shared, []func(*testing.T){postgresAgrees, postgresRefuses, postgresIsMadeOnce, postgresPrunes, postgresMonths, postgresDefault,
-		postgresReadersSeeOneState, postgresNewest, postgresLostCommit, postgresPurgeDropsMonths, postgresPurgeIsInterrupted, postgresPurgeWaitsForReaders, postgresPurgeLosesItsCommit, postgresIsReady, postgresDistribute}), 0
+		postgresReadersSeeOneState, postgresNewest, postgresSessionsHearOfMonths, postgresLostCommit, postgresPurgeDropsMonths, postgresPurgeIsInterrupted, postgresPurgeWaitsForReaders, postgresPurgeLosesItsCommit, postgresIsReady, postgresDistribute}), 0
 	for _, test := range all {
 		t.Run(nameOf(test), func(t *testing.T) {
 			ran++
