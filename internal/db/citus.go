@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/auditadmin/auditadmin/audit"
 )
 
@@ -56,11 +58,22 @@ const MostShards = 1024
 // the nodes, of which the server says nothing until it is done.
 const pgMovePatience = 24 * time.Hour
 
+// isDistributed reports whether Citus knows a table, which the search path finds.
+func isDistributed(ctx context.Context, q sqlx.QueryerContext, table string) (is bool, err error) {
+	err = sqlx.GetContext(ctx, q, &is, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
+	if err != nil || !is {
+		return false, err
+	}
+	err = sqlx.GetContext(ctx, q, &is, "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass(?))", table)
+	return is, err
+}
+
 // Distribute distributes the tables of events of a database of ours, at the address
 // of the coordinator of a Citus cluster, by id into so many shards each. What is
 // distributed already stays as it is, so that it can be called again after an error.
 // Every other table stays on the coordinator. It returns the tables that it has
-// distributed. The error wraps ErrNoCitus where the extension is missing; what keeps
+// distributed. No server may be at work meanwhile: each looks at its start whether the
+// tables are distributed. The error wraps ErrNoCitus where the extension is missing; what keeps
 // the tables from being distributed (see Readiness) is named before any is.
 func Distribute(ctx context.Context, address string, shards int) (done []string, err error) {
 	if shards < 1 || shards > MostShards {
@@ -84,8 +97,8 @@ func Distribute(ctx context.Context, address string, shards int) (done []string,
 	case there == pgEmpty:
 		return fail(fmt.Errorf("there is nothing in it yet: make it with 'auditadmin serve': %w", fs.ErrNotExist))
 	}
-	var can, knows bool
-	err = db.QueryRowxContext(ctx, "SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'create_distributed_table' AND pg_function_is_visible(oid)), to_regclass('pg_dist_partition') IS NOT NULL").Scan(&can, &knows)
+	var can bool
+	err = db.GetContext(ctx, &can, "SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'create_distributed_table' AND pg_function_is_visible(oid))")
 	if err != nil {
 		return fail(err)
 	}
@@ -100,16 +113,24 @@ func Distribute(ctx context.Context, address string, shards int) (done []string,
 	if len(faults) > 0 {
 		return fail(fmt.Errorf("the tables cannot be distributed: %s", strings.Join(faults, "; ")))
 	}
+	// Every write changes the head, on the coordinator. Citus has to know of that, or it
+	// commits what one machine alone has to do before the coordinator commits, and
+	// an event could stay there without its entry in the ledger.
+	is, err := isDistributed(ctx, db, "head")
+	if err == nil && !is {
+		_, err = db.ExecContext(ctx, "SELECT citus_add_local_table_to_metadata('head')")
+	}
+	if err != nil {
+		return fail(fmt.Errorf("head: %w", err))
+	}
 	for _, kind := range audit.Kinds() {
 		table := string(kind)
-		if knows {
-			var is bool
-			if err := db.GetContext(ctx, &is, "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass(?))", table); err != nil {
-				return fail(err)
-			}
-			if is {
-				continue
-			}
+		is, err := isDistributed(ctx, db, table)
+		if err != nil {
+			return fail(err)
+		}
+		if is {
+			continue
 		}
 		if _, err := db.ExecContext(ctx, "SELECT create_distributed_table('"+table+"', 'id', shard_count => "+strconv.Itoa(shards)+")"); err != nil {
 			return fail(fmt.Errorf("%s: %w", table, err))

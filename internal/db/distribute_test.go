@@ -82,6 +82,11 @@ const citusOnPaper = `
 		END IF;
 		INSERT INTO said (line) VALUES (concat_ws(', ', table_name, distribution_column, distribution_type, colocate_with, shard_count));
 		INSERT INTO pg_dist_partition VALUES (table_name);
+	END $$;
+	CREATE FUNCTION citus_add_local_table_to_metadata(table_name regclass) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO said (line) VALUES (concat_ws(', ', table_name, 'on the coordinator'));
+		INSERT INTO pg_dist_partition VALUES (table_name);
 	END $$`
 
 // postgresDistribute distributes on a server that writes down what it is asked for.
@@ -142,7 +147,7 @@ func postgresDistribute(t *testing.T) {
 	if done, err := Distribute(ctx, at, 8); err != nil || done != nil {
 		t.Errorf("got %v, %v where all is distributed", done, err)
 	}
-	want := []string{"audit_log, id, hash, default, 8", "login_attempt, id, hash, default, 8", "data_export, id, hash, default, 8", "system_event, id, hash, default, 8"}
+	want := []string{"head, on the coordinator", "audit_log, id, hash, default, 8", "login_attempt, id, hash, default, 8", "data_export, id, hash, default, 8", "system_event, id, hash, default, 8"}
 	if diff := cmp.Diff(want, said()); diff != "" {
 		t.Errorf("wrong calls (-want +got):\n%s", diff)
 	}

@@ -41,6 +41,7 @@ const (
 	pgLockSchema     = pgLock + iota // who creates or upgrades the schema
 	pgLockPartitions                 // who makes or drops partitions
 	pgLockPurge                      // who prepares that a partition is dropped
+	pgLockCommit                     // who commits on the machines of a cluster
 )
 
 // postgresDialect is PostgreSQL 15 or newer through pgx.
@@ -53,6 +54,7 @@ type postgresDialect struct {
 	months *pgMonths
 	queue  pgQueue
 
+	cluster  bool // the tables of events are on the machines of a Citus cluster
 	invented bool
 	patience time.Duration // with readers of a part that is to be dropped
 	mu       sync.Mutex
@@ -172,6 +174,9 @@ func (d *postgresDialect) pool(size int, role string, patience time.Duration, se
 	opened := pgConnector{Connector: connector, trace: d.trace, texts: d.texts, pulse: d.pulse, reads: reads}
 	if reads {
 		opened.begin = pgSnapshot
+		if d.cluster {
+			opened.begin = pgClusterSnapshot
+		}
 	}
 	pool := sql.OpenDB(opened)
 	pool.SetMaxOpenConns(size)
@@ -294,8 +299,17 @@ var pgSnapshot = func() string {
 	for _, kind := range audit.Kinds() {
 		tables = append(tables, "ONLY "+string(kind))
 	}
-	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE " + strings.Join(tables, ", ") + " IN ACCESS SHARE MODE; SELECT FROM head LIMIT 0"
+	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE " + strings.Join(tables, ", ") + " IN ACCESS SHARE MODE; SELECT FROM ledger LIMIT 0"
 }()
+
+// pgClusterSnapshot is pgSnapshot for a cluster. What is committed there is seen on the
+// coordinator first, with the ledger, and then on the other machines, one after
+// another: a reader who has seen the ledger waits until what he has seen in it is
+// everywhere, before he asks the others for anything, which is when their snapshots
+// are made. They may show more than the ledger says, which is sorted out by seq. To
+// lock the tables would ask them before, so that a reader may miss what is just
+// taken away with its month.
+var pgClusterSnapshot = fmt.Sprintf("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM ledger LIMIT 0; SELECT pg_advisory_lock_shared(%[1]d), pg_advisory_unlock_shared(%[1]d)", int64(pgLockCommit))
 
 // pgReaders is how many connections read at a time, for pages and beside them.
 const pgReaders = 8
@@ -370,7 +384,8 @@ func (d *postgresDialect) inspect(ctx context.Context, db *sqlx.DB, o Options) e
 			}
 		}
 	}
-	return nil
+	d.cluster, err = isDistributed(ctx, db, string(audit.KindAuditLog))
+	return err
 }
 
 // examine reads what the server is and how careful.

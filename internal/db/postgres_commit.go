@@ -36,7 +36,7 @@ func (d *postgresDialect) head(ctx context.Context, tx *sqlx.Tx) (h ledgerHead, 
 	return h, nil
 }
 
-func (*postgresDialect) advance(tx *writeTx) error {
+func (d *postgresDialect) advance(tx *writeTx) error {
 	args := []any{tx.seq, tx.seq}
 	for _, kind := range audit.Kinds() {
 		newest := int64(0)
@@ -46,6 +46,9 @@ func (*postgresDialect) advance(tx *writeTx) error {
 		args = append(args, newest)
 	}
 	_, err := tx.ExecContext(tx.ctx, pgAdvance, args...)
+	if err == nil && d.cluster { // see pgClusterSnapshot
+		_, err = tx.ExecContext(tx.ctx, "SELECT pg_advisory_xact_lock(?)", pgLockCommit)
+	}
 	return err
 }
 

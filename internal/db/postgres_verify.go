@@ -11,6 +11,10 @@ import (
 // PostgreSQL holds every value to its type, so what the verification reads says of
 // rows only what a type does not. No text of it holds a NUL, so what stands between
 // values is joined as bytes.
+//
+// On a cluster the events are on other machines than the ledger: each statement takes
+// the events that it is about first, in a query of their own, and not the whole ledger
+// to where they are.
 
 func (*postgresDialect) rowReaders() map[audit.Kind]*rowReader { return pgRowReaders }
 
@@ -71,11 +75,12 @@ var pgRowReaders = func() map[audit.Kind]*rowReader {
 			" || body || coalesce(state, " + pgEmptyBytes + ")" +
 			" ELSE " + number("id") + " || " + pgNul + " END, " + pgEmptyBytes + " ORDER BY id), " + pgEmptyBytes + ") FROM (" +
 			"SELECT e.id, e.seq, (" + placed + ") AND " + sound + " AND e.seed IS NOT NULL AS fine, " + state + " AS state, " + body + " AS body" +
-			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id LIMIT " + strconv.Itoa(batchRows) + ") part"
+			" FROM (SELECT * FROM " + string(kind) + " WHERE id >= ? AND id <= ? ORDER BY id LIMIT " + strconv.Itoa(batchRows) + ") e LEFT JOIN ledger l ON l.seq = e.seq) part"
 		columns := "SELECT e.id, e.seq, CASE WHEN " + placed + " THEN 2 ELSE 0 END + CASE WHEN " + sound + " THEN 1 ELSE 0 END, " + body + ", " +
 			"CASE WHEN e.seed IS NULL THEN (SELECT kept FROM redaction WHERE kind = '" + string(kind) + "' AND id = e.id) END, " + state
-		r.byID = columns + " FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id >= ? AND e.id <= ? ORDER BY e.id"
-		r.bySeq = columns + " FROM ledger l JOIN " + string(kind) + " e ON e.id = l.id WHERE l.seq > ? AND l.seq <= ? AND l.kind = '" + string(kind) + "' AND l.entry = 'created'"
+		r.byID = columns + " FROM (SELECT * FROM " + string(kind) + " WHERE id >= ? AND id <= ? ORDER BY id OFFSET 0) e LEFT JOIN ledger l ON l.seq = e.seq ORDER BY e.id"
+		r.bySeq = columns + " FROM (SELECT e.*, l.seq AS place FROM ledger l JOIN " + string(kind) + " e ON e.id = l.id WHERE l.seq > ? AND l.seq <= ? AND l.kind = '" + string(kind) + "' AND l.entry = 'created' OFFSET 0) e" +
+			" JOIN ledger l ON l.seq = e.place"
 		r.one = "SELECT " + strings.Join(one, ", ") + ", CASE WHEN l.entry = 'created' AND l.kind = '" + string(kind) + "' THEN l.id END" +
 			" FROM " + string(kind) + " e LEFT JOIN ledger l ON l.seq = e.seq WHERE e.id = ?"
 		all[kind] = r
@@ -102,6 +107,10 @@ const (
 var pgLedgerReader = ledgerReader{
 	entries:   pgEntryColumns + " ORDER BY seq",
 	decisions: pgEntryColumns + " AND entry <> 'created' ORDER BY seq",
+	gone: "WITH entry AS MATERIALIZED (SELECT seq, kind, id, recorded_at, leaf FROM ledger WHERE seq > ? AND seq <= ? AND entry = 'created')," +
+		" there AS MATERIALIZED (" + ofEveryKind("SELECT e.seq FROM entry l JOIN @kind@ e ON e.id = l.id WHERE l.kind = '@kind@' AND e.seq = l.seq") + ")" +
+		goneColumns + " FROM entry l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq" +
+		" WHERE l.seq NOT IN (SELECT seq FROM there) ORDER BY l.seq",
 	leaves: "SELECT count(*), count(*) FILTER (WHERE " + pgSoundEntry + "), count(*) FILTER (WHERE entry = 'created')," +
 		" coalesce(string_agg(leaf, " + pgEmptyBytes + " ORDER BY seq), " + pgEmptyBytes + ")" +
 		" FROM ledger WHERE seq > ? AND seq <= ? AND octet_length(leaf) = 32",

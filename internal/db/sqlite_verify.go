@@ -103,7 +103,17 @@ var sqliteLedgerReader = ledgerReader{
 	// The rows inside come in the order of their key, and are joined in it.
 	leaves: "SELECT count(*), ifnull(sum(sound), 0), ifnull(sum(created), 0), CAST(ifnull(group_concat(leaf, ''), '') AS BLOB)" +
 		" FROM (SELECT leaf, " + sqliteSoundEntry + " AS sound, entry = 'created' AS created FROM ledger WHERE seq > ? AND seq <= ? AND octet_length(leaf) = 32 ORDER BY seq)",
+	gone: "WITH entry AS (SELECT seq, kind, id, recorded_at, leaf FROM ledger WHERE seq > ? AND seq <= ? AND entry = 'created')" + goneColumns +
+		" FROM entry l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq WHERE NOT CASE l.kind" + sqliteThere + " ELSE FALSE END ORDER BY l.seq",
 }
+
+// sqliteThere is, for an entry called l of each kind, whether its event is there.
+var sqliteThere = func() (cases string) {
+	for _, kind := range audit.Kinds() {
+		cases += " WHEN '" + string(kind) + "' THEN EXISTS (SELECT 1 FROM " + string(kind) + " WHERE id = l.id AND seq = l.seq)"
+	}
+	return cases
+}()
 
 const sqliteEntries = `
 	SELECT seq, leaf, entry = 'created' AS created, ` + sqliteSoundEntry + `,

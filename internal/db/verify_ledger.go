@@ -268,6 +268,11 @@ func (e *entryRow) decision() *evidence.Decision {
 	return d
 }
 
+// goneColumns are those of ledgerReader.gone, of entries called l.
+const goneColumns = `
+	SELECT l.seq, l.kind, CAST(l.id AS BIGINT), l.recorded_at, l.leaf, t.seq IS NOT NULL,
+		(SELECT max(seq) FROM purge p WHERE p.kind = l.kind AND p.to_id >= l.id AND p.from_id <= l.id AND p.seq > ?) IS NOT NULL`
+
 // ledgerReader is how the ledger is read to be verified, with two parameters: after
 // which entry, and up to which.
 type ledgerReader struct {
@@ -278,6 +283,10 @@ type ledgerReader struct {
 	// leaves selects how many entries have a leaf, how many of them are sound, how
 	// many record an event, and all leaves in one value, in the order of seq.
 	leaves string
+	// gone selects, of the entries after one and up to another that record an event
+	// which is not there, in the order of seq, the seq, kind, id, recorded_at and leaf,
+	// whether it has a tombstone, and whether a purge after a third entry covers it.
+	gone string
 }
 
 // leaves returns the leaves of the entries after from up to to, of which created
@@ -339,38 +348,39 @@ func (v *verification) gone() error {
 		if v.created[b] == v.seen[b].Load() {
 			continue
 		}
-		from := v.after + int64(b)*bucketEntries
-		err := eachRow(v.ctx, v.store.worker(), `
-			SELECT l.seq, l.kind, CAST(l.id AS BIGINT), l.recorded_at, l.leaf, t.seq IS NOT NULL,
-				(SELECT max(seq) FROM purge p WHERE p.kind = l.kind AND p.to_id >= l.id AND p.from_id <= l.id AND p.seq > ?) IS NOT NULL
-			FROM ledger l LEFT JOIN tombstone t ON t.kind = l.kind AND t.id = l.id AND t.seq = l.seq
-			WHERE l.seq > ? AND l.seq <= ? AND l.entry = 'created' AND NOT CASE l.kind
-				WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = l.id AND seq = l.seq)
-				WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = l.id AND seq = l.seq)
-				WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = l.id AND seq = l.seq)
-				WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = l.id AND seq = l.seq)
-				ELSE FALSE END
-			ORDER BY l.seq`, []any{v.head, from, min(from+bucketEntries, v.head)}, func(row scanner) error {
-			var seq, id int64
-			var kind, recordedAt string
-			var leaf []byte
-			var buried, purgedSince bool
-			if err := row.Scan(&seq, &kind, &id, &recordedAt, &leaf, &buried, &purgedSince); err != nil {
-				return err
-			}
-			if buried {
+		missing := map[int64]bool{}
+		err := v.eachGone(b, func(e *goneEntry) {
+			if e.buried {
 				v.verdict.Gone++
-				return nil
+				return
 			}
-			hash, ok := parseRoot(leaf)
-			if p := purges[audit.Kind(kind)].find(id, seq); p != nil && ok {
-				p.tree.Add(evidence.Gone(kind, id, seq, recordedAt, &hash))
-			} else if !purgedSince {
-				v.problem(Problem{Trouble: Missing, Table: kind, ID: id, Seq: seq, Detail: "it was recorded on " + shortText(recordedAt) + ", and neither a tombstone nor a purge says that it was deleted"})
-				return nil
+			hash, ok := parseRoot(e.leaf)
+			switch p := purges[audit.Kind(e.kind)].find(e.id, e.seq); {
+			case p != nil && ok:
+				p.tree.Add(evidence.Gone(e.kind, e.id, e.seq, e.recordedAt, &hash))
+				v.verdict.Gone++
+			case e.purgedSince:
+				v.verdict.Gone++
+			default:
+				missing[e.seq] = true
 			}
-			v.verdict.Gone++
-			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		// A cluster may have shown that an event is gone before it showed its tombstone:
+		// by now it shows that as well.
+		err = v.eachGone(b, func(e *goneEntry) {
+			switch {
+			case !missing[e.seq]:
+			case e.buried || e.purgedSince:
+				v.verdict.Gone++
+			default:
+				v.problem(Problem{Trouble: Missing, Table: e.kind, ID: e.id, Seq: e.seq, Detail: "it was recorded on " + shortText(e.recordedAt) + ", and neither a tombstone nor a purge says that it was deleted"})
+			}
 		})
 		if err != nil {
 			return err
@@ -387,6 +397,27 @@ func (v *verification) gone() error {
 		}
 	}
 	return nil
+}
+
+// goneEntry is a row of ledgerReader.gone.
+type goneEntry struct {
+	seq, id             int64
+	kind, recordedAt    string
+	leaf                []byte
+	buried, purgedSince bool
+}
+
+// eachGone calls fn for the entries of a bucket whose events are not there.
+func (v *verification) eachGone(bucket int, fn func(*goneEntry)) error {
+	from := v.after + int64(bucket)*bucketEntries
+	return eachRow(v.ctx, v.store.worker(), v.store.dialect.ledgerReader().gone, []any{from, min(from+bucketEntries, v.head), v.head}, func(row scanner) error {
+		var e goneEntry
+		if err := row.Scan(&e.seq, &e.kind, &e.id, &e.recordedAt, &e.leaf, &e.buried, &e.purgedSince); err != nil {
+			return err
+		}
+		fn(&e)
+		return nil
+	})
 }
 
 // purged is a row of purge, with the tree over what is gone in its range.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/evidence"
@@ -26,19 +27,33 @@ type voucher struct {
 	orphans string
 }
 
+// ofEveryKind is a statement with the name of each kind in place of @kind@, and the
+// rows of all.
+func ofEveryKind(statement string) string {
+	var all []string
+	for _, kind := range audit.Kinds() {
+		all = append(all, strings.ReplaceAll(statement, "@kind@", string(kind)))
+	}
+	return strings.Join(all, " UNION ALL ")
+}
+
+// againThere begins a statement with a table, again, of the events that are there of
+// those that the rows of another table are about. It stands by itself, since a cluster
+// has the events on other machines than all the rest, and looks from the rows to the
+// events, which are more.
+func againThere(statement string) string {
+	return "WITH again AS MATERIALIZED (" + ofEveryKind(statement) + ") "
+}
+
 // vouchersOf is the one table of them.
 func vouchersOf(d dialect) []voucher {
 	return []voucher{
 		{
 			table: "tombstone", entry: "deleted", texts: 9, blobs: 2,
-			rows: `SELECT CAST(t.id AS BIGINT), l.seq, l.subject, ` + d.sound(`t.kind, t.timestamp, t.deleted_at, t.deleted_by, t.reason`, `t.event_id_hash`) + `,
+			rows: againThere(`SELECT '@kind@' AS kind, t.id FROM tombstone t CROSS JOIN @kind@ e WHERE t.kind = '@kind@' AND e.id = t.id`) +
+				`SELECT CAST(t.id AS BIGINT), l.seq, l.subject, ` + d.sound(`t.kind, t.timestamp, t.deleted_at, t.deleted_by, t.reason`, `t.event_id_hash`) + `,
 				t.kind, t.id, t.seq, t.timestamp, t.deleted_at, t.deleted_by, t.reason, coalesce(c.recorded_at, ''),
-				CASE t.kind
-					WHEN 'audit_log' THEN (SELECT count(*) FROM audit_log WHERE id = t.id)
-					WHEN 'login_attempt' THEN (SELECT count(*) FROM login_attempt WHERE id = t.id)
-					WHEN 'data_export' THEN (SELECT count(*) FROM data_export WHERE id = t.id)
-					WHEN 'system_event' THEN (SELECT count(*) FROM system_event WHERE id = t.id)
-					ELSE 0 END,
+				(SELECT count(*) FROM again a WHERE a.kind = t.kind AND a.id = t.id),
 				t.event_id_hash, c.leaf
 			FROM tombstone t
 			LEFT JOIN ledger l ON l.seq = (SELECT max(seq) FROM ledger WHERE kind = t.kind AND id = t.id AND entry = 'deleted' AND entry <> 'created')
@@ -56,39 +71,27 @@ func vouchersOf(d dialect) []voucher {
 		},
 		{
 			table: "redaction", entry: "redacted", texts: 3, blobs: 2,
-			rows: `SELECT CAST(r.id AS BIGINT), l.seq, l.subject, ` + d.sound(`r.kind`, `r.kept`) + `, r.kind, r.id, CASE WHEN l.seq = r.seq THEN 1 ELSE 0 END, r.kept, c.leaf
-			FROM redaction r
+			rows: againThere(`SELECT '@kind@' AS kind, r.id, r.seq, r.kept, e.seq AS place FROM redaction r CROSS JOIN @kind@ e WHERE r.kind = '@kind@' AND e.id = r.id`) +
+				`SELECT CAST(r.id AS BIGINT), l.seq, l.subject, ` + d.sound(`r.kind`, `r.kept`) + `, r.kind, r.id, CASE WHEN l.seq = r.seq THEN 1 ELSE 0 END, r.kept, c.leaf
+			FROM again r
 			LEFT JOIN ledger l ON l.seq = (SELECT max(seq) FROM ledger WHERE kind = r.kind AND id = r.id AND entry = 'redacted' AND entry <> 'created')
-			LEFT JOIN ledger c ON c.seq = CASE r.kind
-				WHEN 'audit_log' THEN (SELECT seq FROM audit_log WHERE id = r.id)
-				WHEN 'login_attempt' THEN (SELECT seq FROM login_attempt WHERE id = r.id)
-				WHEN 'data_export' THEN (SELECT seq FROM data_export WHERE id = r.id)
-				WHEN 'system_event' THEN (SELECT seq FROM system_event WHERE id = r.id) END
-			WHERE c.seq IS NOT NULL`,
+			JOIN ledger c ON c.seq = r.place`,
 			subject: func(c []string, b [][]byte) evidence.Hash {
 				if c[2] != "1" {
 					return evidence.Hash{}
 				}
 				return redactionSubject(audit.Kind(c[0]), number(c[1]), b[0], b[1])
 			},
-			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry = 'redacted' AND l.entry <> 'created'
-			AND NOT EXISTS (SELECT 1 FROM redaction r WHERE r.kind = l.kind AND r.id = l.id)
-			AND CASE l.kind
-				WHEN 'audit_log' THEN EXISTS (SELECT 1 FROM audit_log WHERE id = l.id)
-				WHEN 'login_attempt' THEN EXISTS (SELECT 1 FROM login_attempt WHERE id = l.id)
-				WHEN 'data_export' THEN EXISTS (SELECT 1 FROM data_export WHERE id = l.id)
-				WHEN 'system_event' THEN EXISTS (SELECT 1 FROM system_event WHERE id = l.id) END`,
+			orphans: `WITH bare AS MATERIALIZED (SELECT l.seq, l.kind, l.id FROM ledger l WHERE l.entry = 'redacted' AND l.entry <> 'created'
+				AND NOT EXISTS (SELECT 1 FROM redaction r WHERE r.kind = l.kind AND r.id = l.id)) ` +
+				ofEveryKind(`SELECT b.seq, CAST(b.id AS BIGINT) FROM bare b CROSS JOIN @kind@ e WHERE b.kind = '@kind@' AND e.id = b.id`),
 		},
 		{
 			table: "purge", entry: "purged", texts: 11, blobs: 2,
-			rows: `SELECT p.seq, l.seq, l.subject, ` + d.sound(`p.kind, p.first, p.last, p.purged_at, p.purged_by, p.reason, p.archive`, `p.root, p.names`) + `,
+			rows: againThere(`SELECT p.seq FROM purge p CROSS JOIN @kind@ e WHERE p.kind = '@kind@' AND e.id BETWEEN p.from_id AND p.to_id AND e.seq < p.seq`) +
+				`SELECT p.seq, l.seq, l.subject, ` + d.sound(`p.kind, p.first, p.last, p.purged_at, p.purged_by, p.reason, p.archive`, `p.root, p.names`) + `,
 				p.kind, p.from_id, p.to_id, p.events, p.first, p.last, p.purged_at, p.purged_by, p.reason, p.archive,
-				CASE p.kind
-					WHEN 'audit_log' THEN (SELECT count(*) FROM audit_log e WHERE e.id BETWEEN p.from_id AND p.to_id AND e.seq < p.seq)
-					WHEN 'login_attempt' THEN (SELECT count(*) FROM login_attempt e WHERE e.id BETWEEN p.from_id AND p.to_id AND e.seq < p.seq)
-					WHEN 'data_export' THEN (SELECT count(*) FROM data_export e WHERE e.id BETWEEN p.from_id AND p.to_id AND e.seq < p.seq)
-					WHEN 'system_event' THEN (SELECT count(*) FROM system_event e WHERE e.id BETWEEN p.from_id AND p.to_id AND e.seq < p.seq)
-					ELSE 0 END,
+				(SELECT count(*) FROM again a WHERE a.seq = p.seq),
 				p.root, p.names
 			FROM purge p LEFT JOIN ledger l ON l.seq = p.seq AND l.entry = 'purged' AND l.kind = p.kind AND l.id = p.to_id`,
 			subject: func(c []string, b [][]byte) evidence.Hash {
