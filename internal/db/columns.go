@@ -149,7 +149,11 @@ func (s *Store) refresh(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.head.Load() < head {
-		if err := s.refreshOnce(ctx); err != nil {
+		err := s.refreshOnce(ctx)
+		if errors.Is(err, errUnsettled) {
+			return nil // what can be seen is shown, and the rest when it can be
+		}
+		if err != nil {
 			return fmt.Errorf("read the ledger: %w", s.dialect.classify(err))
 		}
 	}
@@ -204,8 +208,14 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		if ids, some := lately.created[kind]; some && upTo > k.known {
 			if fresh, known := s.recent.since(kind, k.known, upTo, head); known {
 				k.take(v, fresh, upTo)
-			} else if err := k.read(ctx, tx, v, k.known, upTo, ids); err != nil {
-				return err
+			} else {
+				n, err := k.read(ctx, tx, v, k.known, upTo, ids)
+				if err == nil {
+					err = s.settled(ctx, tx, kind, k.known, upTo, n)
+				}
+				if err != nil {
+					return err
+				}
 			}
 		}
 		var changes []decision
@@ -294,8 +304,8 @@ func readSpreads(ctx context.Context, tx sqlx.QueryerContext) (map[audit.Kind]in
 const builderRows = 1 << 14
 
 // read adds to a view the events recorded after known, up to a seq, whose ids lie
-// within a range.
-func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view, known, upTo int64, ids idRange) error {
+// within a range, and returns how many they are.
+func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view, known, upTo int64, ids idRange) (n int64, err error) {
 	names := ""
 	for _, n := range k.exprs {
 		names += ", " + n
@@ -315,18 +325,19 @@ func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view,
 		dest = append(dest, &values[i])
 	}
 	b := k.builder(v)
-	err := eachRow(ctx, tx, statement, []any{known, upTo, k.kind, ids.lo, ids.hi}, func(r scanner) error {
+	err = eachRow(ctx, tx, statement, []any{known, upTo, k.kind, ids.lo, ids.hi}, func(r scanner) error {
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
 		b.add(id, seq, timestamp, values)
+		n++
 		return nil
 	})
 	if err != nil {
-		return err
+		return n, err
 	}
 	b.build(upTo)
-	return nil
+	return n, nil
 }
 
 // take is read for events that are at hand.

@@ -123,6 +123,10 @@ type dialect interface {
 	// keeps them waiting.
 	crowded() bool
 
+	// scattered reports whether what one transaction committed may be seen in the ledger
+	// a while before it is in the tables of events, on machines of their own.
+	scattered() bool
+
 	// settle finds out whether a transaction whose commit failed with err took place
 	// all the same, because the answer alone was lost: then it returns nil, and
 	// otherwise the error, which may be tried again if it wraps ErrAway.

@@ -5,13 +5,17 @@ import (
 	"errors"
 	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/auditadmin/auditadmin/internal/need"
+	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/pgtest"
 )
 
 // open opens a database of a test past the store.
@@ -156,9 +160,13 @@ func postgresDistribute(t *testing.T) {
 }
 
 // TestCitus runs the suite of the store on a cluster, in a schema for each test
-// whose tables of events are distributed.
+// whose tables of events are distributed: on the one whose coordinator
+// AUDITADMIN_TEST_CITUS_DSN names, or on one of its own.
 func TestCitus(t *testing.T) {
-	dsn := need.Variable(t, "AUDITADMIN_TEST_CITUS_DSN", "Citus")
+	dsn := os.Getenv("AUDITADMIN_TEST_CITUS_DSN")
+	if dsn == "" {
+		dsn = pgtest.Cluster(t, 2)[0].URL()
+	}
 	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +175,63 @@ func TestCitus(t *testing.T) {
 	p.admin = p.open(t, dsn)
 	onPostgres = p
 	t.Cleanup(func() { onPostgres = nil })
-	for _, test := range shared {
+	for _, test := range append(slices.Clone(shared), citusUnsettled) {
 		t.Run(nameOf(test), test)
+	}
+}
+
+// citusUnsettled: what the ledger has and a machine does not show yet is not passed
+// over: pages, facets and the text search have it when it is there. What stays away is
+// not waited for without end.
+func citusUnsettled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.db")
+	now := noon
+	writer, s := openAt(t, path), openAt(t, path)
+	s.now = func() time.Time { return now }
+	if !s.dialect.scattered() {
+		t.Fatal("the store does not know that it is on a cluster")
+	}
+	mustAppend(t, writer, event(t, "event_id", "here", "object_repr", "a blue lamp"))
+	if n := countAll(t, s, audit.KindAuditLog, ""); n != 1 {
+		t.Fatalf("got %d events, want 1", n)
+	}
+	hide := func(name, at string) (show func()) {
+		t.Helper()
+		mustAppend(t, writer, event(t, "event_id", name, "object_repr", "a green lamp", "timestamp", at))
+		db := onPostgres.open(t, writer.Path())
+		mustExec(t, db, "CREATE TABLE hidden AS SELECT * FROM audit_log WHERE event_id = '"+name+"'")
+		mustExec(t, db, "DELETE FROM audit_log WHERE event_id = '"+name+"'")
+		return func() { mustExec(t, db, "INSERT INTO audit_log SELECT * FROM hidden") }
+	}
+	show := hide("on its way", "2026-03-01T00:00:00Z")
+	mustAppend(t, writer, event(t, "event_id", "after it", "object_repr", "a green door"))
+	if err := s.Index(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := countAll(t, s, audit.KindAuditLog, ""); n != 1 {
+		t.Errorf("got %d events while one is on its way, want the one before it", n)
+	}
+	show()
+	if err := s.Index(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for q, want := range map[string]int64{"": 3, "green": 2, "lamp": 2} {
+		if n := countAll(t, s, audit.KindAuditLog, q); n != want {
+			t.Errorf("got %d events of %q when all are there, want %d", n, q, want)
+		}
+	}
+	mustHold(t, s, "when all are there")
+	mustExec(t, onPostgres.open(t, writer.Path()), "DROP TABLE hidden")
+	hide("lost", "2026-03-02T00:00:00Z")
+	if n := countAll(t, s, audit.KindAuditLog, ""); n != 3 {
+		t.Errorf("got %d events, want 3", n)
+	}
+	mustAppend(t, writer, event(t, "event_id", "much later"))
+	now = now.Add(settling + time.Second)
+	if n := countAll(t, s, audit.KindAuditLog, ""); n != 4 {
+		t.Errorf("got %d events after what was lost was waited for, want 4", n)
+	}
+	if v, err := s.Verify(t.Context(), VerifyOptions{}); err != nil || len(v.Problems) != 1 || v.Problems[0].Trouble != Missing {
+		t.Errorf("got %+v, %v, want the lost event missing", v, err)
 	}
 }

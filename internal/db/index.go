@@ -194,7 +194,17 @@ func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark
 	if err = s.dialect.inOrder(ctx, tx); err != nil {
 		return 0, 0, nil, err
 	}
-	rows, err = s.textRows(ctx, tx, kind, "l.seq > ? ORDER BY l.seq LIMIT ?", mark, limit)
+	if rows, err = s.textRows(ctx, tx, kind, "l.seq > ? ORDER BY l.seq LIMIT ?", mark, limit); err != nil {
+		return 0, 0, nil, err
+	}
+	upTo := head
+	if len(rows) == limit {
+		upTo = rows[len(rows)-1].seq
+	}
+	err = s.settled(ctx, tx, kind, mark, upTo, int64(len(rows)))
+	if errors.Is(err, errUnsettled) {
+		return mark, mark, nil, nil // the next time
+	}
 	return mark, head, rows, err
 }
 

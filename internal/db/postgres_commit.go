@@ -66,6 +66,8 @@ const pgCrowd = 2 * time.Millisecond
 
 func (d *postgresDialect) crowded() bool { return time.Duration(d.queue.mean.Load()) > pgCrowd }
 
+func (d *postgresDialect) scattered() bool { return d.cluster }
+
 func (*postgresDialect) derived(ctx context.Context, tx *sqlx.Tx) error {
 	_, err := tx.ExecContext(ctx, "SET LOCAL synchronous_commit = off")
 	return err

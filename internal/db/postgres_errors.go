@@ -22,7 +22,14 @@ var pgAway = map[string]string{
 	"25P03": "the connection was silent for too long", "53300": "it has no connection left; raise max_connections, or let fewer programs connect", "53200": "it has no memory left",
 }
 
+// citusGone begins what the coordinator of a cluster says, as an error within itself,
+// when a machine is lost that it had already asked.
+const citusGone = "failure on connection"
+
 func pgGone(e *pgconn.PgError) (why string, gone bool) {
+	if e.Code == "XX000" && strings.HasPrefix(e.Message, citusGone) {
+		return "one of the machines of its cluster is away", true
+	}
 	if why, gone = pgAway[e.Code]; !gone {
 		why, gone = pgAway[e.Code[:min(2, len(e.Code))]]
 	}

@@ -94,7 +94,7 @@ func TestRecentReadsLikeTheRows(t *testing.T) {
 		for _, spread := range []int64{0, 5} {
 			k := newColumns().kinds[kind]
 			read, taken := &view{spread: spread}, &view{spread: spread}
-			if err := k.read(t.Context(), tx, read, from, to, idRange{0, math.MaxInt64}); err != nil {
+			if _, err := k.read(t.Context(), tx, read, from, to, idRange{0, math.MaxInt64}); err != nil {
 				t.Fatal(err)
 			}
 			k.take(taken, fresh, to)

@@ -422,6 +422,7 @@ func (sqliteDialect) partsAtOnce() int { return 1 }
 
 func (sqliteDialect) derived(context.Context, *sqlx.Tx) error { return nil }
 func (sqliteDialect) crowded() bool                           { return false }
+func (sqliteDialect) scattered() bool                         { return false }
 
 func jsonNumbers(numbers []int64) []byte {
 	list := make([]byte, 0, 20*len(numbers)+2)

@@ -75,6 +75,7 @@ type Store struct {
 	columns  *columns
 	sealed   *sealed
 	recent   *recent
+	unseen   unsettled
 
 	readDialect dialect // of what is read
 	readPath    string  // of a replica that is read; "" for none

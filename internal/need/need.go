@@ -27,16 +27,12 @@ func Skip(t testing.TB, missing string) {
 	t.Skip(missing)
 }
 
-// Variable returns the value of the environment variable that says where something
-// is which no package brings, such as a cluster. A test is skipped visibly where it
-// is not set, also where nothing may be skipped: no machine can be made to have it.
-func Variable(t testing.TB, name, what string) string {
+// Unpackaged ends a test that needs what no package brings, such as a cluster. It is
+// skipped visibly, also where nothing may be skipped: no machine can be made to have
+// it. The message says what is missing.
+func Unpackaged(t testing.TB, missing string) {
 	t.Helper()
-	value := os.Getenv(name)
-	if value == "" {
-		t.Skipf("%s is not set: this was not run on %s", name, what)
-	}
-	return value
+	t.Skip(missing)
 }
 
 // Root returns the directory of the repository: the one that holds go.mod.
