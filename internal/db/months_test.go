@@ -178,8 +178,8 @@ func postgresReadersSeeOneState(t *testing.T) {
 }
 
 // postgresSessionsHearOfMonths: a session that reads which months there are while one
-// is made misses it for good, which is PostgreSQL's way, until the month is made a
-// second time. The store does that by itself, at once and a while later.
+// is made misses it for good, which is PostgreSQL's way, until it is
+// told again. The store does that by itself, at once and a while later.
 func postgresSessionsHearOfMonths(t *testing.T) {
 	s := openTest(t)
 	d := s.dialect.(*postgresDialect)
@@ -244,21 +244,21 @@ func postgresSessionsHearOfMonths(t *testing.T) {
 		t.Errorf("the reader sees %d events: this server tells it of months in time, and the test proves nothing", n)
 	}
 	d.months.mu.Lock()
-	d.months.young[audit.KindAuditLog] = birth{m, time.Now()}
+	d.months.young[audit.KindAuditLog] = time.Now()
 	d.months.mu.Unlock()
-	d.months.renew(ctx, s.side)
+	d.months.tellAgain(ctx, s.side)
 	if n := number(reader, count); n != 0 {
 		t.Errorf("the reader sees %d events before the month has settled", n)
 	}
 	d.months.mu.Lock()
-	d.months.young[audit.KindAuditLog] = birth{m, time.Now().Add(-monthSettles)}
+	d.months.young[audit.KindAuditLog] = time.Now().Add(-monthSettles)
 	d.months.mu.Unlock()
-	d.months.renew(ctx, s.side)
+	d.months.tellAgain(ctx, s.side)
 	if n := number(reader, count); n != 1 {
-		t.Errorf("the reader sees %d events after the month was made a second time, want 1", n)
+		t.Errorf("the reader sees %d events after it was told again, want 1", n)
 	}
 	if len(d.months.young) != 0 {
-		t.Errorf("%v would be made again for ever", d.months.young)
+		t.Errorf("%v would be told again for ever", d.months.young)
 	}
 }
 

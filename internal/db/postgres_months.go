@@ -48,17 +48,11 @@ type pgMonths struct {
 	failed map[audit.Kind]map[month]bool // could not be made; until the next look
 	looked time.Time
 	stuck  map[audit.Kind]time.Time // since when a look has left events in the default partition
-	young  map[audit.Kind]birth     // the last month that was made, until all sessions surely know it
-}
-
-// birth is a month that was made, and when.
-type birth struct {
-	month month
-	at    time.Time
+	young  map[audit.Kind]time.Time // when the last month was made, until all sessions surely know it
 }
 
 func newPgMonths() *pgMonths {
-	m := &pgMonths{known: map[audit.Kind]map[month]bool{}, failed: map[audit.Kind]map[month]bool{}, stuck: map[audit.Kind]time.Time{}, young: map[audit.Kind]birth{}}
+	m := &pgMonths{known: map[audit.Kind]map[month]bool{}, failed: map[audit.Kind]map[month]bool{}, stuck: map[audit.Kind]time.Time{}, young: map[audit.Kind]time.Time{}}
 	for _, kind := range audit.Kinds() {
 		m.known[kind], m.failed[kind] = map[month]bool{}, map[month]bool{}
 	}
@@ -196,41 +190,61 @@ func (m *pgMonths) make(ctx context.Context, db *sqlx.DB, kind audit.Kind, some 
 		m.mu.Lock()
 		m.known[kind][at], m.failed[kind][at] = err == nil, pgRefused(err)
 		if err == nil {
-			m.young[kind] = birth{at, time.Now()}
+			m.young[kind] = time.Now()
 		}
 		m.mu.Unlock()
 		if err == nil {
-			_ = m.makeMonth(ctx, db, kind, at) // see renew, which comes back to it
+			_ = m.tell(ctx, db, kind) // tellAgain comes back to it
 		}
 	}
+}
+
+// tell makes every session read anew which months a table has. A session of PostgreSQL
+// that reads that in the very moment in which another one attaches a partition can
+// be told of it while it reads, forget what it knew, and then keep what it has read: it
+// does not see the new month until the table's definition is touched again, and takes
+// its events for missing (RelationBuildPartitionDesc of PostgreSQL 15, partdesc.c). So
+// that is touched, by taking back a setting that it does not have, which stops neither
+// readers nor writers.
+func (m *pgMonths) tell(ctx context.Context, db *sqlx.DB, kind audit.Kind) error {
+	if m.byFunction {
+		_, err := db.ExecContext(ctx, "SELECT tell_months(?)", string(kind))
+		return err
+	}
+	tx, end, err := begin(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockPartitions); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "ALTER TABLE "+string(kind)+" RESET (fillfactor)"); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // monthSettles is how long after a month was made no session can still be at what it
 // began to read of the months before that.
 const monthSettles = 10 * time.Second
 
-// renew tells all sessions once more of the months that were made a while ago. A
-// session of PostgreSQL that reads which partitions a table has in the very moment
-// in which another one attaches a partition can be told of that while it reads, forget
-// what it knew, and then keep what it has read: it does not see the new month until
-// the table's definition is touched again, and takes its events for missing
-// (RelationBuildPartitionDesc of PostgreSQL 15, partdesc.c). So a month is made twice:
-// the second time is the touch. It comes before the first event does, and again when
-// whoever read meanwhile is surely done.
-func (m *pgMonths) renew(ctx context.Context, db *sqlx.DB) {
+// tellAgain tells all sessions of the months that were made a while ago. They were told
+// before the first event came, but whoever read just then may have missed that too.
+func (m *pgMonths) tellAgain(ctx context.Context, db *sqlx.DB) {
 	for _, kind := range audit.Kinds() {
 		m.mu.Lock()
 		young, is := m.young[kind]
 		m.mu.Unlock()
-		if !is || time.Since(young.at) < monthSettles {
+		if !is || time.Since(young) < monthSettles {
 			continue
 		}
-		err := m.makeMonth(ctx, db, kind, young.month)
+		err := m.tell(ctx, db, kind)
 		m.mu.Lock()
 		switch {
 		case m.young[kind] != young: // another was made meanwhile
-		case err != nil:
-			m.young[kind] = birth{young.month, time.Now()} // it is tried again
+		case err != nil && !pgRefused(err):
+			m.young[kind] = time.Now() // it is tried again
 		default:
 			delete(m.young, kind)
 		}
@@ -253,8 +267,7 @@ func (m month) day() string {
 
 // makeMonth makes a partition where there is none, and moves into it what stands in
 // the default one: readers see that before or afterwards, see pgSnapshot. It is
-// attached, not created in its place: that would stop whoever reads the table. Where
-// there is one it makes every session read anew which ones there are, see renew.
+// attached, not created in its place: that would stop whoever reads the table.
 func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) error {
 	tx, end, err := begin(ctx, db)
 	if err != nil {
@@ -273,15 +286,8 @@ func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) erro
 		return result.RowsAffected()
 	}
 	var there bool
-	if err := tx.GetContext(ctx, &there, "SELECT to_regclass(?) IS NOT NULL", part); err != nil {
+	if err := tx.GetContext(ctx, &there, "SELECT to_regclass(?) IS NOT NULL", part); err != nil || there {
 		return err
-	}
-	if there {
-		// It has no such setting, and stops neither readers nor writers.
-		if _, err := run("ALTER TABLE " + table + " RESET (fillfactor)"); err != nil {
-			return err
-		}
-		return tx.Commit()
 	}
 	from, to := at.first(), (at + 1).first()
 	var strays bool
@@ -354,7 +360,7 @@ func (d *postgresDialect) makeRoom(ctx context.Context, side *sqlx.DB, events []
 
 // writeBack makes the next months in time.
 func (d *postgresDialect) writeBack(ctx context.Context, side *sqlx.DB) error {
-	d.months.renew(ctx, side)
+	d.months.tellAgain(ctx, side)
 	d.months.mu.Lock()
 	due := time.Since(d.months.looked) >= monthsLook
 	d.months.mu.Unlock()

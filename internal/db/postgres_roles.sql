@@ -106,7 +106,6 @@ GRANT INSERT, UPDATE (revoked_at) ON token TO auditadmin_superuser;
 
 -- Makes the partition of a kind for the month of a day, where there is none, moves
 -- into it what stands in the default partition, and reports whether it made one.
--- Where there is one it makes every session read anew which partitions there are.
 CREATE OR REPLACE FUNCTION make_month(kind text, day date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = @schema_name@, pg_temp AS $$
 DECLARE
@@ -120,7 +119,6 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(@lock@);
     IF to_regclass(part) IS NOT NULL THEN
-        EXECUTE format('ALTER TABLE %I RESET (fillfactor)', kind);
         RETURN false;
     END IF;
     EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE id >= $1 AND id < $2)', kind || '_default') INTO strays USING lo, hi;
@@ -135,6 +133,18 @@ BEGIN
     END IF;
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', kind, part, lo, hi);
     RETURN true;
+END $$;
+
+-- Makes every session read anew which partitions the table of a kind has: one that
+-- read that while a partition was attached may have missed it for good.
+CREATE OR REPLACE FUNCTION tell_months(kind text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = @schema_name@, pg_temp AS $$
+BEGIN
+    IF kind IS NULL OR kind NOT IN ('audit_log', 'login_attempt', 'data_export', 'system_event') THEN
+        RAISE EXCEPTION 'there are no months of %', kind USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM pg_advisory_xact_lock(@lock@);
+    EXECUTE format('ALTER TABLE %I RESET (fillfactor)', kind);
 END $$;
 
 -- Takes the partition of a kind for the month of a day away, with all that is in
@@ -189,15 +199,16 @@ DECLARE
 BEGIN
     IF owner <> current_user THEN
         EXECUTE format('ALTER FUNCTION make_month(text, date) OWNER TO %I', owner);
+        EXECUTE format('ALTER FUNCTION tell_months(text) OWNER TO %I', owner);
         EXECUTE format('ALTER FUNCTION drop_month(text, date) OWNER TO %I', owner);
         EXECUTE format('ALTER FUNCTION lock_month(text, date) OWNER TO %I', owner);
         EXECUTE format('ALTER FUNCTION place_purges(bigint) OWNER TO %I', owner);
         EXECUTE format('ALTER FUNCTION unplaced(text) OWNER TO %I', owner);
     END IF;
 END $$;
-REVOKE ALL ON FUNCTION make_month(text, date), drop_month(text, date), lock_month(text, date), place_purges(bigint), unplaced(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION make_month(text, date), tell_months(text), drop_month(text, date), lock_month(text, date), place_purges(bigint), unplaced(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION unplaced(text) TO auditadmin_read;
-GRANT EXECUTE ON FUNCTION make_month(text, date) TO auditadmin_append;
+GRANT EXECUTE ON FUNCTION make_month(text, date), tell_months(text) TO auditadmin_append;
 GRANT EXECUTE ON FUNCTION drop_month(text, date), lock_month(text, date), place_purges(bigint) TO auditadmin_superuser;
 
 COMMIT;

@@ -154,7 +154,7 @@ func rolesRefuse(t *testing.T) {
 	}
 	all = append(all, "DELETE FROM head", "DELETE FROM account", "UPDATE system_event SET event_type = 'INFO'", "CREATE TABLE mine (id bigint)",
 		"DELETE FROM hold", "UPDATE hold SET query = 'x'", "UPDATE token SET secret_hash = 'x'", "DELETE FROM token", "SELECT lock_month('ledger', '2026-09-01')", "SELECT * FROM unplaced('account')",
-		"ALTER TABLE meta DISABLE ROW LEVEL SECURITY", "SELECT * FROM audit_log_default", "SELECT make_month('account', '2026-01-01')",
+		"ALTER TABLE meta DISABLE ROW LEVEL SECURITY", "SELECT * FROM audit_log_default", "SELECT make_month('account', '2026-01-01')", "SELECT tell_months('account')",
 		"INSERT INTO meta (key, value) VALUES ('mask_key', 'x') ON CONFLICT (key) DO UPDATE SET value = excluded.value", "INSERT INTO meta (key, value) VALUES ('application', 'x')")
 	appending := []string{"INSERT INTO tombstone SELECT * FROM tombstone", "INSERT INTO redaction SELECT * FROM redaction", "UPDATE redaction SET seq = 1", "DELETE FROM redaction",
 		"INSERT INTO purge SELECT * FROM purge", "INSERT INTO hold (id) VALUES (1)", "UPDATE hold SET released_at = 'x'", "INSERT INTO setting (key) VALUES ('x')", "DELETE FROM setting",
@@ -167,7 +167,7 @@ func rolesRefuse(t *testing.T) {
 	}
 	reading := []string{"SELECT * FROM account", "SELECT password_hash FROM account", "SELECT * FROM session", "SELECT * FROM challenge", "SELECT * FROM recovery_code", "SELECT * FROM token", "SELECT * FROM throttle",
 		"INSERT INTO ledger SELECT * FROM ledger", "UPDATE head SET seq = 1", "SELECT * FROM head FOR UPDATE", "INSERT INTO meta (key, value) VALUES ('x', 'y')", "UPDATE meta SET value = 'x'",
-		"INSERT INTO audit_log SELECT * FROM audit_log", "DELETE FROM tile", "DELETE FROM search_lot", "INSERT INTO checkpoint SELECT * FROM checkpoint", "SELECT make_month('audit_log', '2031-01-01')"}
+		"INSERT INTO audit_log SELECT * FROM audit_log", "DELETE FROM tile", "DELETE FROM search_lot", "INSERT INTO checkpoint SELECT * FROM checkpoint", "SELECT make_month('audit_log', '2031-01-01')", "SELECT tell_months('audit_log')"}
 	appending = append(all, appending...)
 	reading = append(appending[:len(appending):len(appending)], reading...)
 

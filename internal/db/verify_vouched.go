@@ -82,7 +82,7 @@ func vouchersOf(d dialect) []voucher {
 				}
 				return redactionSubject(audit.Kind(c[0]), number(c[1]), b[0], b[1])
 			},
-			orphans: `WITH bare AS MATERIALIZED (SELECT l.seq, l.kind, l.id FROM ledger l WHERE l.entry = 'redacted' AND l.entry <> 'created'
+			orphans: `WITH bare AS MATERIALIZED (SELECT l.seq, l.kind, l.id FROM ledger l WHERE l.seq > 0 AND l.entry = 'redacted' AND l.entry <> 'created'
 				AND NOT EXISTS (SELECT 1 FROM redaction r WHERE r.kind = l.kind AND r.id = l.id)) ` +
 				ofEveryKind(`SELECT b.seq, CAST(b.id AS BIGINT) FROM bare b CROSS JOIN @kind@ e WHERE b.kind = '@kind@' AND e.id = b.id`),
 		},

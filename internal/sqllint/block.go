@@ -154,6 +154,75 @@ func (b *block) table(s []node) []node {
 	return s
 }
 
+// within judges the queries in an expression of the block.
+func (b *block) within(s []node) {
+	b.outer = append(b.outer, b)
+	b.groups(s)
+	b.outer = b.outer[:len(b.outer)-1]
+}
+
+// apart says where event tables and those beside them cannot be asked together.
+func (b *block) apart() {
+	for _, t := range b.tables {
+		if t.derived || !b.isEvents(t.name) {
+			continue
+		}
+		for _, c := range b.conditions {
+			if o := b.local(c.nodes); o != nil {
+				b.fault(RuleCorrelated, "%s is asked for a row of %s at a time: take the events first, in a query of their own", t.name, o.name)
+			}
+		}
+		for _, o := range b.tables {
+			if !o.derived && b.isLedger(o.name) && !b.fixed(t) && !b.alone(o) {
+				b.fault(RuleShipped, "the whole ledger is sent to where %s is: take the events first, in a query of their own, or bound the ledger by itself", t.name)
+			}
+		}
+	}
+}
+
+// local returns a table of an outer query that is on one machine, of which a condition
+// names a column, or nil.
+func (b *block) local(s []node) *table {
+	for i := 0; i < len(s); i++ {
+		if s[i].kind == group {
+			if o := b.local(s[i].in); o != nil {
+				return o
+			}
+			continue
+		}
+		ref, n := reference(s[i:])
+		if n == 0 {
+			continue
+		}
+		i += n - 1
+		if len(ref) < 2 || b.by(ref[len(ref)-2]) != nil {
+			continue
+		}
+		for at := len(b.outer) - 1; at >= 0; at-- {
+			if o := b.outer[at].by(ref[len(ref)-2]); o != nil {
+				if !b.isEvents(o.name) {
+					return o
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// alone reports whether a table is bounded by values and nothing of the other tables.
+func (b *block) alone(t *table) bool {
+	by := block{linter: b.linter, tables: []*table{t}}
+	for _, o := range b.tables {
+		if o != t {
+			by.tables = append(by.tables, &table{name: o.name, alias: o.alias, derived: o.derived})
+		}
+	}
+	return slices.ContainsFunc(b.conditions, func(c condition) bool {
+		return (c.of == nil || slices.Contains(c.of, t)) && by.bounds(c.nodes, t, false)
+	})
+}
+
 // settle finds out which tables are bounded, one by the other, says which event
 // tables are not, and reports whether all are. A query that is alone with its event
 // table may ask for the ends of its key.
@@ -169,6 +238,7 @@ func (b *block) settle(endsOnly func() bool) bool {
 	if len(b.tables) == 1 && !b.tables[0].settled && endsOnly() {
 		b.tables[0].settled = true
 	}
+	b.apart()
 	all := true
 	for _, t := range b.tables {
 		all = all && t.settled

@@ -12,6 +12,12 @@
 //     or an expression of such, on each table that it locks.
 //   - [RuleVolatile]: a function that gives another answer each time in the
 //     condition of an UPDATE or DELETE. Its value is passed as a parameter.
+//   - [RuleCorrelated]: an event table in a query within an expression whose conditions
+//     name a column of a table of the outer query that is not distributed. The events
+//     are taken first, in a query of their own, WITH … AS MATERIALIZED.
+//   - [RuleShipped]: the ledger beside an event table in one list of tables, with no
+//     bound on its seq or id of its own: all of it is sent to where the events are. Not
+//     so where "id = value" lets one event through alone.
 //   - [RuleBound]: an event table is read, updated or deleted from without a bound
 //     on its id: see below.
 //   - [RuleUnread]: the statement cannot be judged. Nothing passes unseen.
@@ -59,6 +65,8 @@ const (
 	RuleGroupingSets = "grouping sets"
 	RuleForUpdate    = "for update"
 	RuleVolatile     = "volatile"
+	RuleCorrelated   = "correlated"
+	RuleShipped      = "shipped"
 	RuleBound        = "bound"
 	RuleUnread       = "unread"
 	RuleExemption    = "exemption" // of Check alone
@@ -149,6 +157,7 @@ type linter struct {
 	faults []Fault
 	ctes   map[string]bool // names of WITH, and whether what they hold is bounded
 	judged map[*node]bool  // queries by their first token, and whether they are bounded
+	outer  []*block        // the queries in whose expressions the one at hand stands
 }
 
 func (l *linter) fault(rule, format string, args ...any) {
@@ -347,9 +356,9 @@ func (l *linter) selection(s []node) bool {
 	b := &block{linter: l}
 	b.from(c["from"])
 	b.conditions = append(b.conditions, condition{nodes: c["where"]})
-	l.groups(list)
+	b.within(list)
 	for _, name := range []string{"where", "group", "having", "window", "order", "limit", "offset", "fetch", "for"} {
-		l.groups(c[name])
+		b.within(c[name])
 	}
 	bounded := b.settle(func() bool { return len(c["where"]) == 0 && len(c["group"]) == 0 && ends(list) })
 	if lock := c["for"]; len(lock) > 0 {
@@ -396,9 +405,9 @@ func (l *linter) change(target, others, list []node, c map[string][]node) bool {
 	b.from(target)
 	b.from(others)
 	b.conditions = append(b.conditions, condition{nodes: c["where"]})
-	l.groups(list)
-	l.groups(c["where"])
-	l.groups(c["returning"])
+	b.within(list)
+	b.within(c["where"])
+	b.within(c["returning"])
 	for _, nodes := range [][]node{c["where"], others} {
 		l.volatile(nodes)
 	}
