@@ -29,10 +29,11 @@ type BadQuery struct {
 type Grave struct {
 	What   string // "an audit log"
 	Was    Time   // when the event had happened
+	Taken  string // "Deleted" or "Purged"
 	When   Time
 	Who    Link
 	Reason string
-	Record string // #48,201,312
+	Record string // #48,201,312; "" where there is none of each event
 }
 
 // ConfirmPage asks once more before something that concerns many events. It is
