@@ -157,7 +157,8 @@ func (v *visit) errorPage(err error, seen failure) templates.ErrorPage {
 		}
 		var late *overtaken
 		if errors.As(err, &late) {
-			page.Links = append(page.Links, templates.Link{Text: "The event as it is now", Href: late.path})
+			page.Links = append(page.Links, late.link)
+			page.Typed = v.typed()
 		}
 		if inKind {
 			page.Links = append(page.Links, templates.Link{Text: "All " + kind.Plural(), Href: "/" + kind.Path()})

@@ -10,6 +10,7 @@ type ErrorPage struct {
 	Query     *BadQuery
 	Grave     *Grave // 410
 	Links     []Link // ways on
+	Typed     string // what was typed into the form that was refused, to be copied
 	RequestID string // of a 5xx, to tell to the operator
 	Retry     string // "Try again in 30 s."
 }
