@@ -89,7 +89,7 @@ func (t *table) days(items []*db.Stored, stones []db.Tombstone) ([]templates.Day
 		if len(days) == 0 || at.Before(from) || !at.Before(to) {
 			from = db.ByDay.Start(at.In(t.zone))
 			to = db.ByDay.Next(from)
-			days = append(days, templates.Day{Label: dayName(from), Href: t.listQuery(t.filter.Kind, t.filter.DuringText(from, to)), Note: t.dayNote(from)})
+			days = append(days, templates.Day{Label: dayName(from), Href: t.listQuery(t.filter.Kind, t.filter.WithinText(from, to)), Note: t.dayNote(from)})
 		}
 		last := &days[len(days)-1]
 		rows = append(rows, row)
