@@ -43,7 +43,7 @@ func hunts(f *query.Filter) []hunt {
 // The excerpt of a field, and how many bytes of text a page looks through for its
 // excerpts: beyond that its rows go without.
 const (
-	foundLimit  = 96
+	foundLimit  = 64
 	foundBudget = 8 << 20
 )
 
