@@ -402,7 +402,7 @@ func narrow(b *browser, s site) {
 // what to what, where and in which module, and the page does not go sideways.
 func laptop(b *browser, s site) {
 	b.signIn(s.superuser, s.password)
-	for _, size := range [][2]int64{{1280, 900}, {1440, 900}} {
+	for _, size := range [][2]int64{{1265, 900}, {1280, 900}, {1440, 900}} {
 		b.do(chromedp.EmulateViewport(size[0], size[1]))
 		for list, columns := range map[string]string{
 			"/audit-logs":     "Time Who Action What happened Object Module Address",
@@ -415,6 +415,10 @@ func laptop(b *browser, s site) {
 			where := fmt.Sprintf("%s at %d pixels", list, size[0])
 			b.wants("the columns of "+where, eval[string](b, shown), columns)
 			b.wants("the width of "+where, eval[int64](b, "document.documentElement.scrollWidth"), size[0])
+			const over = `Math.max(0, ...[...document.querySelectorAll(".rows")].map(t => t.getBoundingClientRect().right - t.parentElement.getBoundingClientRect().right))`
+			if wide := eval[float64](b, over); wide > 1 {
+				b.Errorf("the table of %s is %.0f pixels wider than its place", where, wide)
+			}
 			const untold = `[...document.querySelectorAll(".rows td :is(a, span)")].filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display != "inline" && !e.title).length`
 			b.wants("texts cut short that do not say the whole, on "+where, eval[int](b, untold), 0)
 		}

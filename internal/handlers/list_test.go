@@ -122,6 +122,21 @@ func TestEmptyListSaysWhy(t *testing.T) {
 	}
 }
 
+// TestEmptyDatabase: where nothing was recorded yet a list says how events come in,
+// leads who may to the tokens for that, and offers no file of nothing.
+func TestEmptyDatabase(t *testing.T) {
+	s := newSite(t)
+	for _, role := range []string{"viewer", "superuser"} {
+		page := s.page(role, "/data-exports")
+		if !strings.Contains(page, "POST /api/v1/events") || strings.Contains(page, "/data-exports.csv") {
+			t.Errorf("to a %s the empty list does not say how events come in, or offers a file", role)
+		}
+		if got, want := links(t, page)["token that you make"], map[string]string{"superuser": "/accounts#tokens"}[role]; got != want {
+			t.Errorf("a %s is led to %q, want %q", role, got, want)
+		}
+	}
+}
+
 func TestZone(t *testing.T) {
 	s := newSite(t)
 	id := s.shop()[audit.KindAuditLog]

@@ -94,6 +94,10 @@ func article(noun string) string {
 // tableBars is how many bars a table can repeat and still be read.
 const tableBars = 40
 
+// fewBars is how many bars a reader without a mouse steps through without asking for
+// a way around.
+const fewBars = 8
+
 // The bars of a histogram stand between 14% and 78% of its height. The width of
 // a bar within its step is the stylesheet's.
 
