@@ -34,6 +34,9 @@ func (c *evidenceCommand) Run(p *process) error {
 		return fmt.Errorf("write evidence to %s: %w: choose a name that is free", c.File, fs.ErrExist)
 	}
 	return c.with(p, existing, func(store *db.Store) error {
+		if err := makeKey(p, store); err != nil {
+			return err
+		}
 		by := db.CommandLine(p.user)
 		if err := store.HandOut(p.ctx, by, c.kind(), "evidence of "+c.kind().Plural()+": "+f.Sentence()); err != nil {
 			return err

@@ -15,23 +15,43 @@ type keyCommands struct {
 
 type keyShowCommand struct{ database }
 
-// Run prints the public keys.
+// Run prints the public keys, and makes the first key where there is none yet: who
+// wants to check later needs it before the first signature.
 func (c *keyShowCommand) Run(p *process) error {
-	return c.with(p, reading, func(store *db.Store) error {
-		keys, err := store.PublicKeys()
+	var keys []string
+	read := func(store *db.Store) (err error) {
+		keys, err = store.PublicKeys()
+		return err
+	}
+	if err := c.with(p, reading, read); err != nil {
+		return err
+	}
+	if len(keys) == 0 {
+		err := c.with(p, existing, func(store *db.Store) error {
+			if err := makeKey(p, store); err != nil {
+				return err
+			}
+			return read(store)
+		})
 		if err != nil {
 			return err
 		}
-		if len(keys) == 0 {
-			return fmt.Errorf("there is no key file %s; 'auditadmin serve' makes one", db.KeyPath(store.Beside()))
+	}
+	for _, key := range keys {
+		if _, err := fmt.Fprintln(p.stdout, key); err != nil {
+			return err
 		}
-		for _, key := range keys {
-			if _, err := fmt.Fprintln(p.stdout, key); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
+}
+
+// makeKey makes the key file of a database that was never signed, and says so.
+func makeKey(p *process, store *db.Store) error {
+	made, err := store.MakeKey(p.ctx)
+	if made {
+		p.say("made the key file %s, which signs checkpoints; keep a copy of it somewhere else than the database", db.KeyPath(store.Beside()))
+	}
+	return err
 }
 
 type keyReplaceCommand struct{ database }
@@ -56,6 +76,9 @@ type keyRotateCommand struct{ database }
 // Run rotates the key and prints the checkpoint that both keys signed.
 func (c *keyRotateCommand) Run(p *process) error {
 	return c.with(p, existing, func(store *db.Store) error {
+		if err := makeKey(p, store); err != nil {
+			return err
+		}
 		checkpoint, err := store.RotateKey(p.ctx, db.CommandLine(p.user))
 		if err != nil {
 			return err

@@ -34,6 +34,9 @@ func (c *proveCommand) Run(p *process) error {
 		}
 	}
 	return c.with(p, existing, func(store *db.Store) error {
+		if err := makeKey(p, store); err != nil {
+			return err
+		}
 		proof, err := store.Proof(p.ctx, kind, c.ID)
 		if err != nil {
 			return err

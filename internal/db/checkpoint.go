@@ -53,6 +53,32 @@ func (s *Store) BeginEvidence(ctx context.Context, seen ...*evidence.Checkpoint)
 	return fresh, err
 }
 
+// MakeKey makes the key file of a file that was never signed, as the first start of
+// a server does, and reports whether it did. A key that other programs have, or that
+// is lost, is nothing to make another of unasked: the error then wraps ErrNoKeys and
+// says what to do.
+func (s *Store) MakeKey(ctx context.Context) (made bool, err error) {
+	const op = "make the key"
+	if _, err := ReadKeys(KeyPath(s.beside)); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if !s.dialect.embedded() {
+		return false, fmt.Errorf("%s: %w: there is no %s on this machine; copy the key file of a server of this database to there, or if it has none yet start 'auditadmin serve' on the machine that is to sign",
+			op, ErrNoKeys, KeyPath(s.beside))
+	}
+	var name string
+	err = s.ro.GetContext(ctx, &name, "SELECT value FROM meta WHERE key = 'checkpoint_key'")
+	switch {
+	case err == nil:
+		return false, fmt.Errorf("%s: %w: the database was signed with %s, and %s is gone; put back a copy of it, or if it is lost make another with 'auditadmin key replace'",
+			op, ErrNoKeys, name, KeyPath(s.beside))
+	case !errors.Is(err, sql.ErrNoRows):
+		return false, fmt.Errorf("%s: %w", op, s.dialect.classify(err))
+	}
+	_, err = s.BeginEvidence(ctx)
+	return err == nil, err
+}
+
 // ReplaceKey is for a database whose key is lost on every server: it makes a new
 // one, and a new incarnation, which says so. The error wraps fs.ErrExist where there
 // is a key file.
@@ -234,7 +260,7 @@ func incarnations(ctx context.Context, q sqlx.QueryerContext) ([]Incarnation, er
 func (s *Store) Checkpoint(ctx context.Context) (*SignedCheckpoint, error) {
 	keys, err := s.keys()
 	if err == nil && keys == nil {
-		err = fmt.Errorf("%w: there is no %s; 'auditadmin serve' makes one", ErrNoKeys, KeyPath(s.beside))
+		err = fmt.Errorf("%w: there is no %s; the first 'auditadmin serve' makes one", ErrNoKeys, KeyPath(s.beside))
 	}
 	if err == nil {
 		err = s.signsWith(ctx, s.primary(), keys) // another server may have rotated it

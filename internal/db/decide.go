@@ -25,20 +25,26 @@ const decideEvents = 200
 // open before. The error wraps ErrNotFound if one of them is not there, and
 // then none is changed, and ErrConflict if none of them was open.
 func (s *Store) Resolve(ctx context.Context, actor Actor, ids []int64, note string) (int, error) {
-	changed, err := s.resolve(ctx, actor, ids, note)
-	if err == nil && changed == 0 {
-		return 0, fmt.Errorf("resolve %d system events: they are resolved already: %w", len(ids), ErrConflict)
-	}
+	changed, _, err := s.ResolveMany(ctx, actor, ids, note)
 	return changed, err
 }
 
-func (s *Store) resolve(ctx context.Context, actor Actor, ids []int64, note string) (int, error) {
+// ResolveMany is Resolve, and also returns which of them were resolved already.
+func (s *Store) ResolveMany(ctx context.Context, actor Actor, ids []int64, note string) (changed int, already []int64, err error) {
+	changed, already, err = s.resolve(ctx, actor, ids, note)
+	if err == nil && changed == 0 {
+		return 0, already, fmt.Errorf("resolve %d system events: they are resolved already: %w", len(ids), ErrConflict)
+	}
+	return changed, already, err
+}
+
+func (s *Store) resolve(ctx context.Context, actor Actor, ids []int64, note string) (total int, already []int64, err error) {
 	note = stored(note)
-	total := 0
 	for part := range slices.Chunk(ids, decideEvents) {
 		changed := 0
+		var before []int64
 		err := s.writeAsSuperuser(ctx, "resolve system events", func(tx *writeTx) error {
-			changed = 0
+			changed, before = 0, nil
 			for _, id := range part {
 				ok, err := tx.setResolved(actor, id, true, note)
 				if err != nil {
@@ -46,16 +52,41 @@ func (s *Store) resolve(ctx context.Context, actor Actor, ids []int64, note stri
 				}
 				if ok {
 					changed++
+				} else {
+					before = append(before, id)
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return total, err
+			return total, already, err
 		}
-		total += changed
+		total, already = total+changed, append(already, before...)
 	}
-	return total, nil
+	return total, already, nil
+}
+
+// The bounds of a look for what was resolved since a page was made.
+const (
+	sinceEntries = 1_000_000
+	sinceEvents  = 100
+)
+
+// ResolvedSince returns which system events were resolved after an entry of the
+// ledger, at most sinceEvents of them.
+func (s *Store) ResolvedSince(ctx context.Context, seq int64) ([]int64, error) {
+	var ids []int64
+	err := eachRow(ctx, s.ro, "SELECT id FROM ledger WHERE seq BETWEEN ? AND ? AND kind = ? AND entry = 'resolved' ORDER BY seq LIMIT ?",
+		[]any{seq + 1, seq + sinceEntries, audit.KindSystemEvent, sinceEvents}, func(row scanner) error {
+			var id int64
+			err := row.Scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("look for what was resolved since: %w", s.readDialect.classify(err))
+	}
+	return ids, nil
 }
 
 // Reopen marks a resolved system event open again. The error wraps ErrConflict
@@ -130,7 +161,8 @@ func (s *Store) ResolveSelection(ctx context.Context, actor Actor, f *query.Filt
 	if int64(len(ids)) != confirm {
 		return 0, fmt.Errorf("resolve %d system events: there are %d now: %w", confirm, len(ids), ErrConflict)
 	}
-	return s.resolve(ctx, actor, ids, note)
+	changed, _, err := s.resolve(ctx, actor, ids, note)
+	return changed, err
 }
 
 // DeleteLimit is how many events one call of Delete takes at most.

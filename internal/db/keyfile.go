@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/auditadmin/auditadmin/internal/evidence"
 )
@@ -57,7 +58,7 @@ func WriteKeys(path string, keys *evidence.Keys, fresh bool) (err error) {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.WriteString(keys.Text())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, giveTo(f, strings.TrimSuffix(path, KeyPath(""))), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if fresh {

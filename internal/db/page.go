@@ -189,11 +189,13 @@ func (sel *Selection) tombstones(ctx context.Context, p Page, list *List) ([]Tom
 	if p.Before != 0 {
 		lo = p.Before + 1
 	}
+	// On the side the page came from its range begins at the cursor, and not at its
+	// first row: what was deleted between the two stands on no other page.
 	if n := len(list.Items); n > 0 {
-		if list.Next != 0 {
+		if list.Next != 0 && p.Before == 0 {
 			lo = max(lo, list.Items[n-1].ID)
 		}
-		if list.Previous != 0 {
+		if list.Previous != 0 && p.After == 0 {
 			hi = min(hi, list.Items[0].ID)
 		}
 	}

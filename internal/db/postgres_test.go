@@ -212,7 +212,7 @@ var shared = []func(*testing.T){
 var fileOnly = map[string]string{
 	"BackupUnderLoad": "backup", "BackupLeavesNothing": "backup", "BackupIsRestored": "backup", "Salvage": "salvage", "SalvageEnds": "salvage",
 	"FullDisk": "the disk is the server's", "ServedForReading": "the rights on a file", "ReadOnly": "the rights on a file",
-	"FilesAreForTheirOwnerAlone": "files", "HealthSaysThatColumnsCannotBeWritten": "the name of their folder", "FileThatIsNoLongerThere": "files",
+	"FilesAreForTheirOwnerAlone": "files", "MakeKey": "a key file", "HealthSaysThatColumnsCannotBeWritten": "the name of their folder", "FileThatIsNoLongerThere": "files",
 	"DamagedRows": "values of a wrong type", "EveryFlippedBitIsFound": "pages of the file", "Tamper": "values of a wrong type",
 	"LockedByAnother": "the lock of a file", "CrowdedByAnother": "the lock of a file", "OpenAfterHalfAPage": "pages of the file", "LateEventsAreLookedForOneByOne": "how SQLite plans", "Redact": "looks into the file", "RedactionsGuard": "triggers", "Guards": "triggers",
 	"RecentReadsLikeTheRows": "of a file alone what is recent is held", "RecentIsARun": "asks no database",

@@ -319,6 +319,9 @@ func TestResolveAndReopen(t *testing.T) {
 	if got := count("is:unresolved"); got != 1 {
 		t.Errorf("%d unresolved, want the one that came after the page", got)
 	}
+	if ids, err := s.ResolvedSince(t.Context(), sel.UpTo()); len(ids) != 3 || !slices.Contains(ids, one.ID) || err != nil {
+		t.Errorf("resolved since the page: %v, %v; want 3, with %d", ids, err, one.ID)
+	}
 }
 
 func countAll(t testing.TB, s *Store, kind audit.Kind, q string) int64 {

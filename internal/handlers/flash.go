@@ -22,6 +22,7 @@ type done struct {
 	count int
 	kind  audit.Kind
 	id    int64
+	left  []int64 // system events that were resolved before, and stay as they were
 }
 
 // flashes say what was done.
@@ -59,11 +60,21 @@ func (s *Server) leaveFlash(w http.ResponseWriter, r *http.Request, d done) {
 	if d.id != 0 {
 		value += "." + string(d.kind) + "." + strconv.FormatInt(d.id, 10)
 	}
+	if len(d.left) > 0 {
+		value += "." + strconv.Itoa(len(d.left)) + "."
+		for i, id := range d.left[:min(len(d.left), alreadyKept)] {
+			if i > 0 {
+				value += "-"
+			}
+			value += strconv.FormatInt(id, 10)
+		}
+	}
 	http.SetCookie(w, &http.Cookie{Name: flashCookie, Value: value, Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.gate.Secure(r)})
 }
 
 // takeFlash reads what the last action did, once.
-func (s *Server) takeFlash(w http.ResponseWriter, r *http.Request) *templates.Flash {
+func (v *visit) takeFlash(w http.ResponseWriter, r *http.Request) *templates.Flash {
+	s := v.server
 	c, err := r.Cookie(flashCookie)
 	if err != nil {
 		return nil
@@ -83,9 +94,31 @@ func (s *Server) takeFlash(w http.ResponseWriter, r *http.Request) *templates.Fl
 		kind, valid := audit.ParseKind(fields[2])
 		if id, ok := eventID(fields[3]); valid && ok {
 			flash.Link = &templates.Link{Text: "See its place", Href: eventPath(kind, id)}
+		} else if left, err := eventIDs(strings.Split(fields[3], "-")); err == nil && v.who.SignedIn() {
+			v.flashLeft(flash, fields[2], left)
 		}
 	}
 	return flash
+}
+
+// flashLeft says what was resolved already, and leads to it. The cookie only names
+// it: what it says is what the reader may read.
+func (v *visit) flashLeft(flash *templates.Flash, count string, left []int64) {
+	n, err := strconv.Atoi(count)
+	if err != nil || n < len(left) {
+		return
+	}
+	were := " more were"
+	if n == 1 {
+		were = " more was"
+	}
+	flash.Text += " " + number(int64(n)) + were + " resolved already, and nothing was changed there"
+	if said := v.already(left); said != "" {
+		flash.Text += ": " + said
+	}
+	flash.Text += "."
+	link := alreadyLink(left)
+	flash.Link = &link
 }
 
 // eventPath is the address of one event.

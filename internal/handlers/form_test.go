@@ -148,6 +148,95 @@ func TestResolveSelected(t *testing.T) {
 	}
 }
 
+// TestResolveSomeResolved: what is open of a selection is resolved, and of the rest
+// the answer says by whom, when and why it was; of a selection of which nothing is
+// open it says that of all, and gives back what was typed.
+func TestResolveSomeResolved(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	var list listed
+	s.data("viewer", "/system-events.json", &list)
+	form := url.Values{"note": {"one cause & one mend"}}
+	for _, item := range list.Items {
+		form.Add("id", item["id"].(string))
+	}
+	first := form["id"][0]
+	expect(t, "resolve one", s.post("superuser", "/system-events/"+first+"/resolve", url.Values{"note": {"restarted"}}).Code, http.StatusSeeOther)
+	done := s.post("responder", "/system-events/resolve", form)
+	expect(t, "resolve three, one of them again", done.Code, http.StatusSeeOther)
+	look := func(role string) string {
+		r := httptest.NewRequest(http.MethodGet, done.Header().Get("Location"), nil)
+		for _, c := range done.Result().Cookies() {
+			r.AddCookie(c)
+		}
+		if c := s.cookie[role]; c != nil {
+			r.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		s.server.ServeHTTP(w, r)
+		return w.Body.String()
+	}
+	page := look("responder")
+	for _, want := range []string{"2 system events resolved. 1 more was resolved already, and nothing was changed there: “deployed” by sam on 31 March at 12:00:00 (restarted).", "/system-events?q=id%3A" + first} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the answer does not say %q", want)
+		}
+	}
+	if strings.Contains(look(""), "deployed") {
+		t.Error("a stranger is told what was resolved")
+	}
+	var now listed
+	s.data("viewer", "/system-events.json?q=id:"+first, &now)
+	if got := now.Items[0]["resolution_note"]; got != "restarted" {
+		t.Errorf("the first resolution is now %q", got)
+	}
+	none := s.post("superuser", "/system-events/resolve", form)
+	expect(t, "resolve what is all resolved", none.Code, http.StatusConflict)
+	for _, want := range []string{"They are resolved already", "All 3 were resolved before, so nothing was done: ", "by sam on 31 March at 12:00:00 (restarted)", "by rosa on", "See them", "one cause &amp; one mend"} {
+		if !strings.Contains(none.Body.String(), want) {
+			t.Errorf("the refusal does not say %q", want)
+		}
+	}
+	expect(t, "the list of them", s.get("viewer", links(t, none.Body.String())["See them"]).Code, http.StatusOK)
+}
+
+// TestResolveLessThanWasSeen resolves by a query of which somebody resolved a part
+// since: the page asks once more, with what was typed, and says who did.
+func TestResolveLessThanWasSeen(t *testing.T) {
+	s := newSite(t)
+	id := s.shop()[audit.KindSystemEvent]
+	field := func(page, name string) string {
+		found := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(page)
+		if found == nil {
+			t.Fatalf("the page has no %s", name)
+		}
+		return found[1]
+	}
+	page := s.page("responder", "/system-events?select=all&q=is:unresolved")
+	form := url.Values{"q": {"is:unresolved"}, "upto": {field(page, "upto")}, "confirm": {field(page, "confirm")}, "note": {"one cause & one mend"}}
+	expect(t, "resolve one", s.post("superuser", "/system-events/"+id+"/resolve", url.Values{"note": {"restarted"}}).Code, http.StatusSeeOther)
+
+	again := s.post("responder", "/system-events/resolve", form)
+	expect(t, "what was seen", again.Code, http.StatusConflict)
+	for _, want := range []string{"3 events matched when you looked, and 2 now", "Resolved since: “deadlock detected” by sam on 31 March at 12:00:00 (restarted).", "one cause &amp; one mend"} {
+		if !strings.Contains(again.Body.String(), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	form.Set("upto", field(again.Body.String(), "upto"))
+	form.Set("confirm", field(again.Body.String(), "confirm"))
+	expect(t, "what is seen now", s.post("responder", "/system-events/resolve", form).Code, http.StatusSeeOther)
+
+	form.Set("upto", field(page, "upto"))
+	none := s.post("responder", "/system-events/resolve", form)
+	expect(t, "once more", none.Code, http.StatusConflict)
+	for _, want := range []string{"They are resolved already", "by sam on", "by rosa on", "one cause &amp; one mend"} {
+		if !strings.Contains(none.Body.String(), want) {
+			t.Errorf("the refusal does not say %q", want)
+		}
+	}
+}
+
 // TestResolveWhatWasSeen resolves by a query: what came in after the page was
 // made is not touched, and another count is a conflict.
 func TestResolveWhatWasSeen(t *testing.T) {

@@ -89,3 +89,22 @@ func TestSetRetention(t *testing.T) {
 		t.Errorf("the page does not say what is set")
 	}
 }
+
+// TestHeldObject: the history of an object says that its newest event is held, to who
+// sees holds.
+func TestHeldObject(t *testing.T) {
+	s := newSite(t)
+	s.shop()
+	const story, held = "/objects?type=shop.order&id=42", "The newest event is held. Under"
+	if strings.Contains(s.page("superuser", story), held) {
+		t.Error("a story of which nothing is held says so")
+	}
+	expect(t, "place", s.post("superuser", "/holds", url.Values{"kind": {"audit_log"}, "query": {"type:shop.order object:42"}, "reason": {"case 12 <b>"}}).Code, http.StatusSeeOther)
+	page := s.page("superuser", story)
+	if !strings.Contains(page, held) || !strings.Contains(page, "case 12 &lt;b&gt;") || links(t, page)["legal hold 1"] != "/holds" {
+		t.Error("the history of what is held does not say so")
+	}
+	if strings.Contains(s.page("viewer", story), "case 12") {
+		t.Error("who may not see holds is told of one")
+	}
+}

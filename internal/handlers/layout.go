@@ -139,6 +139,9 @@ func (v *visit) errorPage(err error, seen failure) templates.ErrorPage {
 		page.Query = v.badQuery(kind, syntax)
 	case errors.As(err, &deleted):
 		page.Grave = v.grave(deleted.Tombstone)
+		if purged(deleted.Tombstone) {
+			page.Headline = "This event was purged"
+		}
 	default:
 		page.Text = []templates.Span{plain(fullStop(sentenceCase(seen.say)))}
 	}
@@ -149,9 +152,13 @@ func (v *visit) errorPage(err error, seen failure) templates.ErrorPage {
 		page.Retry = "Try again in a few seconds."
 	}
 	if v.who.SignedIn() {
+		if deleted != nil {
+			page.Links = append(page.Links, v.graveLinks(deleted.Tombstone)...)
+		}
 		var late *overtaken
 		if errors.As(err, &late) {
-			page.Links = append(page.Links, templates.Link{Text: "The event as it is now", Href: late.path})
+			page.Links = append(page.Links, late.link)
+			page.Typed = v.typed()
 		}
 		if inKind {
 			page.Links = append(page.Links, templates.Link{Text: "All " + kind.Plural(), Href: "/" + kind.Path()})
@@ -196,24 +203,4 @@ func (v *visit) badQuery(kind audit.Kind, e *query.SyntaxError) *templates.BadQu
 // counts, and what the message of the error says.
 func position(e *query.SyntaxError) int {
 	return utf8.RuneCountInString(e.Query[:min(max(e.Position, 0), len(e.Query))]) + 1
-}
-
-// grave is what stays of a deleted event.
-func (v *visit) grave(t db.Tombstone) *templates.Grave {
-	return &templates.Grave{
-		What:   article(t.Kind.Singular()),
-		Was:    v.clock(t.Timestamp, dayAndTime),
-		When:   v.clock(t.DeletedAt, dayAndTime),
-		Who:    templates.Link{Text: t.DeletedBy, Href: userPath(v, t.DeletedBy)},
-		Reason: t.Reason,
-		Record: "#" + number(t.Seq),
-	}
-}
-
-// article puts "a" or "an" before a noun.
-func article(noun string) string {
-	if strings.ContainsRune("aeiou", rune(noun[0])) {
-		return "an " + noun
-	}
-	return "a " + noun
 }

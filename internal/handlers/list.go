@@ -73,6 +73,7 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 			return page, err
 		}
 		page.Headline = f.EmptySentence()
+		page.Export = nil // a file of nothing
 	} else {
 		s.selectMode(v, f, &page, t, count)
 		if t.perDay, err = v.perDay(lines, count); err != nil {
@@ -333,8 +334,13 @@ func (v *visit) facet(f *query.Filter, facet db.Facet) templates.Facet {
 // empty says why nothing was found.
 func (v *visit) empty(sel *db.Selection, f *query.Filter) (*templates.Empty, error) {
 	if len(f.Terms) == 0 {
+		token := templates.Span{Text: "token that a superuser makes"}
+		if v.may(http.MethodGet, "/accounts") {
+			token = templates.Span{Text: "token that you make", Href: "/accounts#tokens"}
+		}
 		return &templates.Empty{Nothing: []templates.Span{
 			plain("Nothing was recorded yet. Events come in by "), {Text: "auditadmin import", Class: templates.Code},
+			plain(", by "), {Text: "POST /api/v1/events", Class: templates.Code}, plain(" with a "), token,
 			plain(", or from an application that records itself."),
 		}}, nil
 	}

@@ -3,6 +3,8 @@ package handlers
 import (
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +122,21 @@ func TestEmptyListSaysWhy(t *testing.T) {
 	}
 }
 
+// TestEmptyDatabase: where nothing was recorded yet a list says how events come in,
+// leads who may to the tokens for that, and offers no file of nothing.
+func TestEmptyDatabase(t *testing.T) {
+	s := newSite(t)
+	for _, role := range []string{"viewer", "superuser"} {
+		page := s.page(role, "/data-exports")
+		if !strings.Contains(page, "POST /api/v1/events") || strings.Contains(page, "/data-exports.csv") {
+			t.Errorf("to a %s the empty list does not say how events come in, or offers a file", role)
+		}
+		if got, want := links(t, page)["token that you make"], map[string]string{"superuser": "/accounts#tokens"}[role]; got != want {
+			t.Errorf("a %s is led to %q, want %q", role, got, want)
+		}
+	}
+}
+
 func TestZone(t *testing.T) {
 	s := newSite(t)
 	id := s.shop()[audit.KindAuditLog]
@@ -186,6 +203,54 @@ func TestLate(t *testing.T) {
 	s.add(audit.KindAuditLog, many...)
 	if page := s.page("viewer", "/audit-logs?q=action:VIEW"); strings.Contains(page, "days late") || strings.Count(page, "came in late") != 1 {
 		t.Errorf("an import is marked %d times, want once, and no row of it", strings.Count(page, "came in late"))
+	}
+}
+
+// TestBarsLeadToWhatTheyCount follows the bars of charts and the days of lists whose
+// range begins or ends within a day, has holes or parts taken out: there are as many
+// events as was said.
+func TestBarsLeadToWhatTheyCount(t *testing.T) {
+	s := newSite(t)
+	var events []map[string]string
+	for n := range 150 {
+		events = append(events, map[string]string{"timestamp": at(time.Duration(n) * time.Hour), "username": "lea", "action": "VIEW"})
+	}
+	s.add(audit.KindAuditLog, events...)
+	count := regexp.MustCompile(`^(.+): (\d+) events?$`)
+	for _, q := range []string{"", "after:2026-03-26T15 before:2026-03-30T08:30", "last:4d", "after:2026-03-26T15:30 before:2026-03-27T08:30", "on:2026-03-26,2026-03-29", "on:2026-03 -on:2026-03-28T09",
+		"after:2026-03-01 last:100h user:lea", "before:2026-03-29T07:10"} {
+		for _, zone := range []string{"UTC", "Europe/Paris"} {
+			page, bars := s.page("viewer", "/audit-logs?limit=1000&tz="+zone+"&q="+url.QueryEscape(q)), 0
+			for label, href := range links(t, page) {
+				found := count.FindStringSubmatch(label)
+				if found == nil {
+					continue
+				}
+				bars++
+				var list listed
+				s.data("viewer", strings.Replace(href, "?", ".json?", 1), &list)
+				if got := strconv.FormatInt(list.Count.Value, 10); got != found[2] {
+					t.Errorf("%s of %q in %s leads to %s, where there are %s", label, q, zone, href, got)
+				}
+			}
+			if bars == 0 {
+				t.Errorf("%q in %s has no bars", q, zone)
+			}
+			said := regexp.MustCompile(`(?s)<tr class="day">.*?href="([^"]+)".*?<small>(\d+) events?`).FindAllStringSubmatch(page, -1)
+			for _, day := range said {
+				var list listed
+				s.data("viewer", strings.Replace(html.UnescapeString(day[1]), "?", ".json?", 1), &list)
+				if got := strconv.FormatInt(list.Count.Value, 10); got != day[2] {
+					t.Errorf("the day %s of %q in %s has %s events, want %s", day[1], q, zone, got, day[2])
+				}
+			}
+			if len(said) == 0 {
+				t.Errorf("%q in %s has no days", q, zone)
+			}
+		}
+	}
+	if page := s.page("viewer", "/audit-logs?q=after:2026-03-26T15"); !strings.Contains(page, "Thu 26 March 2026, from 15:00: 9 events") {
+		t.Error("the bar of a part of a day does not say that it is one")
 	}
 }
 

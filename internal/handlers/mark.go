@@ -123,14 +123,21 @@ func foldWithPlaces(text string) (folded string, at []int) {
 // needles are the folded texts that a filter looks for inside of fields.
 func needles(f *query.Filter) []string {
 	var found []string
-	for _, t := range f.Terms {
-		if t.Not || t.Field.Class != query.ClassFree && t.Field.Class != query.ClassText {
-			continue
-		}
-		for _, v := range t.Values {
-			if v.Folded != "" {
-				found = append(found, v.Folded)
-			}
+	for i := range f.Terms {
+		found = append(found, needlesOf(&f.Terms[i])...)
+	}
+	return found
+}
+
+// needlesOf are those of one term.
+func needlesOf(t *query.Term) []string {
+	if t.Not || t.Field.Class != query.ClassFree && t.Field.Class != query.ClassText {
+		return nil
+	}
+	var found []string
+	for _, v := range t.Values {
+		if v.Folded != "" {
+			found = append(found, v.Folded)
 		}
 	}
 	return found

@@ -131,6 +131,12 @@ func (o *story) page(place db.Page, at int64) (templates.ObjectPage, error) {
 	if n := len(rows.Items); n > 0 {
 		page.Pager.Covers = o.covers(rows.Items[0].Time(), rows.Items[n-1].Time())
 	}
+	if page.Held, err = o.heldBy(last); err != nil {
+		return page, err
+	}
+	if page.Held != nil {
+		page.Held.Text = append([]templates.Span{plain("The newest event is held. ")}, page.Held.Text...)
+	}
 	page.Layout = o.layout("History of " + cut(page.Headline, nameLimit))
 	page.Search = o.searchBox(audit.KindAuditLog, "", false)
 	return page, nil

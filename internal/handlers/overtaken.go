@@ -2,18 +2,25 @@ package handlers
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/web/templates"
 )
 
 // overtaken is the refusal of a decision about an event that was made before: it
 // says by whom, and leads to the event. It wraps db.ErrConflict.
 type overtaken struct {
 	title, say string
-	path       string // of the event
+	link       templates.Link // to the event
 	err        error
+}
+
+// asItIs leads to the event that was decided before.
+func asItIs(kind audit.Kind, id int64) templates.Link {
+	return templates.Link{Text: "The event as it is now", Href: eventPath(kind, id)}
 }
 
 func (e *overtaken) Error() string { return e.say }
@@ -51,13 +58,13 @@ func (v *visit) overtaken(err error, id int64, resolving bool) error {
 	}
 	if resolving {
 		at, _ := audit.ParseTime(st.Get("resolved_at")) // none in one that came in resolved, and did not say when
-		return &overtaken{"It is resolved already", v.before("resolved", st.Get("resolved_by"), at, st.Get("resolution_note")), eventPath(kind, id), err}
+		return &overtaken{"It is resolved already", v.before("resolved", st.Get("resolved_by"), at, st.Get("resolution_note")), asItIs(kind, id), err}
 	}
 	decisions, failed := store.Decisions(v.Context(), kind, id)
 	if failed != nil {
 		return err
 	}
-	e := &overtaken{"It is open already", "it was never resolved, so there is nothing to open again", eventPath(kind, id), err}
+	e := &overtaken{"It is open already", "it was never resolved, so there is nothing to open again", asItIs(kind, id), err}
 	for _, d := range decisions {
 		if d.Entry == "reopened" { // the last one says how it is now
 			e.say = v.before("opened again", d.Actor, d.At, d.Note)
@@ -80,11 +87,21 @@ func (v *visit) redactedBefore(err error, st *db.Stored, field string) error {
 	if failed != nil {
 		return err
 	}
-	e := &overtaken{"There is nothing to redact", "the field " + field + " is empty, so nothing was done", eventPath(st.Kind, st.ID), err}
+	e := &overtaken{"There is nothing to redact", "the field " + field + " is empty, so nothing was done", asItIs(st.Kind, st.ID), err}
 	for _, r := range all {
 		if r.Field == field {
 			e.title, e.say = "It is redacted already", field+" was "+v.before("redacted", r.By, r.At, r.Reason)
 		}
 	}
 	return e
+}
+
+// typed is the reason in the form that was refused.
+func (v *visit) typed() string {
+	for _, field := range []string{"note", "reason"} {
+		if text := strings.TrimSpace(v.PostFormValue(field)); text != "" && len(text) <= noteLimit {
+			return text
+		}
+	}
+	return ""
 }

@@ -250,7 +250,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{db.ErrNotFound, 404}, {&db.DeletedError{Tombstone: db.Tombstone{DeletedBy: "sam", Reason: "why"}}, 410}, {db.ErrConflict, 409}, {db.ErrExists, 409}, {db.ErrProtected, 403},
 		{db.ErrReadOnly, 503}, {db.ErrBusy, 503}, {db.ErrFull, 503}, {db.ErrLastOne, 409}, {context.DeadlineExceeded, 503},
-		{&query.SyntaxError{Message: "no"}, 400}, {refuse(422, "write it down"), 422}, {refuse(429, "too many"), 429}, {&overtaken{"Too late", "already done", "/x", db.ErrConflict}, 409}, {&http.MaxBytesError{Limit: 65536}, 413},
+		{&query.SyntaxError{Message: "no"}, 400}, {refuse(422, "write it down"), 422}, {refuse(429, "too many"), 429}, {&overtaken{"Too late", "already done", templates.Link{}, db.ErrConflict}, 409}, {&http.MaxBytesError{Limit: 65536}, 413},
 		{errors.New("SELECT secret FROM x"), 500},
 	} {
 		got := judge(fmt.Errorf("list /var/lib/audit.db: %w", test.err))

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -143,6 +144,7 @@ func (s *Server) resolveMany(v *visit) (done, string, error) {
 		return did, next, err
 	}
 	ids, err := eventIDs(v.PostForm["id"])
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 	switch {
 	case err != nil:
 		return did, "", err
@@ -151,11 +153,11 @@ func (s *Server) resolveMany(v *visit) (done, string, error) {
 	case problem != "":
 		return did, "", s.selectionAgain(v, audit.KindSystemEvent, resolveAction(), ids, note, problem)
 	}
-	n, err := s.Store.Resolve(v.Context(), v.actor(), ids, note)
-	if len(ids) == 1 {
-		err = v.overtaken(err, ids[0], true)
+	n, left, err := s.Store.ResolveMany(v.Context(), v.actor(), ids, note)
+	if errors.Is(err, db.ErrConflict) {
+		err = v.allResolved(err, ids)
 	}
-	return done{what: "resolved", count: n}, next, err
+	return done{what: "resolved", count: n, left: left}, next, err
 }
 
 // resolveQuery resolves what matched a query up to an entry of the ledger, if
@@ -185,7 +187,7 @@ func (s *Server) resolveQuery(v *visit, note, problem string) (done, error) {
 		return done{}, refuse(http.StatusBadRequest, "%s are too many to resolve at once; narrow the query to at most %s", number(confirm), number(bulkLimit))
 	}
 	n, err := s.Store.ResolveSelection(v.Context(), v.actor(), f, upTo, confirm, note)
-	return done{what: "resolved", count: n}, err
+	return done{what: "resolved", count: n}, s.countChanged(v, err, f, upTo, confirm, note)
 }
 
 // resolveAction is what can be done with selected system events.

@@ -25,12 +25,14 @@ type table struct {
 	// belated is set where nearly all rows are late, as after an import: then a
 	// mark in each of them would say nothing.
 	belated time.Duration
+	hunts   []hunt // what text the filter looks for
+	looked  int    // how much text was looked through for it in what the rows do not show
 	// redacted are the fields that were redacted, by the id of an event.
 	redacted map[int64][]string
 }
 
 func (v *visit) table(f *query.Filter) *table {
-	return &table{visit: v, teller: teller{needles: needles(f)}, filter: f, columns: viewOf(f.Kind).columns, hrefs: map[[2]string]string{}}
+	return &table{visit: v, teller: teller{needles: needles(f)}, hunts: hunts(f), filter: f, columns: viewOf(f.Kind).columns, hrefs: map[[2]string]string{}}
 }
 
 // toggle is the address of the list with a value added to the filter, or taken
@@ -89,7 +91,7 @@ func (t *table) days(items []*db.Stored, stones []db.Tombstone) ([]templates.Day
 		if len(days) == 0 || at.Before(from) || !at.Before(to) {
 			from = db.ByDay.Start(at.In(t.zone))
 			to = db.ByDay.Next(from)
-			days = append(days, templates.Day{Label: dayName(from), Href: t.listQuery(t.filter.Kind, t.filter.DuringText(from, to)), Note: t.dayNote(from)})
+			days = append(days, templates.Day{Label: dayName(from), Href: t.listQuery(t.filter.Kind, t.filter.WithinText(from, to)), Note: t.dayNote(from)})
 		}
 		last := &days[len(days)-1]
 		rows = append(rows, row)
@@ -160,6 +162,7 @@ func (t *table) row(st *db.Stored, at time.Time, cells []templates.Cell) templat
 	for i := range t.columns {
 		cells[i] = t.columns[i].cell(t, st)
 	}
+	row.Found = t.found(st.Event, cells)
 	if t.selects && st.Get("resolved") == "true" {
 		row.Locked = "resolved already"
 	}

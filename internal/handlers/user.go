@@ -138,7 +138,7 @@ func (p *person) histogramOf() *templates.Histogram {
 		joint.Buckets = append(joint.Buckets, db.Bucket{Start: at, Count: counts[at.Unix()]})
 	}
 	f := p.by(audit.KindAuditLog, "user", p.name)
-	return p.histogram(joint, db.ByMonth, "events of all kinds", func(from, to time.Time) string { return p.listQuery(f.Kind, f.DuringText(from, to)) })
+	return p.histogram(joint, db.ByMonth, "events of all kinds", f)
 }
 
 // userAddresses is how many addresses stand beside the page of a user.

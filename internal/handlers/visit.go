@@ -82,7 +82,7 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 		v.theme = ""
 		s.remember(w, r, themeCookie, "")
 	}
-	v.flash = s.takeFlash(w, r)
+	v.flash = v.takeFlash(w, r)
 	return v, nil
 }
 

@@ -56,7 +56,7 @@ func (v *visit) when(lines *timelines, f *query.Filter, count db.Count) (*templa
 		from, to = line.Buckets[0].Start.In(v.zone), line.Buckets[n-1].Start
 	}
 	line = filled(line, by, from, to)
-	m.Histogram = v.histogram(line, by, f.Kind.Plural(), func(from, to time.Time) string { return v.listQuery(f.Kind, f.DuringText(from, to)) })
+	m.Histogram = v.histogram(line, by, f.Kind.Plural(), f)
 	return m, nil
 }
 
@@ -229,8 +229,9 @@ func (v *visit) besides(f *query.Filter, from, to time.Time) (previous, next str
 // stepNouns are the levels as a chart says them.
 var stepNouns = map[db.Step]string{db.ByYear: "year", db.ByMonth: "month", db.ByDay: "day", db.ByHour: "hour"}
 
-// histogram draws a timeline; href is where the bar of a step leads.
-func (v *visit) histogram(line *db.Timeline, by db.Step, what string, href func(from, to time.Time) string) *templates.Histogram {
+// histogram draws a timeline of what matches a filter. A bar leads to what it
+// counts: where the range begins or ends within a step, to that part of it.
+func (v *visit) histogram(line *db.Timeline, by db.Step, what string, f *query.Filter) *templates.Histogram {
 	if len(line.Buckets) == 0 {
 		return nil
 	}
@@ -241,13 +242,13 @@ func (v *visit) histogram(line *db.Timeline, by db.Step, what string, href func(
 		from := bucket.Start.In(v.zone)
 		to := by.Next(from)
 		bar := templates.Bar{
-			Label:     stepFullName(from, by),
+			Label:     joined(", ", stepFullName(from, by), partName(f, from, to)),
 			Count:     bucket.Count,
 			CountText: plural(bucket.Count, "event"),
 			Current:   !v.now.Before(from) && v.now.Before(to),
 		}
 		if bucket.Count > 0 || !from.After(v.now) {
-			bar.Href = href(from, to)
+			bar.Href = v.listQuery(f.Kind, f.WithinText(from, to))
 		}
 		if !line.Exact && to.Before(line.LookedTo) {
 			bar.Unknown, bar.CountText = true, "not counted"
@@ -268,6 +269,23 @@ func (v *visit) histogram(line *db.Timeline, by db.Step, what string, href func(
 		}
 	}
 	return m
+}
+
+// partName says which part of a step a filter leaves, and "" where it is the whole.
+func partName(f *query.Filter, from, to time.Time) string {
+	begin, end := f.Within(from, to)
+	layout := "15:04"
+	if to.Sub(from) > 36*time.Hour {
+		layout = "2 January 15:04"
+	}
+	var parts [2]string
+	if begin.After(from) {
+		parts[0] = "from " + begin.Format(layout)
+	}
+	if end.Before(to) {
+		parts[1] = "until " + end.Format(layout)
+	}
+	return joined(" ", parts[0], parts[1])
 }
 
 // a is "a day", "an hour".

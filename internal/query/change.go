@@ -313,6 +313,38 @@ func (f *Filter) DuringText(start, end time.Time) string {
 	return string(b)
 }
 
+// Within returns what lies within the filter's range of time of a stretch from start
+// up to end: the part of the stretch that the bounds leave.
+func (f *Filter) Within(start, end time.Time) (time.Time, time.Time) {
+	lo, hi, bounded := f.Bounds()
+	if !bounded {
+		return start, end
+	}
+	from, to := start, end
+	if from.UnixMicro() < lo {
+		from = time.UnixMicro(lo).In(start.Location())
+	}
+	if to.UnixMicro() > hi {
+		to = time.UnixMicro(hi).In(end.Location())
+	}
+	if !from.Before(to) {
+		return start, end
+	}
+	return from, to
+}
+
+// WithinText returns the query for what the filter matches from start up to end, of
+// which a chart shows how much it is: what it says about the timestamp stays, but
+// for the bounds that the stretch lies within.
+func (f *Filter) WithinText(start, end time.Time) string {
+	if !slices.ContainsFunc(f.Terms, Term.isWhen) {
+		return f.DuringText(start, end)
+	}
+	from, to := f.Within(start, end)
+	bound := func(t Term) bool { return t.isWhen() && !t.Not && len(t.Values) == 1 }
+	return f.replace(bound, f.during(from, to)).String()
+}
+
 // atLeast is shorter than any year, month, day and hour, whatever clocks do.
 var atLeast = [...]time.Duration{300 * 24 * time.Hour, 20 * 24 * time.Hour, 12 * time.Hour, 0}
 

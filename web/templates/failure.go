@@ -10,6 +10,7 @@ type ErrorPage struct {
 	Query     *BadQuery
 	Grave     *Grave // 410
 	Links     []Link // ways on
+	Typed     string // what was typed into the form that was refused, to be copied
 	RequestID string // of a 5xx, to tell to the operator
 	Retry     string // "Try again in 30 s."
 }
@@ -29,10 +30,11 @@ type BadQuery struct {
 type Grave struct {
 	What   string // "an audit log"
 	Was    Time   // when the event had happened
+	Taken  string // "Deleted" or "Purged"
 	When   Time
 	Who    Link
 	Reason string
-	Record string // #48,201,312
+	Record string // #48,201,312; "" where there is none of each event
 }
 
 // ConfirmPage asks once more before something that concerns many events. It is

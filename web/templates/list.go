@@ -1,5 +1,7 @@
 package templates
 
+import "slices"
+
 // ListPage shows the events of one kind under a filter.
 type ListPage struct {
 	Layout
@@ -68,7 +70,6 @@ type Column struct {
 	Label    string
 	Role     Role
 	Optional bool // left out where the page is narrow
-	Spare    bool // left out already where it is not wide
 }
 
 // Day is the rows of a civil day in the page's zone. Without a Label there is
@@ -86,6 +87,9 @@ type Row struct {
 	Href  string // its own page
 	Time  Time
 	Cells []Cell // one for each of the table's columns
+	// Found says where in the event the text is that was looked for, where the cells
+	// do not show it.
+	Found []Found
 	// Stone is set for an event that was deleted; the row has no cells then.
 	Stone *Stone
 	// Mark says what is wrong with the event itself or was redacted of it, nil for
@@ -95,6 +99,17 @@ type Row struct {
 	// it cannot be, such as "resolved already", or "".
 	Checked bool
 	Locked  string
+}
+
+// Found is the excerpt of a field around what was looked for.
+type Found struct {
+	Field string // "user agent"
+	Spans []Span
+}
+
+// Equal reports whether two say the same.
+func (f Found) Equal(other Found) bool {
+	return f.Field == other.Field && slices.Equal(f.Spans, other.Spans)
 }
 
 // Cell is one field of a row. A cell without anything stays empty.

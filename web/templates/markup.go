@@ -94,6 +94,10 @@ func article(noun string) string {
 // tableBars is how many bars a table can repeat and still be read.
 const tableBars = 40
 
+// fewBars is how many bars a reader without a mouse steps through without asking for
+// a way around.
+const fewBars = 8
+
 // The bars of a histogram stand between 14% and 78% of its height. The width of
 // a bar within its step is the stylesheet's.
 
@@ -150,10 +154,7 @@ func logShare(n, most int64) float64 {
 }
 
 func columnClass(c Column) string {
-	switch {
-	case c.Spare:
-		return string(c.Role) + " opt spare"
-	case c.Optional:
+	if c.Optional {
 		return string(c.Role) + " opt"
 	}
 	return string(c.Role)
@@ -279,12 +280,30 @@ func countNoun(c Count) string {
 	return noun
 }
 
+// titleFrom and titleFromWide are the lengths from which the text of a cell, and of
+// the one that is two lines high, may be cut short.
+const (
+	titleFrom     = 14
+	titleFromWide = 40
+)
+
 // cellTitle says the whole text of a cell that may be cut short on the page, and ""
 // where it cannot.
-func cellTitle(c *Cell) *string {
+func cellTitle(c *Cell, column Column) *string {
+	from, length := titleFrom, len(c.Hint)
+	if column.Role == RoleWhat {
+		from = titleFromWide
+	}
+	for i := range c.Spans {
+		length += len(c.Spans[i].Text)
+	}
 	title := &c.Title
-	if c.Title == "" && len(c.Spans) == 1 && len(c.Spans[0].Text) > 24 {
+	if c.Title == "" && length > from {
 		title = &c.Spans[0].Text
+		if len(c.Spans) > 1 || c.Hint != "" && column.Role == RoleObject {
+			whole := wholeText(c)
+			title = &whole
+		}
 		if len(*title) > 500 || !ascii(*title) {
 			valid := strings.ToValidUTF8((*title)[:min(len(*title), 500)], "")
 			title = &valid
@@ -295,6 +314,30 @@ func cellTitle(c *Cell) *string {
 	}
 	seen := visible(*title)
 	return &seen
+}
+
+// wholeText is what a cell says, as one text.
+func wholeText(c *Cell) string {
+	var b strings.Builder
+	for _, s := range c.Spans {
+		switch s.Class {
+		case Arrow:
+			b.WriteString(" → ")
+		case Masked:
+			b.WriteString("hidden")
+			continue
+		case Cut:
+			if s.Text == "" {
+				b.WriteString("…")
+			}
+		}
+		b.WriteString(s.Text)
+	}
+	if c.Hint != "" {
+		b.WriteString(", ")
+		b.WriteString(c.Hint)
+	}
+	return b.String()
 }
 
 // zoneLine says which zone the times of the page are in.

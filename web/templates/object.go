@@ -6,6 +6,7 @@ type ObjectPage struct {
 	Kicker   string // shop.order 10482
 	Headline string // Order 10482
 	Lead     string // "Created on 26 March; changed 4 times by alice and two jobs"
+	Held     *Note  // which hold keeps the newest event
 	ListHref string
 	Export   *Export
 	Days     []StoryDay

@@ -195,7 +195,7 @@ func failureStories() []story {
 	refused := templates.ErrorPage{Layout: layout("Not allowed", -1), Status: 403, Headline: "You may not do this", Text: says("Your role is viewer."), Rule: "only a superuser manages accounts.", Links: []templates.Link{{Text: "Back to the overview", Href: "/"}}}
 	absent := templates.ErrorPage{Layout: layout("Not found", 1), Status: 404, Headline: "There is no audit log with this id", Text: says("No event 42 was ever recorded, or it was purged."), Links: []templates.Link{{Text: "All audit logs", Href: "/audit-logs"}}}
 	gone := templates.ErrorPage{Layout: layout("Deleted", 1), Status: 410, Headline: "This event was deleted",
-		Grave: &templates.Grave{What: "An audit log", Was: at("31 March 2026, 09:12:44"), When: at("31 March 2026, 13:00:00"), Who: templates.Link{Text: "ines.roth", Href: "user.html"}, Reason: "note held a full card number, ticket 5498", Record: "#48,201,312"}}
+		Grave: &templates.Grave{What: "An audit log", Taken: "Deleted", Was: at("31 March 2026, 09:12:44"), When: at("31 March 2026, 13:00:00"), Who: templates.Link{Text: "ines.roth", Href: "user.html"}, Reason: "note held a full card number, ticket 5498", Record: "#48,201,312"}}
 	broken := templates.ErrorPage{Layout: layout("Something broke", -1), Status: 500, Headline: "Something broke here", Text: says("It was recorded, and it is not your fault."), RequestID: "c0ffee12-9a", Links: []templates.Link{{Text: "Try again", Href: "?"}}}
 	stranger := templates.ErrorPage{Layout: templates.Layout{Title: "Not found", Assets: layout("", -1).Assets}, Status: 503, Headline: "The database is busy", Retry: "Try again in 30 s."}
 	confirm := templates.ConfirmPage{Layout: layout("Resolve 1,204 system events?", 4),
