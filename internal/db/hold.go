@@ -253,14 +253,15 @@ func (s *Store) lookUpHeld(ctx context.Context, kind audit.Kind, chosen ...query
 }
 
 // stillTrue reports, under the lock, whether what was looked up is true still: no
-// hold was placed or released since, and no event of the kind has changed.
+// hold was placed or released since, and no event of the kind has changed. One that is
+// gone changes nothing of the others.
 func (h *held) stillTrue(tx *writeTx) (bool, error) {
 	stamp, err := holdStamp(tx.ctx, tx)
 	if err != nil || stamp != h.stamp || h.none {
 		return stamp == h.stamp, err
 	}
 	var decided int
-	err = tx.GetContext(tx.ctx, &decided, "SELECT count(*) FROM ledger WHERE seq > ? AND kind = ? AND entry <> 'created'", h.head, h.kind)
+	err = tx.GetContext(tx.ctx, &decided, "SELECT count(*) FROM ledger WHERE seq > ? AND kind = ? AND entry <> 'created' AND entry NOT IN ('deleted', 'purged')", h.head, h.kind)
 	return decided == 0, err
 }
 

@@ -135,25 +135,28 @@ func (p *purger) run(ctx context.Context) error {
 	return p.slices(ctx, math.MaxInt64)
 }
 
-// slices takes away what lies below an id, slice by slice.
+// slices takes away what lies below an id, slice by slice. The next one is read while
+// one is taken away: if that changes what was read, it is found when its turn comes.
 func (p *purger) slices(ctx context.Context, below int64) error {
-	for p.after+1 < below {
-		sl, err := p.store.nextPurge(ctx, p.job, p.after, below, p.rows)
-		if err != nil || sl == nil {
-			return err
+	sl, err := p.read(ctx, p.after, below)
+	for err == nil && sl != nil {
+		var next *purgeSlice
+		var took time.Duration
+		var taking, reading error
+		_ = together(2, func(i int) error {
+			if i == 0 {
+				took, taking = p.take(ctx, sl)
+			} else {
+				next, reading = p.read(ctx, sl.last, below)
+			}
+			return nil
+		})
+		if errors.Is(taking, errHoldsChanged) {
+			sl, err = p.read(ctx, p.after, below)
+			continue
 		}
-		took := time.Duration(0)
-		if !p.job.DryRun && len(sl.runs) > 0 {
-			if err := p.archive(ctx, sl); err != nil {
-				return err
-			}
-			took, err = p.store.purgeSlice(ctx, p.actor, p.job, sl)
-			if errors.Is(err, errHoldsChanged) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
+		if taking != nil {
+			return taking
 		}
 		p.total.Held += sl.held
 		p.total.Traces += sl.traces
@@ -164,8 +167,29 @@ func (p *purger) slices(ctx context.Context, below int64) error {
 		} else {
 			p.rows = min(2*p.rows, purgeMost)
 		}
+		sl, err = next, reading
 	}
-	return nil
+	return err
+}
+
+// read reads the next slice after an id and below another one, or nil.
+func (p *purger) read(ctx context.Context, after, below int64) (*purgeSlice, error) {
+	if after+1 >= below {
+		return nil, nil
+	}
+	return p.store.nextPurge(ctx, p.job, after, below, p.rows)
+}
+
+// take archives the events of a slice and takes them away, and returns how long others
+// had to wait for that.
+func (p *purger) take(ctx context.Context, sl *purgeSlice) (took time.Duration, err error) {
+	if p.job.DryRun || len(sl.runs) == 0 {
+		return 0, nil
+	}
+	if err := p.archive(ctx, sl); err != nil {
+		return 0, err
+	}
+	return p.store.purgeSlice(ctx, p.actor, p.job, sl)
 }
 
 // archive hands over the events of a slice.
