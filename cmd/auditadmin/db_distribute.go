@@ -22,6 +22,6 @@ func (c *dbDistributeCommand) Run(p *process) error {
 		p.say("all tables of events are distributed already")
 		return nil
 	}
-	p.say("the other tables stay on the coordinator: let every auditadmin connect to it, and set citus.max_cached_conns_per_worker = %d there", c.Shards)
+	p.say("the other tables stay on the coordinator: set citus.max_cached_conns_per_worker = %d there, let every auditadmin connect to it, and start anew each that was at work", c.Shards)
 	return nil
 }
