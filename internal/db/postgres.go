@@ -522,14 +522,28 @@ func (d *postgresDialect) storage(ctx context.Context, db *sqlx.DB, beside strin
 }
 
 // among has bounds too, since no partition is spared by a list alone once a plan
-// is made for any list, nor on Citus.
-func (*postgresDialect) among(column string, ids []int64) (string, []any) {
+// is made for any list, nor on Citus. A list is looked for as a whole in each month
+// between its bounds; where that is much more than each of its ids in its own month, they
+// are joined one by one. A machine of a cluster may have to ask another for that.
+func (d *postgresDialect) among(column string, ids []int64) (string, []any) {
 	lo, hi := int64(1), int64(0)
 	if len(ids) > 0 {
 		lo, hi = slices.Min(ids), slices.Max(ids)
 	}
-	return column + " = ANY(?) AND " + column + " BETWEEN ? AND ?", []any{ids, lo, hi}
+	listed := " = ANY(?)"
+	if months := hi/monthLength - lo/monthLength; !d.cluster && strings.HasSuffix(column, "id") && int64(len(ids))*months >= amongProbes {
+		listed = " IN (SELECT unnest(CAST(? AS bigint[])))"
+	}
+	return column + listed + " AND " + column + " BETWEEN ? AND ?", []any{ids, lo, hi}
 }
+
+// monthLength is about how far apart the first ids of two months are, and amongProbes
+// how many looks into an index cost more than to join a list, each by some two
+// microseconds.
+const (
+	monthLength = int64(30*24*time.Hour/time.Microsecond) << idBits
+	amongProbes = 200
+)
 
 func (*postgresDialect) bounds(column string, lo, hi int64) (string, []any) {
 	return " AND " + column + " BETWEEN ? AND ?", []any{lo, hi}
