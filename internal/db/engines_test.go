@@ -251,6 +251,8 @@ func TestAwaySaysWhy(t *testing.T) {
 		{code("40P01"), ErrBusy, ""},
 		{code("25006"), ErrReadOnly, ""},
 		{code("53100"), ErrFull, ""},
+		{&pgconn.PgError{Code: "XX000", Message: "failure on connection marked as essential: 10.0.0.7:5432"}, ErrAway, "machines of its cluster"},
+		{&pgconn.PgError{Code: "XX000", Message: "server closed the connection unexpectedly"}, ErrAway, "machines of its cluster"},
 		{refused, ErrAway, "lost"},
 		{&fs.PathError{Op: "write", Path: "archive.gz", Err: syscall.ENOSPC}, syscall.ENOSPC, ""},
 		{fmt.Errorf("read: %w", os.ErrDeadlineExceeded), ErrAway, "lost"},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,12 +23,13 @@ var pgAway = map[string]string{
 	"25P03": "the connection was silent for too long", "53300": "it has no connection left; raise max_connections, or let fewer programs connect", "53200": "it has no memory left",
 }
 
-// citusGone begins what the coordinator of a cluster says, as an error within itself,
-// when a machine is lost that it had already asked.
-const citusGone = "failure on connection"
+// citusGone are words in what the coordinator of a cluster says, as an error within
+// itself, when a machine is lost that it had already asked: its own, and those of the
+// library that it asks with.
+var citusGone = []string{"failure on connection", "closed the connection", "connection not open", "no connection to", "could not receive data", "could not send data"}
 
 func pgGone(e *pgconn.PgError) (why string, gone bool) {
-	if e.Code == "XX000" && strings.HasPrefix(e.Message, citusGone) {
+	if e.Code == "XX000" && slices.ContainsFunc(citusGone, func(words string) bool { return strings.Contains(e.Message, words) }) {
 		return "one of the machines of its cluster is away", true
 	}
 	if why, gone = pgAway[e.Code]; !gone {
