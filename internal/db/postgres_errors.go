@@ -26,7 +26,8 @@ var pgAway = map[string]string{
 // citusGone are words in what the coordinator of a cluster says, as an error within
 // itself, when a machine is lost that it had already asked: its own, and those of the
 // library that it asks with.
-var citusGone = []string{"failure on connection", "closed the connection", "connection not open", "no connection to", "could not receive data", "could not send data"}
+var citusGone = []string{"failure on connection", "closed the connection", "connection not open", "no connection to", "could not receive data", "could not send data",
+	"lost synchronization", "invalid socket", "another command is already in progress", "failed to prepare transaction", "SSL SYSCALL"}
 
 func pgGone(e *pgconn.PgError) (why string, gone bool) {
 	if e.Code == "XX000" && slices.ContainsFunc(citusGone, func(words string) bool { return strings.Contains(e.Message, words) }) {
