@@ -309,7 +309,10 @@ var pgSnapshot = func() string {
 // are made. They may show more than the ledger says, which is sorted out by seq. To
 // lock the tables would ask them before, so that a reader may miss what is just
 // taken away with its month.
-var pgClusterSnapshot = fmt.Sprintf("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM ledger LIMIT 0; SELECT pg_advisory_lock_shared(%[1]d), pg_advisory_unlock_shared(%[1]d)", int64(pgLockCommit))
+var pgClusterSnapshot = func() string {
+	lock := strconv.FormatInt(pgLockCommit, 10)
+	return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM ledger LIMIT 0; SELECT pg_advisory_lock_shared(" + lock + "), pg_advisory_unlock_shared(" + lock + ")"
+}()
 
 // pgReaders is how many connections read at a time, for pages and beside them.
 const pgReaders = 8

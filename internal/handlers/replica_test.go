@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,7 +215,11 @@ func TestHindrancesOnPostgreSQL(t *testing.T) {
 			func() { setWritable(t, at) }, true},
 		{"away", "The database is away", func() { proxy.Refuse(t, true); proxy.Cut() }, func() { proxy.Refuse(t, false) }, false},
 		{"away with the answer to a commit", "The database is away", func() {
-			lost := proxy.LoseAnswer(pgtest.Commit)
+			var recorded atomic.Bool // or it may be that of the text index
+			lost := proxy.LoseAnswer(func(statement string) bool {
+				recorded.Store(recorded.Load() || strings.Contains(statement, "UPDATE head"))
+				return recorded.Load() && pgtest.Commit(statement)
+			})
 			go func() { <-lost; proxy.Refuse(t, true); proxy.Cut() }()
 		}, func() { proxy.Refuse(t, false) }, false},
 	} {
