@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -279,7 +278,6 @@ func TestBrowser(t *testing.T) {
 	}
 	t.Run("keyboard", func(t *testing.T) { keyboard(newBrowser(t, loopback), s) })
 	t.Run("narrow", func(t *testing.T) { narrow(newBrowser(t, loopback), s) })
-	t.Run("laptop", func(t *testing.T) { laptop(newBrowser(t, loopback), s) })
 	t.Run("selecting", func(t *testing.T) { selecting(newBrowser(t, loopback), s) })
 	t.Run("axe", func(t *testing.T) { axe(newBrowser(t, loopback), s) })
 }
@@ -393,34 +391,6 @@ func narrow(b *browser, s site) {
 		b.open(path)
 		if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > 360 {
 			b.Errorf("%s is %d pixels wide on a screen of 360", path, wide)
-		}
-	}
-	b.calm()
-}
-
-// laptop looks at lists as wide as a small laptop's screen: every row says who did
-// what to what, where and in which module, and the page does not go sideways.
-func laptop(b *browser, s site) {
-	b.signIn(s.superuser, s.password)
-	for _, size := range [][2]int64{{1265, 900}, {1280, 900}, {1440, 900}} {
-		b.do(chromedp.EmulateViewport(size[0], size[1]))
-		for list, columns := range map[string]string{
-			"/audit-logs":     "Time Who Action What happened Object Module Address",
-			"/login-attempts": "Time Who Status What happened Address Place With",
-			"/data-exports":   "Time Who What happened Format Rows Size Address",
-			"/system-events":  "Time Type What happened Module State Who Address",
-		} {
-			b.open(list)
-			const shown = `[...document.querySelectorAll(".rows thead th")].filter(h => h.getBoundingClientRect().width > 50).map(h => h.textContent).join(" ")`
-			where := fmt.Sprintf("%s at %d pixels", list, size[0])
-			b.wants("the columns of "+where, eval[string](b, shown), columns)
-			b.wants("the width of "+where, eval[int64](b, "document.documentElement.scrollWidth"), size[0])
-			const over = `Math.max(0, ...[...document.querySelectorAll(".rows")].map(t => t.getBoundingClientRect().right - t.parentElement.getBoundingClientRect().right))`
-			if wide := eval[float64](b, over); wide > 1 {
-				b.Errorf("the table of %s is %.0f pixels wider than its place", where, wide)
-			}
-			const untold = `[...document.querySelectorAll(".rows td :is(a, span)")].filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display != "inline" && !e.title).length`
-			b.wants("texts cut short that do not say the whole, on "+where, eval[int](b, untold), 0)
 		}
 	}
 	b.calm()

@@ -31,7 +31,7 @@ var views = []view{
 		kind:    audit.KindAuditLog,
 		example: `user:alice action:DELETE last:7d "gift card"`,
 		columns: []column{whoColumn, actionColumn("Action", "action", "action"), whatColumn, objectColumn,
-			filterColumn("Module", "module", "module", true), optional(addressColumn)},
+			spare(filterColumn("Module", "module", "module", true)), optional(addressColumn)},
 		facts:   []fact{whoFact, whenFact, whereFact, moduleFact, objectFact, requestFact, sessionFact, recordFact},
 		details: []detail{metadataDetail},
 	},
@@ -54,7 +54,7 @@ var views = []view{
 		kind:    audit.KindSystemEvent,
 		example: "event:ERROR is:unresolved module:checkout",
 		columns: []column{actionColumn("Type", "event_type", "event"), whatColumn, filterColumn("Module", "module", "module", true),
-			stateColumn, whoColumn, optional(addressColumn)},
+			stateColumn, whoColumn},
 		facts:   []fact{whoFact, whenFact, whereFact, codeFact, requestFact, sessionFact, recordFact},
 		details: []detail{metadataDetail},
 	},
@@ -148,6 +148,13 @@ var (
 // optional leaves a column out where the page is narrow.
 func optional(c column) column {
 	c.Optional = true
+	return c
+}
+
+// spare leaves a column out already where the page is not wide: what it says is
+// said beside it too.
+func spare(c column) column {
+	c.Spare = true
 	return c
 }
 

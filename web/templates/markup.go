@@ -154,7 +154,10 @@ func logShare(n, most int64) float64 {
 }
 
 func columnClass(c Column) string {
-	if c.Optional {
+	switch {
+	case c.Spare:
+		return string(c.Role) + " opt spare"
+	case c.Optional:
 		return string(c.Role) + " opt"
 	}
 	return string(c.Role)
@@ -280,30 +283,12 @@ func countNoun(c Count) string {
 	return noun
 }
 
-// titleFrom and titleFromWide are the lengths from which the text of a cell, and of
-// the one that is two lines high, may be cut short.
-const (
-	titleFrom     = 14
-	titleFromWide = 40
-)
-
 // cellTitle says the whole text of a cell that may be cut short on the page, and ""
 // where it cannot.
-func cellTitle(c *Cell, column Column) *string {
-	from, length := titleFrom, len(c.Hint)
-	if column.Role == RoleWhat {
-		from = titleFromWide
-	}
-	for i := range c.Spans {
-		length += len(c.Spans[i].Text)
-	}
+func cellTitle(c *Cell) *string {
 	title := &c.Title
-	if c.Title == "" && length > from {
+	if c.Title == "" && len(c.Spans) == 1 && len(c.Spans[0].Text) > 24 {
 		title = &c.Spans[0].Text
-		if len(c.Spans) > 1 || c.Hint != "" && column.Role == RoleObject {
-			whole := wholeText(c)
-			title = &whole
-		}
 		if len(*title) > 500 || !ascii(*title) {
 			valid := strings.ToValidUTF8((*title)[:min(len(*title), 500)], "")
 			title = &valid
@@ -314,30 +299,6 @@ func cellTitle(c *Cell, column Column) *string {
 	}
 	seen := visible(*title)
 	return &seen
-}
-
-// wholeText is what a cell says, as one text.
-func wholeText(c *Cell) string {
-	var b strings.Builder
-	for _, s := range c.Spans {
-		switch s.Class {
-		case Arrow:
-			b.WriteString(" → ")
-		case Masked:
-			b.WriteString("hidden")
-			continue
-		case Cut:
-			if s.Text == "" {
-				b.WriteString("…")
-			}
-		}
-		b.WriteString(s.Text)
-	}
-	if c.Hint != "" {
-		b.WriteString(", ")
-		b.WriteString(c.Hint)
-	}
-	return b.String()
 }
 
 // zoneLine says which zone the times of the page are in.

@@ -153,13 +153,9 @@ func TestWords(t *testing.T) {
 		{countNoun(Count{Noun: "events", Note: "counted back to 9 March", More: &Link{}}), "events; counted back to 9 March."},
 		{facetNames(Facets{Groups: []Facet{{Label: "User"}, {Label: "Action"}}}), "user, action"},
 		{excludeLabel(&FacetValue{Label: "a\u202e"}), "Exclude a⟨U+202E⟩"},
-		{*cellTitle(&Cell{Spans: []Span{{Text: "short"}}}, Column{}), ""},
-		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("long ", 6)}}}, Column{}), strings.Repeat("long ", 6)},
-		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("語", 200)}}}, Column{}), strings.Repeat("語", 166)},
-		{*cellTitle(&Cell{Spans: []Span{{Text: "Order 49671"}}, Hint: "shop.order"}, Column{Role: RoleObject}), "Order 49671, shop.order"},
-		{*cellTitle(&Cell{Spans: []Span{{Text: "changed 1"}, {Class: Arrow}, {Text: "*", Class: Masked}, {Text: " on two lines"}}}, Column{Role: RoleWhat}), ""},
-		{*cellTitle(&Cell{Spans: []Span{{Text: "changed "}, {Text: "a description that is much longer than it", Class: Del}, {Class: Arrow}, {Text: "*", Class: Masked}, {Class: Cut}}},
-			Column{Role: RoleWhat}), "changed a description that is much longer than it → hidden…"},
+		{*cellTitle(&Cell{Spans: []Span{{Text: "short"}}}), ""},
+		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("long ", 6)}}}), strings.Repeat("long ", 6)},
+		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("語", 200)}}}), strings.Repeat("語", 166)},
 	}
 	for _, tt := range tests {
 		if tt.got != tt.want {
