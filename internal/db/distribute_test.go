@@ -197,6 +197,8 @@ func citusUnsettled(t *testing.T) {
 	}
 	hide := func(name, at string) (show func()) {
 		t.Helper()
+		s.columns.mu.Lock() // or the sealer may see it before it is hidden
+		defer s.columns.mu.Unlock()
 		mustAppend(t, writer, event(t, "event_id", name, "object_repr", "a green lamp", "timestamp", at))
 		db := onPostgres.open(t, writer.Path())
 		mustExec(t, db, "CREATE TABLE hidden AS SELECT * FROM audit_log WHERE event_id = '"+name+"'")
