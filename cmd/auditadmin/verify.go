@@ -21,6 +21,7 @@ type verifyCommand struct {
 
 // Run verifies the evidence and says where it does not hold.
 func (c *verifyCommand) Run(p *process) error {
+	collectAt(verifiedGC)
 	if c.Checkpoint != "" && c.SinceCheckpoint {
 		return usageError{errors.New("--checkpoint compares with all that was recorded, and --since-checkpoint leaves it out; give one of them")}
 	}

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -78,7 +79,7 @@ func TestDamagedRows(t *testing.T) {
 	if err != nil || seen != len(spoiled) {
 		t.Errorf("read %d events, %v, want %d", seen, err, len(spoiled))
 	}
-	if n := sameByEveryWay(t, sel, slices.SortedFunc(maps.Keys(ids), func(a, b int64) int { return compareInt(b, a) })); n != len(spoiled) {
+	if n := sameByEveryWay(t, sel, slices.SortedFunc(maps.Keys(ids), func(a, b int64) int { return cmp.Compare(b, a) })); n != len(spoiled) {
 		t.Errorf("read %d events, want %d", n, len(spoiled))
 	}
 	health, err := s.Health(t.Context())

@@ -2,6 +2,7 @@ package db
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -100,7 +101,7 @@ func TestEveryRowByEveryWay(t *testing.T) {
 	}
 	everything := walk(t, mustSelect(t, s, audit.KindAuditLog, ""), 1000)
 	if n := sameByEveryWay(t, mustSelect(t, s, audit.KindAuditLog, ""), everything); n != len(ids)+1500 || // with four traces for four events
-		!slices.IsSortedFunc(everything, func(a, b int64) int { return compareInt(b, a) }) {
+		!slices.IsSortedFunc(everything, func(a, b int64) int { return cmp.Compare(b, a) }) {
 		t.Errorf("read %d events in the end, want %d", n, len(ids)+1500)
 	}
 }

@@ -1,11 +1,13 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,13 +152,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (*Verdict, error) {
 		return nil, fmt.Errorf("verify the database: %w", s.dialect.classify(err))
 	}
 	slices.SortStableFunc(v.verdict.Problems, func(a, b Problem) int {
-		if c := compareText(a.Table, b.Table); c != 0 {
-			return c
-		}
-		if c := compareInt(a.ID, b.ID); c != 0 {
-			return c
-		}
-		return compareInt(a.Seq, b.Seq)
+		return cmp.Or(strings.Compare(a.Table, b.Table), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Seq, b.Seq))
 	})
 	v.verdict.Took = s.now().Sub(start)
 	return &v.verdict, nil
@@ -321,24 +317,4 @@ func (v *verification) progress(n int) {
 	if v.options.Progress != nil {
 		v.options.Progress(min(done, v.total), v.total)
 	}
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-func compareInt(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

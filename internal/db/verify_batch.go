@@ -11,7 +11,9 @@ import (
 )
 
 const (
-	batchRows = 256   // how many rows are verified in one step
+	// batchRows is how many rows are verified in one step: of fewer, two workers wait
+	// for the scheduler after each.
+	batchRows = 1024
 	longRow   = 16384 // rows of more bytes are verified by themselves: a batch stays small
 )
 
