@@ -62,29 +62,41 @@ const lotRows = 4096
 
 // Index brings the text index up to the ledger's head, in slices so short that
 // appends pass in between, and takes out of it what is no longer there. It is
-// safe beside others that do the same.
+// safe beside others that do the same. What goes wrong with one kind, a damaged lot
+// for instance, keeps none of the others from it.
 func (s *Store) Index(ctx context.Context) error {
 	if err := s.dropStale(ctx); err != nil {
 		return fmt.Errorf("index text: %w", s.dialect.classify(err))
 	}
+	var failed error
 	if s.purging.Load() == 0 { // which does it itself at its end, once for each lot
-		if err := s.scrubText(ctx); err != nil {
-			return err
-		}
+		failed = s.scrubText(ctx)
 	}
 	var builder trigram.Builder
 	for _, kind := range audit.Kinds() {
-		for done := false; !done; {
-			var err error
-			if done, err = s.indexLot(ctx, kind, &builder); err == nil {
-				err = s.mergeLots(ctx, kind)
-			}
-			if err != nil {
-				return fmt.Errorf("index the text of %s: %w", kind.Plural(), s.dialect.classify(err))
-			}
+		if err := s.indexKind(ctx, kind, &builder); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("index the text of %s: %w", kind.Plural(), s.dialect.classify(err)))
 		}
 	}
-	return nil
+	return failed
+}
+
+// indexKind takes in what is in no lot yet. Lots that cannot be merged stay as they
+// are, and what is new is taken in all the same.
+func (s *Store) indexKind(ctx context.Context, kind audit.Kind, builder *trigram.Builder) error {
+	var unmerged error
+	for {
+		done, err := s.indexLot(ctx, kind, builder)
+		if err != nil {
+			return errors.Join(err, unmerged)
+		}
+		if unmerged == nil {
+			unmerged = s.mergeLots(ctx, kind)
+		}
+		if done {
+			return unmerged
+		}
+	}
 }
 
 // textRow is an event's place in the ledger, its id and its folded text.
@@ -141,7 +153,7 @@ func (s *Store) indexRows(ctx context.Context, kind audit.Kind, builder *trigram
 		s.recent.indexedUpTo(kind, upTo)
 	}
 	if errors.Is(err, errChanged) {
-		return false, s.scrubText(ctx)
+		return false, s.scrubKind(ctx, kind)
 	}
 	return upTo == head, err // what came meanwhile is for the next time
 }

@@ -237,6 +237,45 @@ func TestDamagedLots(t *testing.T) {
 	}
 }
 
+// TestDamagedLotsStopNothingElse: where lots of one kind are damaged, what is new is
+// taken in all the same, and merged with what is whole, and what is gone of other kinds
+// is taken out.
+func TestDamagedLotsStopNothingElse(t *testing.T) {
+	l := newLotTest(t)
+	for range 2 {
+		l.add(40, "quagga")
+		l.lot()
+	}
+	l.exec("UPDATE search_lot SET seqs = ?", []byte{})
+	l.add(lotRows+40, "okapi")
+	attempts := []*audit.Event{eventOf(l, audit.KindLoginAttempt, "username", "dodo", "status", "FAILED", "timestamp", "2026-03-01T10:00:00Z"),
+		eventOf(l, audit.KindLoginAttempt, "username", "moa", "status", "FAILED", "timestamp", "2026-03-01T10:00:00Z")}
+	l.must(l.s.write(t.Context(), "append", func(tx *writeTx) error { _, err := tx.append(attempts); return err }))
+	for range 3 {
+		if err := l.s.Index(t.Context()); err == nil {
+			t.Error("nobody is told that lots are damaged")
+		}
+		l.add(40, "okapi")
+	}
+	l.write(func(tx *writeTx) error { return tx.goneText(audit.KindAuditLog, 1, 40) })
+	l.write(func(tx *writeTx) error { return tx.goneText(audit.KindLoginAttempt, 1, 1_000_000) })
+	if err := l.s.Index(t.Context()); err == nil {
+		t.Error("nobody is told that lots are damaged")
+	}
+	head := l.count("SELECT max(seq) FROM ledger")
+	for _, kind := range audit.Kinds() {
+		if mark, err := searchMark(t.Context(), l.s.ro, kind); err != nil || mark != int64(head) {
+			t.Errorf("the index of %s goes up to %d, %v, and the ledger to %d", kind, mark, err, head)
+		}
+	}
+	if n := l.count("SELECT count(*) FROM search_lot WHERE kind = 'audit_log' AND rows = 80"); n != 2 {
+		t.Errorf("%d lots were made of two that are whole, behind the damaged ones, want 2", n)
+	}
+	if n := l.count("SELECT count(*) FROM search_lot WHERE kind = 'login_attempt'"); n != 0 {
+		t.Errorf("%d lots of what is gone are there", n)
+	}
+}
+
 // TestStaleRunOverTwoLots: what is left of a run that reaches over the end of a lot may
 // be a run already.
 func TestStaleRunOverTwoLots(t *testing.T) {

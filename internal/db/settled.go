@@ -25,11 +25,11 @@ var errUnsettled = errors.New("not every machine shows what is recorded")
 // elsewhere says nothing of it, and would put off for ever that it is given up.
 type unsettled struct {
 	mu    sync.Mutex
-	since map[stretchStart]int64
+	since map[gap]int64
 }
 
-// stretchStart is where a reader goes on who waits: he asks again from there.
-type stretchStart struct {
+// gap is where a reader goes on who waits: he asks again from there.
+type gap struct {
 	kind  audit.Kind
 	after int64
 }
@@ -38,20 +38,20 @@ type stretchStart struct {
 const mostUnsettled = 64
 
 // whole forgets a stretch that is not waited for any more.
-func (u *unsettled) whole(at stretchStart) {
+func (u *unsettled) whole(at gap) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.since, at)
 }
 
 // waited is how long something has been missing.
-func (u *unsettled) waited(at stretchStart, now int64) time.Duration {
+func (u *unsettled) waited(at gap, now int64) time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	since, known := u.since[at]
 	if !known {
 		if u.since == nil || len(u.since) >= mostUnsettled {
-			u.since = map[stretchStart]int64{}
+			u.since = map[gap]int64{}
 		}
 		since, u.since[at] = now, now
 	}
@@ -73,7 +73,7 @@ func (s *Store) settled(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, after
 	if err != nil {
 		return err
 	}
-	at := stretchStart{kind, after}
+	at := gap{kind, after}
 	if n >= recorded {
 		s.unseen.whole(at)
 		return nil
