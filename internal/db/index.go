@@ -206,7 +206,7 @@ func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark
 	if err = s.dialect.inOrder(ctx, tx); err != nil {
 		return 0, 0, nil, err
 	}
-	if rows, err = s.textRows(ctx, tx, kind, "l.seq > ? ORDER BY l.seq LIMIT ?", mark, limit); err != nil {
+	if rows, err = s.textsAfter(ctx, tx, kind, mark, head, limit); err != nil {
 		return 0, 0, nil, err
 	}
 	upTo := head
@@ -234,6 +234,26 @@ func freshTexts(kind audit.Kind, fresh []recentRow) []textRow {
 		rows[i] = textRow{row.seq, row.id, bytes.Clone(buf)}
 	}
 	return rows
+}
+
+// textStretch is how many entries of the ledger are looked through at once for each
+// text that is wanted.
+const textStretch = 4
+
+// textsAfter reads the searchable texts of the first events of a kind that were
+// recorded after one seq and up to another. It goes through the ledger by stretches:
+// a cluster sends what it looks through to the machines that have the events, which
+// would be all that is left of the ledger for each lot.
+func (s *Store) textsAfter(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, after, upTo int64, limit int) (rows []textRow, err error) {
+	stretch := textStretch * int64(limit)
+	for from := after; from < upTo && len(rows) < limit; from += stretch {
+		some, err := s.textRows(ctx, tx, kind, "l.seq > ? AND l.seq <= ? ORDER BY l.seq LIMIT ?", from, min(from+stretch, upTo), limit-len(rows))
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, some...)
+	}
+	return rows, nil
 }
 
 // textRows reads the searchable texts of events that are chosen by their entries

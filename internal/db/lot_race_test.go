@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +151,59 @@ func TestTextTakenWhileItIsIndexed(t *testing.T) {
 		if done, err := l.s.indexRows(t.Context(), audit.KindAuditLog, &b, mark, head, rows); !done || err != nil || l.found("quagga") != 1 {
 			t.Errorf("got %v, %v, want it indexed: nothing of it was taken away", done, err)
 		}
+	})
+}
+
+// TestTextsOfALongLedger: texts that are strewn over the ledger are read in their order
+// and without a gap, by statements that look through a bounded stretch of it.
+func TestTextsOfALongLedger(t *testing.T) {
+	l := newLotTest(t)
+	attempt := eventOf(l, audit.KindLoginAttempt, "username", "dodo", "status", "FAILED", "timestamp", "2026-03-01T10:00:00Z")
+	for i := range 40 { // 2, 1, 0, 0 of each four entries are what is looked for
+		events := []*audit.Event{attempt, attempt, attempt, attempt}
+		for at := range max(0, 2-i%4) {
+			events[at] = event(l, "object_repr", fmt.Sprint("okapi ", i, at))
+		}
+		l.must(l.s.write(t.Context(), "append", func(tx *writeTx) error { _, err := tx.append(events); return err }))
+	}
+	l.s.recent = newRecent() // as after a start
+	want := l.count("SELECT count(*) FROM audit_log")
+	var seqs []int64
+	for _, limit := range []int{1, 3, 7, 1000} {
+		tx, end, err := begin(t.Context(), l.s.worker())
+		l.must(err)
+		seqs = nil
+		for after := int64(0); ; after = seqs[len(seqs)-1] {
+			rows, err := l.s.textsAfter(t.Context(), tx, audit.KindAuditLog, after, 160, limit)
+			l.must(err)
+			if len(rows) == 0 {
+				break
+			}
+			for _, row := range rows {
+				seqs = append(seqs, row.seq)
+			}
+			if len(rows) < limit && len(seqs) < want {
+				t.Fatalf("got %d rows of %d, and there are more", len(rows), limit)
+			}
+		}
+		end()
+		if len(seqs) != want || !slices.IsSorted(seqs) {
+			t.Errorf("got %d rows, %d at a time, want %d in the order of the ledger", len(seqs), limit, want)
+		}
+	}
+	l.lot()
+	if n := l.found("okapi"); n != want {
+		t.Errorf("%d of %d events are in the index", n, want)
+	}
+	if onPostgres == nil {
+		return
+	}
+	onPostgres.seen.Range(func(key, _ any) bool {
+		statement := key.(string)
+		if strings.HasPrefix(statement, "SELECT l.seq, l.id") && !strings.Contains(statement, "l.seq <= ") && !strings.Contains(statement, "l.seq BETWEEN ") {
+			t.Errorf("a cluster would send the rest of the ledger for %s", statement)
+		}
+		return true
 	})
 }
 

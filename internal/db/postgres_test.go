@@ -203,7 +203,7 @@ var shared = []func(*testing.T){
 	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestAppendNewestFirst, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
 	TestPurgeWithoutKey, TestVerifyLooksAtEverything, TestEveryRowByEveryWay, TestRecordedFrom, TestAtOneMoment, TestManyStaleRuns,
-	TestTextTakenWhileItIsIndexed, TestTextTakenWhileItIsTakenOut, TestLotOfNothing, TestLotOfNothingThatIsMerged, TestDamagedLots, TestDamagedLotsStopNothingElse, TestStaleRunOverTwoLots,
+	TestTextTakenWhileItIsIndexed, TestTextTakenWhileItIsTakenOut, TestLotOfNothing, TestLotOfNothingThatIsMerged, TestDamagedLots, TestDamagedLotsStopNothingElse, TestTextsOfALongLedger, TestStaleRunOverTwoLots,
 	TestLotThatTakesLong, TestLotNumbers, TestWhatIsMissingIsWaitedForOnce,
 	TestPiecesMergeBeforeTheyAreSealed, TestWhatDoesNotFitIsNotKept, TestDeletedBeforeTheyAreSealed,
 }
