@@ -196,7 +196,7 @@ func (p *pgServer) drop(name string) {
 var shared = []func(*testing.T){
 	TestFirstMicrosecond, TestVerifyFindsNothingWhereNothingIsWrong, TestCheckpointsGoOn, TestVerifiedUpTo,
 	TestEverythingIsVerifiedInTime, TestCheckpointsAreThinned, TestStrangeText, TestOpenWhileAnotherMakesIt, TestOpenWithoutATable, TestFirstSince,
-	TestPagesOfLargeEvents, TestLotsFollowTheLedger, TestLotLeftBehind, TestPurge, TestPurgeLeavesNothing, TestHolds, TestTakenBetween, TestPurgeKeepsFreshTraces,
+	TestPagesOfLargeEvents, TestLotsFollowTheLedger, TestLotLeftBehind, TestPurge, TestPurgeLeavesNothing, TestHolds, TestHoldsThatCannotBeRead, TestTakenBetween, TestPurgeKeepsFreshTraces,
 	TestPurgeStops, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent, TestRedactionByAnother, TestRefreshThatFailsHalfWay, TestFrequentTextRemembersWithinBounds,
 	TestRetention, TestClaimRetention, TestSealedSegmentsAgreeWithTheRows, TestDeletedWordsAreInNoFile, TestSelectionsAgreeWithTheRows,
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
@@ -220,7 +220,7 @@ var fileOnly = map[string]string{
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
 	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "EachPanicsWhereItWasCalled": "goroutines", "SearchPanicsWhereItWasCalled": "goroutines", "NamesAreAskedWhileATryFails": "asks no database", "ReadinessOfEveryKind": "tables of PostgreSQL", "LintSeesTheStore": "no database", "Citus": "is this on a cluster",
-	"Copy": "on both engines at once", "CopyGoesOn": "as Copy", "CopyRefuses": "as Copy", "CopyUnderRoles": "as Copy", "CopyFindsDifferences": "as Copy", "BackupOfServer": "as Copy", "CopyKnowsAllColumns": "as Copy",
+	"Copy": "on both engines at once", "CopyGoesOn": "as Copy", "CopyRefuses": "as Copy", "CopyIntoWhatCannotBeRead": "as Copy", "CopyUnderRoles": "as Copy", "CopyFindsDifferences": "as Copy", "BackupOfServer": "as Copy", "CopyKnowsAllColumns": "as Copy",
 	"ToMerge": "no database", "HeldByAgreesWithTheText": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
 	"AwaySaysWhy": "no database", "LinesDoNotWaitForEver": "no database",
 	"Roles": "is about PostgreSQL", "ServersOfOneDatabase": "is about PostgreSQL", "ReplicaOfAnother": "is about PostgreSQL",
