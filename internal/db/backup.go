@@ -70,7 +70,7 @@ func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func
 		return fail(err)
 	}
 	b.Size = info.Size()
-	if err := errors.Join(f.Sync(), os.Link(part, path), os.Remove(part), syncFolder(filepath.Dir(path))); err != nil {
+	if err := publish(f, path); err != nil {
 		return fail(err)
 	}
 	return b, s.noteBackup(ctx, by, b)
