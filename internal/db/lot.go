@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -457,16 +456,15 @@ func (s *Store) scrubbed(ctx context.Context, kind audit.Kind) (*newLot, error) 
 	if err != nil {
 		return nil, err
 	}
-	i := sort.Search(len(all), func(i int) bool { return all[i].Last >= runs[0].First })
 	forget := func(upTo int64) func(tx *writeTx) error {
 		return func(tx *writeTx) error { return tx.forgetUpTo(kind, runs, upTo) }
 	}
-	if i == len(all) { // in no lot: it was not indexed, or is out already
+	if len(all) == 0 { // in no lot: it was not indexed, or is out already
 		return &newLot{kind: kind, last: forget(runs[len(runs)-1].Last)}, nil
 	}
-	l := all[i]
-	if runs[0].Last < l.First {
-		return &newLot{kind: kind, last: forget(runs[0].Last)}, nil
+	l := all[0]
+	if runs[0].Last < l.First { // in none either, and neither is what else begins before the next lot
+		return &newLot{kind: kind, last: forget(l.First - 1)}, nil
 	}
 	seqs, whole, err := readLot(ctx, tx, l)
 	if err != nil {
