@@ -209,11 +209,13 @@ func (s *Segment) Living() Set {
 	if s.gone == s.n {
 		return None(s.n)
 	}
+	defer runtime.KeepAlive(s.held)
 	return ofBits(s.n, s.dead).Not()
 }
 
 // Alive reports whether a row is not deleted.
 func (s *Segment) Alive(row int) bool {
+	defer runtime.KeepAlive(s.held)
 	return s.dead == nil || s.dead[row/64]&(1<<(row%64)) == 0
 }
 
