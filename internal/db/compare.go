@@ -2,6 +2,7 @@ package db
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -162,7 +163,7 @@ func (t *wholeTable) compare(a, b []any) int {
 		switch x := a[at].(type) {
 		case int64:
 			y, _ := b[at].(int64)
-			order = compareInt(x, y)
+			order = cmp.Compare(x, y)
 		case string:
 			y, _ := b[at].(string)
 			order = strings.Compare(x, y)

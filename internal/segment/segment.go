@@ -9,6 +9,7 @@
 package segment
 
 import (
+	"cmp"
 	"math"
 	"runtime"
 	"slices"
@@ -422,10 +423,5 @@ func (s *Segment) sortBySeq() {
 	for row := range s.bySeq {
 		s.bySeq[row] = uint16(row)
 	}
-	slices.SortFunc(s.bySeq, func(a, b uint16) int {
-		if s.seqs.get(int(a)) < s.seqs.get(int(b)) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(s.bySeq, func(a, b uint16) int { return cmp.Compare(s.seqs.get(int(a)), s.seqs.get(int(b))) })
 }
