@@ -195,7 +195,7 @@ func (f *sealed) find(k *kindColumns) (all []candidate, changed bool) {
 			case errors.Is(err, fs.ErrNotExist):
 				changed = true
 			case f.lock != nil:
-				os.Remove(name)
+				os.Remove(name) // whatever is wrong with it: the numbers of its words are given out again
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -45,5 +46,39 @@ func TestWhatIsMissingIsWaitedForOnce(t *testing.T) {
 	l.must(l.s.settled(t.Context(), tx, audit.KindAuditLog, 0, 3, 3))
 	if err := missing(); !errors.Is(err, errUnsettled) {
 		t.Errorf("got %v where another one is missing after all were there, want that it is waited for", err)
+	}
+}
+
+// TestHeldBehindWhatIsMissing: what nobody can look up yet, since something before it is
+// not shown, may be held, and is not taken away.
+func TestHeldBehindWhatIsMissing(t *testing.T) {
+	l := newLotTest(t)
+	s := l.s
+	s.dialect = onCluster{s.dialect}
+	l.add(1, "quagga")
+	if _, err := s.Hold(t.Context(), ines, audit.KindAuditLog, "", "a trial"); err != nil {
+		t.Fatal(err)
+	}
+	if n := countAll(t, s, audit.KindAuditLog, "quagga"); n != 1 {
+		t.Fatalf("%d events are there", n)
+	}
+	l.write(func(tx *writeTx) error { // what a machine does not show yet
+		tx.seq++
+		_, err := tx.ExecContext(tx.ctx, "INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES (?, 'created', 'audit_log', 5, ?, ?)",
+			tx.seq, audit.FormatTime(tx.now), make([]byte, 32))
+		return err
+	})
+	id := l.add(1, "okapi")[0]
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if n, err := s.Delete(ctx, ines, audit.KindAuditLog, []int64{id}, "it is not looked up"); n != 0 || err == nil {
+		t.Errorf("got %d, %v of deleting what may be held", n, err)
+	}
+	if n := l.count("SELECT count(*) FROM audit_log"); n < 2 {
+		t.Errorf("%d events are left, want both", n)
+	}
+	l.clock = l.clock.Add(settling + time.Second) // it is given up
+	if _, err := s.Delete(t.Context(), ines, audit.KindAuditLog, []int64{id}, "it is looked up"); !errors.Is(err, ErrHeld) {
+		t.Errorf("got %v, want that it is held", err)
 	}
 }
