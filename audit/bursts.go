@@ -67,11 +67,7 @@ func newVisitors(most int) *visitors {
 // get returns the visitor of an address, and nil where there is none and none is
 // to be made. It is valid until the next call.
 func (v *visitors) get(a netip.Addr, create bool) *visitor {
-	if a.Is6() {
-		p, _ := a.Prefix(64)
-		a = p.Addr()
-	}
-	bytes := a.As16()
+	bytes := party(a).As16()
 	key := maphash.Bytes(v.seed, bytes[:])
 	i, ok := v.at[key]
 	switch {
@@ -95,6 +91,16 @@ func (v *visitors) get(a netip.Addr, create bool) *visitor {
 	v.list[newest].newer = i
 	v.list[0].older = i
 	return &v.list[i]
+}
+
+// party is what an address stands for: of IPv6 a network of 64 bits is one. IPv4 that
+// is written as IPv6 is IPv4.
+func party(a netip.Addr) netip.Addr {
+	if a = a.Unmap(); a.Is6() {
+		p, _ := a.Prefix(64)
+		a = p.Addr()
+	}
+	return a
 }
 
 func (v *visitors) unlink(i uint32) {

@@ -252,7 +252,7 @@ func TestBurstsAreByAddress(t *testing.T) {
 		found := false
 		for i := range 50 {
 			q := request(fmt.Sprintf("404 /page%d", i))
-			q.Address = netip.MustParseAddr(fmt.Sprintf(test.format, i+1)).Unmap()
+			q.Address = netip.MustParseAddr(fmt.Sprintf(test.format, i+1))
 			found = found || len(d.Inspect(q)) > 0
 		}
 		if found != test.want {

@@ -182,8 +182,8 @@ func (f *flattener) structure(prefix string, v reflect.Value, secret bool, depth
 
 func (f *flattener) field(name string, v reflect.Value, secret bool, depth int) {
 	in := v
-	for in.Kind() == reflect.Pointer || in.Kind() == reflect.Interface {
-		if in.IsNil() || hasText(in.Type()) {
+	for range 2 * maxNesting { // of pointers and what they are kept in; some lead back to themselves
+		if in.Kind() != reflect.Pointer && in.Kind() != reflect.Interface || in.IsNil() || hasText(in.Type()) {
 			break
 		}
 		in = in.Elem()

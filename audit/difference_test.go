@@ -142,6 +142,12 @@ func TestDiffOfObjectsThatReferToEachOther(t *testing.T) {
 	if got := Diff(loop, nil); got != nil {
 		t.Errorf("got %v, want nothing", got)
 	}
+	type ring struct{ Any any }
+	around := &ring{}
+	around.Any = &around.Any // refers to itself by pointers alone
+	if got := Diff(nil, around); len(got) > 1 {
+		t.Errorf("got %v, want the one field at most", got)
+	}
 }
 
 func TestDiffOfTheRecorderHasFingerprints(t *testing.T) {

@@ -114,11 +114,7 @@ func (s *security) serve(next http.Handler, w http.ResponseWriter, q *http.Reque
 }
 
 func (s *security) record(q *http.Request, look *Request, findings []Finding, blocked bool) {
-	client := look.Address
-	if client.Is6() { // as bursts do
-		p, _ := client.Prefix(64)
-		client = p.Addr()
-	}
+	client := party(look.Address)
 	for _, f := range findings {
 		e := f.SystemEvent(look, 1, look.Time)
 		if blocked {

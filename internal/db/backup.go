@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,7 +71,7 @@ func (s *Store) Backup(ctx context.Context, by Actor, path string, progress func
 		return fail(err)
 	}
 	b.Size = info.Size()
-	if err := errors.Join(f.Sync(), os.Link(part, path), os.Remove(part), syncFolder(filepath.Dir(path))); err != nil {
+	if err := publish(f, path); err != nil {
 		return fail(err)
 	}
 	return b, s.noteBackup(ctx, by, b)
@@ -145,6 +146,14 @@ func (s *Store) inspect(ctx context.Context, part string, b *Backup, progress fu
 	return err
 }
 
+// backupMetadata is what the audit log of a backup says of it.
+type backupMetadata struct {
+	File          string `json:"file"`
+	Bytes         int64  `json:"bytes"`
+	Entries       int64  `json:"entries"`
+	EvidenceHolds bool   `json:"evidence_holds"`
+}
+
 // noteBackup records that a backup was made.
 func (s *Store) noteBackup(ctx context.Context, by Actor, b *Backup) error {
 	return s.write(ctx, "record the backup", func(tx *writeTx) error {
@@ -154,7 +163,11 @@ func (s *Store) noteBackup(ctx context.Context, by Actor, b *Backup) error {
 			return err
 		}
 		e := by.deed("BACKUP", object{Self + ".database", "", "the database to " + filepath.Base(b.Path)}, nil)
-		e.Set("metadata", fmt.Sprintf(`{"file":%q,"bytes":%d,"entries":%d,"evidence_holds":%t}`, filepath.Base(b.Path), b.Size, b.Entries, b.Verdict.Holds()))
+		metadata, err := json.Marshal(backupMetadata{filepath.Base(b.Path), b.Size, b.Entries, b.Verdict.Holds()})
+		if err != nil {
+			return err
+		}
+		e.Set("metadata", string(metadata))
 		return tx.record(e)
 	})
 }

@@ -96,6 +96,20 @@ func TestBackupLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestBackupIntoAStrangeName: a backup is recorded whatever the bytes of its name are.
+func TestBackupIntoAStrangeName(t *testing.T) {
+	s := openTest(t)
+	mustAppend(t, s, event(t))
+	for _, name := range []string{"a\x01\u200bb.db", "\xff\xfe.db", `"quoted".db`} {
+		if _, err := s.Backup(t.Context(), ines, filepath.Join(t.TempDir(), name), nil); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if got := countAll(t, s, audit.KindAuditLog, "action:BACKUP user:ines"); got != 3 {
+		t.Errorf("%d backups are recorded, want 3", got)
+	}
+}
+
 // TestBackupIsRestored puts an old copy in the place of the database: it goes on
 // under another name, and a checkpoint that was kept elsewhere shows exactly
 // which entries are not in it.

@@ -372,13 +372,17 @@ func (c *copier) begin() error {
 	}
 	text := c.mark.text()
 	err := c.to.write(c.ctx, "begin the copy", func(tx *writeTx) error {
-		if what, err := c.holds(tx); err != nil || what != "" {
-			return errors.Join(err, fmt.Errorf("%w: %s", ErrExists, what))
+		what, err := c.holds(tx)
+		if err != nil {
+			return err
+		}
+		if what != "" {
+			return fmt.Errorf("%w: %s", ErrExists, what)
 		}
 		if _, err := tx.ExecContext(tx.ctx, "UPDATE meta SET value = ? WHERE key = 'mask_key'", key); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?)", metaCopying, text)
+		_, err = tx.ExecContext(tx.ctx, "INSERT INTO meta (key, value) VALUES (?, ?)", metaCopying, text)
 		return err
 	})
 	c.text = text

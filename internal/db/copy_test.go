@@ -529,6 +529,23 @@ func TestCopyRefuses(t *testing.T) {
 	}
 }
 
+// TestCopyIntoWhatCannotBeRead: a target that cannot be looked at is not said to hold
+// something.
+func TestCopyIntoWhatCannotBeRead(t *testing.T) {
+	to, err := Open(t.Context(), filepath.Join(t.TempDir(), "copy.db"), Options{Schema: auditadmin.Schema, copying: wholeRows})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if _, err := to.rw.Exec("CREATE TEMP VIEW hold AS SELECT 1 AS id"); err != nil { // for the connection that writes alone
+		t.Fatal(err)
+	}
+	c := &copier{ctx: t.Context(), from: openTest(t), to: to, rowsAtOnce: wholeRows, progress: func(string, int64, int64) {}}
+	if err := c.begin(); err == nil || errors.Is(err, ErrExists) {
+		t.Errorf("got %v, want why it cannot be read", err)
+	}
+}
+
 // TestCopyUnderRoles copies to a server whose databases have the roles, goes on there
 // as the owner, and copies from it as the login that serves.
 func TestCopyUnderRoles(t *testing.T) {

@@ -22,8 +22,9 @@ import (
 const decideEvents = 200
 
 // Resolve marks system events resolved with a note and returns how many were
-// open before. The error wraps ErrNotFound if one of them is not there, and
-// then none is changed, and ErrConflict if none of them was open.
+// open before. The error wraps ErrNotFound if one of them is not there, and then none
+// of the decideEvents that were to be changed with it is, and ErrConflict if none of
+// them was open.
 func (s *Store) Resolve(ctx context.Context, actor Actor, ids []int64, note string) (int, error) {
 	changed, _, err := s.ResolveMany(ctx, actor, ids, note)
 	return changed, err
@@ -174,6 +175,9 @@ const DeleteLimit = 1000
 // ErrDeleted, ErrHeld where a hold covers one of them, or ErrProtected for the
 // audit log of a deletion, which stays.
 func (s *Store) Delete(ctx context.Context, actor Actor, kind audit.Kind, ids []int64, reason string) (int, error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
 	if len(ids) > DeleteLimit {
 		return 0, fmt.Errorf("delete %d %s: at most %d at a time: %w", len(ids), kind.Plural(), DeleteLimit, ErrConflict)
 	}
@@ -207,9 +211,9 @@ func (s *Store) eraseText(ctx context.Context) {
 	s.scrub(ctx)
 }
 
-// scrub takes what was deleted out of the columns and of the log too. Where a reader is in the way
-// for long it is left to the next deletion or to the log's own turn: the events
-// are gone from every answer already.
+// scrub takes what was deleted out of the columns and of the log too. Where a reader
+// is in the way for long it is left to the next deletion or to the log's own turn: the
+// events are gone from every answer already.
 func (s *Store) scrub(ctx context.Context) {
 	s.eraseColumns(ctx)
 	if !s.mayReclaim(ctx) {

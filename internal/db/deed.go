@@ -98,7 +98,7 @@ func (by Actor) deed(action string, o object, c changes) *audit.Event {
 	e.Set("action", action)
 	e.Set("content_type", o.kind)
 	e.Set("object_id", o.id)
-	e.Set("object_repr", o.name)
+	e.Set("object_repr", stored(o.name)) // of a file, whose name may be any bytes
 	if len(c) > 0 {
 		text, err := json.Marshal(c)
 		if err != nil {

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -183,10 +184,7 @@ func (s *Store) Request(ctx context.Context, requestID string, limit int) ([]*St
 		all = append(all, list.Items...)
 	}
 	slices.SortStableFunc(all, func(a, b *Stored) int {
-		if c := a.Time().Compare(b.Time()); c != 0 {
-			return c
-		}
-		return int(a.Seq - b.Seq)
+		return cmp.Or(a.Time().Compare(b.Time()), cmp.Compare(a.Seq, b.Seq))
 	})
 	return all, nil
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -428,6 +429,50 @@ func TestEverythingIsVerifiedInTime(t *testing.T) {
 	if got := s.VerifiedUpTo(ctx); got.Since != 1 || got.UpTo != seen.UpTo+10 || len(got.Verdict.Problems) != 1 || got.Verdict.Problems[0].Seq != later.Seq {
 		t.Errorf("got %+v, want all verified but for the problem that came after", got)
 	}
+}
+
+// TestOneVerificationAtATime: where it takes longer than a day to verify everything,
+// the next one begins when that is over.
+func TestOneVerificationAtATime(t *testing.T) {
+	s := openAt(t, vouched(t, 60, 6))
+	var mu sync.Mutex
+	clock, looks, running := noon, 0, 0
+	over := make(chan struct{})
+	s.now = func() time.Time { // a day later whenever somebody asks
+		mu.Lock()
+		clock = clock.Add(25 * time.Hour)
+		now := clock
+		looks++
+		stack := string(debug.Stack())
+		whole := strings.Contains(stack, ".verifyAll(")
+		if whole {
+			running++
+		}
+		mu.Unlock()
+		if whole {
+			<-over
+		}
+		return now
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var keeper sync.WaitGroup
+	keeper.Go(func() { s.KeepEvidence(ctx, time.Millisecond, nil, func(error) {}) })
+	seen := func() (int, int) {
+		mu.Lock()
+		defer mu.Unlock()
+		return looks, running
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if n, begun := seen(); begun > 1 || begun == 1 && n > 200 {
+			break
+		}
+	}
+	if _, begun := seen(); begun != 1 {
+		t.Errorf("%d verifications of everything go on at the same time, want one", begun)
+	}
+	stop()
+	close(over)
+	keeper.Wait()
 }
 
 // TestCheckpointsAreThinned makes one every half hour for forty days.

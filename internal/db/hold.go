@@ -271,17 +271,14 @@ var errHoldsChanged = errors.New("what is held has changed meanwhile")
 // unlessHeld runs fn, which takes the events of these ids away, in a transaction
 // in which no hold covers any of them. The error wraps ErrHeld where one does.
 func (s *Store) unlessHeld(ctx context.Context, op string, kind audit.Kind, ids []int64, fn func(tx *writeTx) error) error {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = strconv.FormatInt(id, 10)
+	}
 	for range 5 {
-		h := &held{kind: kind}
-		var err error
-		if len(ids) > 0 {
-			names := make([]string, len(ids))
-			for i, id := range ids {
-				names[i] = strconv.FormatInt(id, 10)
-			}
-			if h, err = s.heldOf(ctx, kind, query.ValueTerm(kind, "id", false, false, names...)); err != nil {
-				return fmt.Errorf("%s: %w", op, err)
-			}
+		h, err := s.heldOf(ctx, kind, query.ValueTerm(kind, "id", false, false, names...))
+		if err != nil {
+			return fmt.Errorf("%s: %w", op, err)
 		}
 		for _, id := range ids {
 			if hold := h.by[id]; hold != nil {
@@ -289,8 +286,12 @@ func (s *Store) unlessHeld(ctx context.Context, op string, kind audit.Kind, ids 
 			}
 		}
 		err = s.writeAsSuperuser(ctx, op, func(tx *writeTx) error {
-			if same, err := h.stillTrue(tx); err != nil || !same {
-				return errors.Join(errHoldsChanged, err)
+			same, err := h.stillTrue(tx)
+			if err != nil {
+				return err
+			}
+			if !same {
+				return errHoldsChanged
 			}
 			return fn(tx)
 		})

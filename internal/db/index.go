@@ -62,29 +62,41 @@ const lotRows = 4096
 
 // Index brings the text index up to the ledger's head, in slices so short that
 // appends pass in between, and takes out of it what is no longer there. It is
-// safe beside others that do the same.
+// safe beside others that do the same. What goes wrong with one kind, a damaged lot
+// for instance, keeps none of the others from it.
 func (s *Store) Index(ctx context.Context) error {
 	if err := s.dropStale(ctx); err != nil {
 		return fmt.Errorf("index text: %w", s.dialect.classify(err))
 	}
+	var failed error
 	if s.purging.Load() == 0 { // which does it itself at its end, once for each lot
-		if err := s.scrubText(ctx); err != nil {
-			return err
-		}
+		failed = s.scrubText(ctx)
 	}
 	var builder trigram.Builder
 	for _, kind := range audit.Kinds() {
-		for done := false; !done; {
-			var err error
-			if done, err = s.indexLot(ctx, kind, &builder); err == nil {
-				err = s.mergeLots(ctx, kind)
-			}
-			if err != nil {
-				return fmt.Errorf("index the text of %s: %w", kind.Plural(), s.dialect.classify(err))
-			}
+		if err := s.indexKind(ctx, kind, &builder); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("index the text of %s: %w", kind.Plural(), s.dialect.classify(err)))
 		}
 	}
-	return nil
+	return failed
+}
+
+// indexKind takes in what is in no lot yet. Lots that cannot be merged stay as they
+// are, and what is new is taken in all the same.
+func (s *Store) indexKind(ctx context.Context, kind audit.Kind, builder *trigram.Builder) error {
+	var unmerged error
+	for {
+		done, err := s.indexLot(ctx, kind, builder)
+		if err != nil {
+			return errors.Join(err, unmerged)
+		}
+		if unmerged == nil {
+			unmerged = s.mergeLots(ctx, kind)
+		}
+		if done {
+			return unmerged
+		}
+	}
 }
 
 // textRow is an event's place in the ledger, its id and its folded text.
@@ -141,7 +153,7 @@ func (s *Store) indexRows(ctx context.Context, kind audit.Kind, builder *trigram
 		s.recent.indexedUpTo(kind, upTo)
 	}
 	if errors.Is(err, errChanged) {
-		return false, s.scrubText(ctx)
+		return false, s.scrubKind(ctx, kind)
 	}
 	return upTo == head, err // what came meanwhile is for the next time
 }
@@ -194,7 +206,7 @@ func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark
 	if err = s.dialect.inOrder(ctx, tx); err != nil {
 		return 0, 0, nil, err
 	}
-	if rows, err = s.textRows(ctx, tx, kind, "l.seq > ? ORDER BY l.seq LIMIT ?", mark, limit); err != nil {
+	if rows, err = s.textsAfter(ctx, tx, kind, mark, head, limit); err != nil {
 		return 0, 0, nil, err
 	}
 	upTo := head
@@ -222,6 +234,26 @@ func freshTexts(kind audit.Kind, fresh []recentRow) []textRow {
 		rows[i] = textRow{row.seq, row.id, bytes.Clone(buf)}
 	}
 	return rows
+}
+
+// textStretch is how many entries of the ledger are looked through at once for each
+// text that is wanted.
+const textStretch = 4
+
+// textsAfter reads the searchable texts of the first events of a kind that were
+// recorded after one seq and up to another. It goes through the ledger by stretches:
+// a cluster sends what it looks through to the machines that have the events, which
+// would be all that is left of the ledger for each lot.
+func (s *Store) textsAfter(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, after, upTo int64, limit int) (rows []textRow, err error) {
+	stretch := textStretch * int64(limit)
+	for from := after; from < upTo && len(rows) < limit; from += stretch {
+		some, err := s.textRows(ctx, tx, kind, "l.seq > ? AND l.seq <= ? ORDER BY l.seq LIMIT ?", from, min(from+stretch, upTo), limit-len(rows))
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, some...)
+	}
+	return rows, nil
 }
 
 // textRows reads the searchable texts of events that are chosen by their entries

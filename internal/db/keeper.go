@@ -86,7 +86,8 @@ func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []S
 	var thinned, began time.Time
 	var beside sync.WaitGroup
 	defer beside.Wait()
-	whole := make(chan *Verdict, 1)
+	verifying := false              // everything, just now
+	whole := make(chan *Verdict, 1) // what that came to; nil where it failed
 	for {
 		// First what the last checkpoint left: the next one will cover it.
 		if err := s.verifyNews(ctx); err != nil && ctx.Err() == nil {
@@ -104,21 +105,22 @@ func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []S
 		if began.IsZero() && s.VerifiedUpTo(ctx).Since == 1 {
 			began = now // it was all, just now
 		}
-		if now.Sub(began) >= verifyEvery && ctx.Err() == nil {
-			began = now
+		if now.Sub(began) >= verifyEvery && !verifying && ctx.Err() == nil {
+			began, verifying = now, true
 			beside.Go(func() {
 				v, err := s.verifyAll(ctx)
 				if err != nil && ctx.Err() == nil {
 					failed(err)
-				} else if err == nil {
-					whole <- v
 				}
+				whole <- v
 			})
 		}
 		select {
 		case <-ticker.C:
 		case v := <-whole:
-			s.verifiedAll(v)
+			if verifying = false; v != nil {
+				s.verifiedAll(v)
+			}
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingSinks)
 			defer cancel()

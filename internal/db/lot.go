@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -279,6 +278,9 @@ func unpackSeqs(b []byte) []int64 {
 	return seqs
 }
 
+// errLotDamaged is wrapped by what readLot says of a lot that is not what was stored.
+var errLotDamaged = errors.New("it is damaged")
+
 // readLot reads all of a lot. Where something else wrote into it, so that it has not
 // as many rows as places in the ledger, it is an error.
 func readLot(ctx context.Context, q sqlx.QueryerContext, l lot) (seqs []int64, whole trigram.Lot, err error) {
@@ -287,8 +289,8 @@ func readLot(ctx context.Context, q sqlx.QueryerContext, l lot) (seqs []int64, w
 		return nil, whole, err
 	}
 	if seqs = unpackSeqs(packed); len(seqs) != l.Rows {
-		return nil, whole, fmt.Errorf("lot %d of the text index has %d rows and the places of %d, it is damaged; copy the database with 'auditadmin copy', which makes the index anew",
-			l.Number, l.Rows, len(seqs))
+		return nil, whole, fmt.Errorf("lot %d of the text index has %d rows and the places of %d, %w; copy the database with 'auditadmin copy', which makes the index anew",
+			l.Number, l.Rows, len(seqs), errLotDamaged)
 	}
 	whole.Rows = l.Rows
 	err = eachRow(ctx, q, "SELECT id, data FROM search_part WHERE id >= ? AND id < ? ORDER BY id", []any{partID(l.Number, 0), partID(l.Number+1, 0)},
@@ -341,12 +343,13 @@ func toMerge(all []lot) []lot {
 	return nil
 }
 
-// mergeLots makes large lots of small ones, until there is nothing to merge.
+// mergeLots makes large lots of small ones, until there is nothing to merge. What is
+// damaged stays as it is, and is an error once the others are merged.
 func (s *Store) mergeLots(ctx context.Context, kind audit.Kind) error {
 	for {
-		n, err := s.merged(ctx, kind)
+		n, damaged, err := s.merged(ctx, kind)
 		if err != nil || n == nil {
-			return err
+			return errors.Join(err, damaged)
 		}
 		if err := s.putLot(ctx, n); errors.Is(err, errChanged) {
 			return nil // somebody else is at it
@@ -356,49 +359,70 @@ func (s *Store) mergeLots(ctx context.Context, kind audit.Kind) error {
 	}
 }
 
-// merged makes one lot of neighbours, or none where there is nothing to merge.
-func (s *Store) merged(ctx context.Context, kind audit.Kind) (*newLot, error) {
+// merged makes one lot of neighbours, or none where there is nothing to merge. damaged
+// says of lots that it passed over why they are none to merge.
+func (s *Store) merged(ctx context.Context, kind audit.Kind) (_ *newLot, damaged, err error) {
 	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer end()
 	all, err := lots(ctx, tx, kind, 0)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	n := &newLot{kind: kind, old: toMerge(all)}
-	if n.old == nil {
-		return nil, nil
-	}
-	var wholes []trigram.Lot
-	for _, l := range n.old {
-		own, whole, err := readLot(ctx, tx, l)
-		if err != nil {
-			return nil, err
+	for {
+		n := &newLot{kind: kind, old: toMerge(all)}
+		if n.old == nil {
+			return nil, damaged, nil
 		}
-		n.seqs, wholes = append(n.seqs, own...), append(wholes, whole)
+		bad, err := n.readOld(ctx, tx)
+		if err == nil {
+			return n, damaged, nil
+		}
+		if !errors.Is(err, errLotDamaged) {
+			return nil, damaged, err
+		}
+		damaged = errors.Join(damaged, err)
+		bad.Rows = trigram.MaxRows // as large as a lot that is merged with no other
+	}
+}
+
+// readOld reads the old lots into the new one. Where it cannot it says which one.
+func (n *newLot) readOld(ctx context.Context, q sqlx.QueryerContext) (bad *lot, err error) {
+	var wholes []trigram.Lot
+	for i := range n.old {
+		seqs, whole, err := readLot(ctx, q, n.old[i])
+		if err != nil {
+			return &n.old[i], err
+		}
+		n.seqs, wholes = append(n.seqs, seqs...), append(wholes, whole)
 	}
 	n.parts = trigram.Merge(wholes...)
-	return n, nil
+	return nil, nil
 }
 
 // scrubText brings the text index to what the rows say now that are named in
 // search_stale: of those that are gone nothing is left in it. It goes on where it was
 // interrupted.
-func (s *Store) scrubText(ctx context.Context) error {
+func (s *Store) scrubText(ctx context.Context) (failed error) {
 	for _, kind := range audit.Kinds() {
-		for {
-			done, err := s.scrubLot(ctx, kind)
-			if err != nil && !errors.Is(err, errChanged) {
-				return fmt.Errorf("take text out of the index of %s: %w", kind.Plural(), err)
-			}
-			if done {
-				break
-			}
+		failed = errors.Join(failed, s.scrubKind(ctx, kind))
+	}
+	return failed
+}
+
+// scrubKind is scrubText for one kind.
+func (s *Store) scrubKind(ctx context.Context, kind audit.Kind) error {
+	for {
+		done, err := s.scrubLot(ctx, kind)
+		if err != nil && !errors.Is(err, errChanged) {
+			return fmt.Errorf("take text out of the index of %s: %w", kind.Plural(), err)
+		}
+		if done {
+			return nil
 		}
 	}
-	return nil
 }
 
 // staleRun is a run of places in the ledger whose text has changed or gone.
@@ -432,16 +456,15 @@ func (s *Store) scrubbed(ctx context.Context, kind audit.Kind) (*newLot, error) 
 	if err != nil {
 		return nil, err
 	}
-	i := sort.Search(len(all), func(i int) bool { return all[i].Last >= runs[0].First })
 	forget := func(upTo int64) func(tx *writeTx) error {
 		return func(tx *writeTx) error { return tx.forgetUpTo(kind, runs, upTo) }
 	}
-	if i == len(all) { // in no lot: it was not indexed, or is out already
+	if len(all) == 0 { // in no lot: it was not indexed, or is out already
 		return &newLot{kind: kind, last: forget(runs[len(runs)-1].Last)}, nil
 	}
-	l := all[i]
-	if runs[0].Last < l.First {
-		return &newLot{kind: kind, last: forget(runs[0].Last)}, nil
+	l := all[0]
+	if runs[0].Last < l.First { // in none either, and neither is what else begins before the next lot
+		return &newLot{kind: kind, last: forget(l.First - 1)}, nil
 	}
 	seqs, whole, err := readLot(ctx, tx, l)
 	if err != nil {

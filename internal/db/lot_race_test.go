@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,6 +154,59 @@ func TestTextTakenWhileItIsIndexed(t *testing.T) {
 	})
 }
 
+// TestTextsOfALongLedger: texts that are strewn over the ledger are read in their order
+// and without a gap, by statements that look through a bounded stretch of it.
+func TestTextsOfALongLedger(t *testing.T) {
+	l := newLotTest(t)
+	attempt := eventOf(l, audit.KindLoginAttempt, "username", "dodo", "status", "FAILED", "timestamp", "2026-03-01T10:00:00Z")
+	for i := range 40 { // 2, 1, 0, 0 of each four entries are what is looked for
+		events := []*audit.Event{attempt, attempt, attempt, attempt}
+		for at := range max(0, 2-i%4) {
+			events[at] = event(l, "object_repr", fmt.Sprint("okapi ", i, at))
+		}
+		l.must(l.s.write(t.Context(), "append", func(tx *writeTx) error { _, err := tx.append(events); return err }))
+	}
+	l.s.recent = newRecent() // as after a start
+	want := l.count("SELECT count(*) FROM audit_log")
+	var seqs []int64
+	for _, limit := range []int{1, 3, 7, 1000} {
+		tx, end, err := begin(t.Context(), l.s.worker())
+		l.must(err)
+		seqs = nil
+		for after := int64(0); ; after = seqs[len(seqs)-1] {
+			rows, err := l.s.textsAfter(t.Context(), tx, audit.KindAuditLog, after, 160, limit)
+			l.must(err)
+			if len(rows) == 0 {
+				break
+			}
+			for _, row := range rows {
+				seqs = append(seqs, row.seq)
+			}
+			if len(rows) < limit && len(seqs) < want {
+				t.Fatalf("got %d rows of %d, and there are more", len(rows), limit)
+			}
+		}
+		end()
+		if len(seqs) != want || !slices.IsSorted(seqs) {
+			t.Errorf("got %d rows, %d at a time, want %d in the order of the ledger", len(seqs), limit, want)
+		}
+	}
+	l.lot()
+	if n := l.found("okapi"); n != want {
+		t.Errorf("%d of %d events are in the index", n, want)
+	}
+	if onPostgres == nil {
+		return
+	}
+	onPostgres.seen.Range(func(key, _ any) bool {
+		statement := key.(string)
+		if strings.HasPrefix(statement, "SELECT l.seq, l.id") && !strings.Contains(statement, "l.seq <= ") && !strings.Contains(statement, "l.seq BETWEEN ") {
+			t.Errorf("a cluster would send the rest of the ledger for %s", statement)
+		}
+		return true
+	})
+}
+
 // TestTextTakenWhileItIsTakenOut: of an event that something else was taken from after
 // it was read for its lot, the lot does not keep that.
 func TestTextTakenWhileItIsTakenOut(t *testing.T) {
@@ -234,6 +288,45 @@ func TestDamagedLots(t *testing.T) {
 		if err := l.s.scrubText(t.Context()); err == nil {
 			t.Errorf("a lot of %d rows with 40 places is made anew", rows)
 		}
+	}
+}
+
+// TestDamagedLotsStopNothingElse: where lots of one kind are damaged, what is new is
+// taken in all the same, and merged with what is whole, and what is gone of other kinds
+// is taken out.
+func TestDamagedLotsStopNothingElse(t *testing.T) {
+	l := newLotTest(t)
+	for range 2 {
+		l.add(40, "quagga")
+		l.lot()
+	}
+	l.exec("UPDATE search_lot SET seqs = ?", []byte{})
+	l.add(lotRows+40, "okapi")
+	attempts := []*audit.Event{eventOf(l, audit.KindLoginAttempt, "username", "dodo", "status", "FAILED", "timestamp", "2026-03-01T10:00:00Z"),
+		eventOf(l, audit.KindLoginAttempt, "username", "moa", "status", "FAILED", "timestamp", "2026-03-01T10:00:00Z")}
+	l.must(l.s.write(t.Context(), "append", func(tx *writeTx) error { _, err := tx.append(attempts); return err }))
+	for range 3 {
+		if err := l.s.Index(t.Context()); err == nil {
+			t.Error("nobody is told that lots are damaged")
+		}
+		l.add(40, "okapi")
+	}
+	l.write(func(tx *writeTx) error { return tx.goneText(audit.KindAuditLog, 1, 40) })
+	l.write(func(tx *writeTx) error { return tx.goneText(audit.KindLoginAttempt, 1, 1_000_000) })
+	if err := l.s.Index(t.Context()); err == nil {
+		t.Error("nobody is told that lots are damaged")
+	}
+	head := l.count("SELECT max(seq) FROM ledger")
+	for _, kind := range audit.Kinds() {
+		if mark, err := searchMark(t.Context(), l.s.ro, kind); err != nil || mark != int64(head) {
+			t.Errorf("the index of %s goes up to %d, %v, and the ledger to %d", kind, mark, err, head)
+		}
+	}
+	if n := l.count("SELECT count(*) FROM search_lot WHERE kind = 'audit_log' AND rows = 80"); n != 2 {
+		t.Errorf("%d lots were made of two that are whole, behind the damaged ones, want 2", n)
+	}
+	if n := l.count("SELECT count(*) FROM search_lot WHERE kind = 'login_attempt'"); n != 0 {
+		t.Errorf("%d lots of what is gone are there", n)
 	}
 }
 

@@ -230,4 +230,17 @@ func TestManyStaleRuns(t *testing.T) {
 	if err := s.scrubText(ctx); err != nil || left() != 0 {
 		t.Errorf("%d are left of what is in no lot, %v", left(), err)
 	}
+	var b trigram.Builder
+	b.Add([]byte("quagga"))
+	if err := s.putLot(ctx, &newLot{kind: audit.KindAuditLog, seqs: []int64{5000}, parts: b.Build()}); err != nil {
+		t.Fatal(err)
+	}
+	put(runs...)
+	put(staleRun{First: 4990, Last: 5010, Gone: true})
+	if done, err := s.scrubLot(ctx, audit.KindAuditLog); done || err != nil || left() != 1 {
+		t.Errorf("%d are left after one look at what is before the first lot, want the rest of the last one: %t, %v", left(), done, err)
+	}
+	if err := s.scrubText(ctx); err != nil || left() != 0 {
+		t.Errorf("%d are left, %v", left(), err)
+	}
 }

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"hash/maphash"
 	"slices"
 	"sort"
@@ -68,7 +69,7 @@ func (n *names) own(pieces []*piece) {
 	slices.SortFunc(n.owners, func(a, b *piece) int {
 		x, _ := a.Column(n.column).Own()
 		y, _ := b.Column(n.column).Own()
-		return int(int64(x) - int64(y))
+		return cmp.Compare(x, y)
 	})
 }
 

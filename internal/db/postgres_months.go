@@ -22,15 +22,21 @@ func monthOf(t time.Time) month {
 	return month(t.Year()*12 + int(t.Month()) - 1)
 }
 
-// first is the least id of the month.
-func (m month) first() int64 {
-	return time.Date(int(m)/12, time.Month(int(m)%12+1), 1, 0, 0, 0, 0, time.UTC).UnixMicro() << idBits
+// start is when the month begins.
+func (m month) start() time.Time {
+	return time.Date(int(m)/12, time.Month(int(m)%12+1), 1, 0, 0, 0, 0, time.UTC)
 }
+
+// first is the least id of the month.
+func (m month) first() int64 { return m.start().UnixMicro() << idBits }
 
 // partition is the name of the month's part of a table.
 func (m month) partition(kind audit.Kind) string {
-	return string(kind) + "_" + time.Date(int(m)/12, time.Month(int(m)%12+1), 1, 0, 0, 0, 0, time.UTC).Format("2006_01")
+	return string(kind) + "_" + m.start().Format("2006_01")
 }
+
+// day is the first day of the month.
+func (m month) day() string { return m.start().Format(time.DateOnly) }
 
 // monthsAhead is how many months are made before they begin, and monthsLook how
 // often that is looked at.
@@ -211,18 +217,28 @@ func (m *pgMonths) tell(ctx context.Context, db *sqlx.DB, kind audit.Kind) error
 		_, err := db.ExecContext(ctx, "SELECT tell_months(?)", string(kind))
 		return err
 	}
-	tx, end, err := begin(ctx, db)
+	tx, end, err := beginPartitions(ctx, db)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockPartitions); err != nil {
-		return err
-	}
 	if _, err := tx.ExecContext(ctx, "ALTER TABLE "+string(kind)+" RESET (fillfactor)"); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+// beginPartitions begins a transaction of who makes partitions, of whom there is one at
+// a time. It returns what ends it, as begin does.
+func beginPartitions(ctx context.Context, db *sqlx.DB) (tx *sqlx.Tx, end func(), err error) {
+	if tx, end, err = begin(ctx, db); err != nil {
+		return nil, nil, err
+	}
+	if _, err = tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockPartitions); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return tx, end, nil
 }
 
 // monthSettles is how long after a month was made no session can still be at what it
@@ -260,23 +276,15 @@ func (m *pgMonths) makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, 
 	return err
 }
 
-// day is the first day of the month.
-func (m month) day() string {
-	return time.Date(int(m)/12, time.Month(int(m)%12+1), 1, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
-}
-
 // makeMonth makes a partition where there is none, and moves into it what stands in
 // the default one: readers see that before or afterwards, see pgSnapshot. It is
 // attached, not created in its place: that would stop whoever reads the table.
 func makeMonth(ctx context.Context, db *sqlx.DB, kind audit.Kind, at month) error {
-	tx, end, err := begin(ctx, db)
+	tx, end, err := beginPartitions(ctx, db)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", pgLockPartitions); err != nil {
-		return err
-	}
 	table, part, fallback := string(kind), at.partition(kind), fallback(kind)
 	run := func(statement string) (n int64, err error) {
 		result, err := tx.ExecContext(ctx, statement)

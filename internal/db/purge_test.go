@@ -190,6 +190,27 @@ func TestHolds(t *testing.T) {
 	}
 }
 
+// TestHoldsThatCannotBeRead: where nobody can say under the lock what is held, the error
+// says why, and not that something changed.
+func TestHoldsThatCannotBeRead(t *testing.T) {
+	s := openTest(t)
+	mustAppend(t, s, event(t))
+	id := mustList(t, mustSelect(t, s, audit.KindAuditLog, ""), Page{Limit: 1}).Items[0].ID
+	if n, err := s.Delete(t.Context(), Actor{Name: "root"}, audit.KindAuditLog, nil, "nothing"); n != 0 || err != nil {
+		t.Errorf("got %d, %v of nothing to delete", n, err)
+	}
+	if _, err := s.rw.Exec("CREATE TEMP VIEW hold AS SELECT 1 AS id"); err != nil { // for the connection that writes alone
+		t.Fatal(err)
+	}
+	_, err := s.Delete(t.Context(), Actor{Name: "root"}, audit.KindAuditLog, []int64{id}, "a look at it fails")
+	if err == nil || errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "released_at") {
+		t.Errorf("got %v, want what is wrong with the holds", err)
+	}
+	if n := countAll(t, s, audit.KindAuditLog, ""); n != 1 {
+		t.Errorf("%d events are there, want the one", n)
+	}
+}
+
 // TestPurgeKeepsFreshTraces keeps the audit logs of deletions for thirty days.
 func TestPurgeKeepsFreshTraces(t *testing.T) {
 	s := openTest(t)

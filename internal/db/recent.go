@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -87,7 +88,7 @@ func (r *recent) extend(after, last int64, rows map[audit.Kind][]newRow) {
 	}
 	for kind, some := range rows {
 		some = slices.Clone(some)
-		slices.SortFunc(some, func(a, b newRow) int { return int(a.seq - b.seq) })
+		slices.SortFunc(some, func(a, b newRow) int { return cmp.Compare(a.seq, b.seq) })
 		width := len(kind.Fields())
 		texts := make([]string, 0, len(some)*width)
 		for _, row := range some {
@@ -118,7 +119,7 @@ func (r *recent) since(kind audit.Kind, after, upTo, head int64) ([]recentRow, b
 
 // rowAfter is where what was recorded after an entry begins.
 func rowAfter(rows []recentRow, seq int64) int {
-	i, _ := slices.BinarySearchFunc(rows, seq+1, func(r recentRow, seq int64) int { return int(r.seq - seq) })
+	i, _ := slices.BinarySearchFunc(rows, seq+1, func(r recentRow, seq int64) int { return cmp.Compare(r.seq, seq) })
 	return i
 }
 

@@ -23,8 +23,8 @@ func Redactable(f audit.Field) bool {
 // too. It leaves an entry in the ledger and an audit log, both with the reason.
 //
 // The error wraps ErrNotFound, also for a field that cannot be redacted,
-// ErrDeleted, ErrHeld, ErrConflict where the field is empty, ErrHeld where a hold covers the
-// event, or ErrProtected for the trace of a deletion or redaction.
+// ErrDeleted, ErrHeld where a hold covers the event, ErrConflict where the field is
+// empty, or ErrProtected for the trace of a deletion or redaction.
 func (s *Store) Redact(ctx context.Context, actor Actor, kind audit.Kind, id int64, field, reason string) error {
 	at, reason := kind.Index(field), stored(reason)
 	if at < 0 || !Redactable(kind.Fields()[at]) {

@@ -149,14 +149,14 @@ func (s *Store) lookAtLag(ctx context.Context) (Lag, error) {
 }
 
 // caughtUp waits until all that is recorded now is in what is read, so that what
-// is looked up there holds for what is about to be taken away. The error wraps
-// ErrBusy.
+// is looked up there holds for what is about to be taken away: a replica follows, and a
+// machine of a cluster may not show yet what it has. The error wraps ErrBusy.
 func (s *Store) caughtUp(ctx context.Context) error {
-	if s.rw == nil || s.readPath == "" {
+	if s.rw == nil || s.readPath == "" && !s.dialect.scattered() {
 		return nil
 	}
 	var head int64
-	if err := s.near.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
+	if err := s.primary().GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
 		return s.dialect.classify(err)
 	}
 	for start := time.Now(); ; {
@@ -167,6 +167,9 @@ func (s *Store) caughtUp(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(start) > replicaWait {
+			if s.readPath == "" {
+				return fmt.Errorf("look up what is held: %w: %w", errUnsettled, ErrBusy)
+			}
 			return fmt.Errorf("%s is too far behind to look up what is held: %w", s.readPath, ErrBusy)
 		}
 		select {

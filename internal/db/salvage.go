@@ -103,7 +103,7 @@ func Salvage(ctx context.Context, damaged, fresh string, o Options, progress fun
 		return fail(err)
 	}
 	defer f.Close()
-	if err := errors.Join(f.Sync(), os.Link(part, fresh), syncFolder(filepath.Dir(fresh))); err != nil {
+	if err := publish(f, fresh); err != nil {
 		return fail(err)
 	}
 	return s.found, nil

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -116,13 +117,7 @@ func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
 		found, changed = f.find(k) // somebody merged files just then
 	}
 	slices.SortFunc(found, func(a, b candidate) int {
-		switch {
-		case a.lo != b.lo:
-			return int(a.lo - b.lo)
-		case a.hi != b.hi:
-			return int(b.hi - a.hi)
-		}
-		return int(b.decided - a.decided)
+		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(b.hi, a.hi), cmp.Compare(b.decided, a.decided))
 	})
 	v := &view{}
 	decided := int64(math.MaxInt64)
@@ -200,7 +195,7 @@ func (f *sealed) find(k *kindColumns) (all []candidate, changed bool) {
 			case errors.Is(err, fs.ErrNotExist):
 				changed = true
 			case f.lock != nil:
-				os.Remove(name)
+				os.Remove(name) // whatever is wrong with it: the numbers of its words are given out again
 			}
 		})
 	}

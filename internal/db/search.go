@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -267,12 +268,7 @@ func (s *Store) check(ctx context.Context, v *view, n *needle, rows []rowPlace) 
 	for i := range byID {
 		byID[i] = i
 	}
-	slices.SortFunc(byID, func(a, b int) int {
-		if rows[a].id(v) < rows[b].id(v) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(byID, func(a, b int) int { return cmp.Compare(rows[a].id(v), rows[b].id(v)) })
 	const workers = 2
 	err := together(workers, func(w int) error {
 		return s.checkPart(ctx, v, n, rows, byID[len(byID)*w/workers:len(byID)*(w+1)/workers], found)

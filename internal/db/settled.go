@@ -3,7 +3,7 @@ package db
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -20,8 +20,43 @@ const settling = 5 * time.Minute
 // errUnsettled says that not all that is committed can be seen yet.
 var errUnsettled = errors.New("not every machine shows what is recorded")
 
-// unsettled remembers since when, in nanoseconds since 1970; 0 where all is seen.
-type unsettled struct{ since atomic.Int64 }
+// unsettled remembers since when something is missing, in nanoseconds since 1970. Each
+// stretch of the ledger that a reader waits at has a time of its own: what is whole
+// elsewhere says nothing of it, and would put off for ever that it is given up.
+type unsettled struct {
+	mu    sync.Mutex
+	since map[gap]int64
+}
+
+// gap is where a reader goes on who waits: he asks again from there.
+type gap struct {
+	kind  audit.Kind
+	after int64
+}
+
+// mostUnsettled bounds what is remembered: of what was given up nobody asks again.
+const mostUnsettled = 64
+
+// whole forgets a stretch that is not waited for any more.
+func (u *unsettled) whole(at gap) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.since, at)
+}
+
+// waited is how long something has been missing.
+func (u *unsettled) waited(at gap, now int64) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	since, known := u.since[at]
+	if !known {
+		if u.since == nil || len(u.since) >= mostUnsettled {
+			u.since = map[gap]int64{}
+		}
+		since, u.since[at] = now, now
+	}
+	return time.Duration(now - since)
+}
 
 // settled returns errUnsettled where the ledger has more events of a kind, after one
 // entry and up to another, than the n that were read in the same transaction, and
@@ -38,13 +73,12 @@ func (s *Store) settled(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, after
 	if err != nil {
 		return err
 	}
-	now := s.now().UnixNano()
+	at := gap{kind, after}
 	if n >= recorded {
-		s.unseen.since.Store(0)
+		s.unseen.whole(at)
 		return nil
 	}
-	s.unseen.since.CompareAndSwap(0, now)
-	if now-s.unseen.since.Load() > int64(settling) {
+	if s.unseen.waited(at, s.now().UnixNano()) > settling {
 		return nil
 	}
 	return errUnsettled

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -57,7 +58,7 @@ func (p *SetProof) Check(c *Checkpoint, seqs []int64, leaves []Hash) error {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int { return compare(seqs[a], seqs[b]) })
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(seqs[a], seqs[b]) })
 	numbers, sorted := make([]int64, len(seqs)), make([]Hash, len(seqs))
 	for i, at := range order {
 		numbers[i], sorted[i] = seqs[at]-1, leaves[at]
@@ -77,16 +78,6 @@ func (p *SetProof) Check(c *Checkpoint, seqs []int64, leaves []Hash) error {
 		return fmt.Errorf("%w: its events are no leaves of the checkpoint's tree", ErrProof)
 	}
 	return nil
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Between returns the roots of what stands between some leaves of a tree, from

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"slices"
 )
 
@@ -79,12 +80,7 @@ func (b *Builder) Build() *Segment {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(x, y int) int {
-		if b.rows[x].id < b.rows[y].id {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(order, func(x, y int) int { return cmp.Compare(b.rows[x].id, b.rows[y].id) })
 	s := &Segment{n: n, changed: true}
 	s.ids = pack(n, func(i int) int64 { return b.rows[order[i]].id })
 	s.seqs = pack(n, func(i int) int64 { return b.rows[order[i]].seq })

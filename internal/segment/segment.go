@@ -9,6 +9,7 @@
 package segment
 
 import (
+	"cmp"
 	"math"
 	"runtime"
 	"slices"
@@ -209,11 +210,13 @@ func (s *Segment) Living() Set {
 	if s.gone == s.n {
 		return None(s.n)
 	}
+	defer runtime.KeepAlive(s.held)
 	return ofBits(s.n, s.dead).Not()
 }
 
 // Alive reports whether a row is not deleted.
 func (s *Segment) Alive(row int) bool {
+	defer runtime.KeepAlive(s.held)
 	return s.dead == nil || s.dead[row/64]&(1<<(row%64)) == 0
 }
 
@@ -420,10 +423,5 @@ func (s *Segment) sortBySeq() {
 	for row := range s.bySeq {
 		s.bySeq[row] = uint16(row)
 	}
-	slices.SortFunc(s.bySeq, func(a, b uint16) int {
-		if s.seqs.get(int(a)) < s.seqs.get(int(b)) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(s.bySeq, func(a, b uint16) int { return cmp.Compare(s.seqs.get(int(a)), s.seqs.get(int(b))) })
 }
