@@ -252,21 +252,23 @@ func (s *Store) lookUpHeld(ctx context.Context, kind audit.Kind, chosen ...query
 	return h, nil
 }
 
-// stillTrue reports, under the lock, whether what was looked up is true still: no
-// hold was placed or released since, and no event of the kind has changed. One that is
-// gone changes nothing of the others.
-func (h *held) stillTrue(tx *writeTx) (bool, error) {
-	stamp, err := holdStamp(tx.ctx, tx)
-	if err != nil || stamp != h.stamp || h.none {
-		return stamp == h.stamp, err
-	}
-	var decided int
-	err = tx.GetContext(tx.ctx, &decided, "SELECT count(*) FROM ledger WHERE seq > ? AND kind = ? AND entry <> 'created' AND entry NOT IN ('deleted', 'purged')", h.head, h.kind)
-	return decided == 0, err
-}
-
 // errHoldsChanged says that what was looked up of holds has to be looked up again.
 var errHoldsChanged = errors.New("what is held has changed meanwhile")
+
+// stillTrue returns errHoldsChanged where, under the lock, what was looked up is not
+// true any more: a hold was placed or released since, or an event of the kind has
+// changed. One that is gone changes nothing of the others.
+func (h *held) stillTrue(tx *writeTx) error {
+	stamp, err := holdStamp(tx.ctx, tx)
+	changed := stamp != h.stamp
+	if err == nil && !changed && !h.none {
+		err = tx.GetContext(tx.ctx, &changed, "SELECT count(*) > 0 FROM ledger WHERE seq > ? AND kind = ? AND entry <> 'created' AND entry NOT IN ('deleted', 'purged')", h.head, h.kind)
+	}
+	if err == nil && changed {
+		err = errHoldsChanged
+	}
+	return err
+}
 
 // unlessHeld runs fn, which takes the events of these ids away, in a transaction
 // in which no hold covers any of them. The error wraps ErrHeld where one does.
@@ -286,12 +288,8 @@ func (s *Store) unlessHeld(ctx context.Context, op string, kind audit.Kind, ids 
 			}
 		}
 		err = s.writeAsSuperuser(ctx, op, func(tx *writeTx) error {
-			same, err := h.stillTrue(tx)
-			if err != nil {
+			if err := h.stillTrue(tx); err != nil {
 				return err
-			}
-			if !same {
-				return errHoldsChanged
 			}
 			return fn(tx)
 		})

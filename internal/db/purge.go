@@ -486,8 +486,8 @@ func (s *Store) purgeSlice(ctx context.Context, actor Actor, job PurgeJob, sl *p
 	var start time.Time
 	err = s.writeAsSuperuser(ctx, "take a slice away", func(tx *writeTx) error {
 		start = time.Now()
-		if same, err := sl.holds.stillTrue(tx); err != nil || !same {
-			return errors.Join(errHoldsChanged, err)
+		if err := sl.holds.stillTrue(tx); err != nil {
+			return err
 		}
 		for _, run := range sl.stale {
 			if err := tx.goneText(job.Kind, run.First, run.Last); err != nil {
@@ -517,8 +517,10 @@ func (tx *writeTx) purgeRun(actor Actor, job PurgeJob, run *purgeRun) error {
 	if err != nil {
 		return err
 	}
-	if n, err := result.RowsAffected(); err != nil || n != run.events {
-		return errors.Join(errHoldsChanged, err) // an event came late, or went
+	if n, err := result.RowsAffected(); err != nil {
+		return err
+	} else if n != run.events {
+		return errHoldsChanged // an event came late, or went
 	}
 	_, err = tx.ExecContext(tx.ctx, "DELETE FROM redaction WHERE kind = ? AND id BETWEEN ? AND ?", job.Kind, run.from, run.to)
 	return err

@@ -126,8 +126,10 @@ func (p *purger) tryPart(ctx context.Context, part tablePart) error {
 	start := time.Now()
 	tx := &writeTx{Tx: a.tx, conn: a.conn, ctx: context.WithoutCancel(ctx), store: s, dialect: s.dialect, kinds: map[audit.Kind]*kindTail{}}
 	err = s.finishWrite(a.db, tx, lock, a.end, func(tx *writeTx) error {
-		if stamp, err := holdStamp(tx.ctx, tx); err != nil || stamp != holds.stamp {
-			return errors.Join(errHoldsChanged, err)
+		if stamp, err := holdStamp(tx.ctx, tx); err != nil {
+			return err
+		} else if stamp != holds.stamp {
+			return errHoldsChanged
 		}
 		if err := unchanged(tx); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +207,10 @@ func TestHoldsThatCannotBeRead(t *testing.T) {
 	if err == nil || errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "released_at") {
 		t.Errorf("got %v, want what is wrong with the holds", err)
 	}
+	_, err = s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: noon.Add(time.Hour), Reason: "it fails, and is not tried again and again"})
+	if err == nil || !strings.Contains(err.Error(), "released_at") {
+		t.Errorf("got %v of a purge, want what is wrong with the holds", err)
+	}
 	if n := countAll(t, s, audit.KindAuditLog, ""); n != 1 {
 		t.Errorf("%d events are there, want the one", n)
 	}
@@ -292,4 +297,67 @@ func TestPurgedIDsAreNobodys(t *testing.T) {
 		t.Errorf("got %+v, %v, want evidence that holds", v, err)
 	}
 	agreesWithRows(t, s, "after the purge")
+}
+
+// TestPurgeNamesWhatHasNone by its content, the same whether the engine joined the rows
+// or each was read by itself.
+func TestPurgeNamesWhatHasNone(t *testing.T) {
+	s := openTest(t)
+	events := []*audit.Event{event(t, "event_id", "named")}
+	for i := range 2 * joinedRows {
+		e := event(t, "object_id", strconv.Itoa(i), "object_repr", "a lamp that is said to be \"№ "+strconv.Itoa(i%7)+"\"", "timestamp", "2026-03-01T12:00:00.000001Z")
+		if i == joinedRows/2 {
+			e.Set("reason", strings.Repeat("long ", sqliteLong/4))
+		}
+		events = append(events, e)
+	}
+	mustAppend(t, s, events...)
+	sl, err := s.nextPurge(t.Context(), PurgeJob{Kind: audit.KindAuditLog, Before: noon.Add(time.Hour)}, -1, math.MaxInt64, len(events))
+	if err != nil || len(sl.gone) != len(events) {
+		t.Fatalf("got a slice of %d, %v, want all", len(sl.gone), err)
+	}
+	var nameless []*purgeRow
+	for _, row := range sl.gone {
+		if !row.named {
+			t.Fatalf("event %d has no name", row.id)
+		}
+		if row.name != purgedName(row.timestamp, "named") {
+			nameless = append(nameless, &purgeRow{id: row.id, timestamp: row.timestamp})
+		}
+	}
+	if len(nameless) != len(events)-1 {
+		t.Fatalf("%d have no event_id, want all but one", len(nameless))
+	}
+	tx, end, err := begin(t.Context(), s.worker())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	if all, err := s.nameJoined(t.Context(), tx, audit.KindAuditLog, nameless[:joinedRows]); all || err != nil {
+		t.Errorf("got %t, %v of rows with a long one, want them left to be read one by one", all, err)
+	}
+	if all, err := s.nameJoined(t.Context(), tx, audit.KindAuditLog, nameless[joinedRows:]); !all || err != nil {
+		t.Errorf("got %t, %v, want all of them named", all, err)
+	}
+	joined := map[int64][nameSize]byte{}
+	for _, row := range nameless[joinedRows:] {
+		joined[row.id] = row.name
+	}
+	if err := nameEach(t.Context(), tx, audit.KindAuditLog, nameless); err != nil {
+		t.Fatal(err)
+	}
+	by := map[int64]*purgeRow{}
+	for _, row := range nameless {
+		by[row.id] = row
+	}
+	for _, row := range sl.gone {
+		if at := by[row.id]; at != nil && at.name != row.name {
+			t.Fatalf("event %d has the name %x, read by itself %x", row.id, row.name, at.name)
+		}
+	}
+	for id, name := range joined {
+		if by[id].name != name {
+			t.Fatalf("event %d is named %x joined and %x by itself", id, name, by[id].name)
+		}
+	}
 }

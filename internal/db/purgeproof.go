@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/jmoiron/sqlx"
@@ -69,32 +68,77 @@ func (s *Store) readSalts(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, row
 // readContents gives those of the rows that have no name the one that import
 // would give them, save the number of the repetition.
 func (s *Store) readContents(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, rows []*purgeRow) error {
-	first, last := int64(math.MaxInt64), int64(math.MinInt64)
-	nameless := map[int64]*purgeRow{}
+	var nameless []*purgeRow
 	for _, row := range rows {
 		switch {
 		case row.named:
 		case row.stored != nil:
 			row.setName(ContentOf(AppendContent(nil, row.stored.Event)).name())
 		default:
-			nameless[row.id] = row
-			first, last = min(first, row.id), max(last, row.id)
+			nameless = append(nameless, row)
 		}
 	}
-	if len(nameless) == 0 {
-		return nil
+	for len(nameless) > 0 {
+		part := nameless[:min(len(nameless), joinedRows)]
+		nameless = nameless[len(part):]
+		all, err := s.nameJoined(ctx, tx, kind, part)
+		if err == nil && !all {
+			err = nameEach(ctx, tx, kind, part)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	t := tables[kind]
-	return eachRow(ctx, tx, "SELECT "+t.columns+" FROM "+string(kind)+" e WHERE e.id >= ? AND e.id <= ? AND e.event_id IS NULL", []any{first, last}, func(r scanner) error {
+	return nil
+}
+
+// nameEach names rows, which are in the order of their ids, by what they hold.
+func nameEach(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, rows []*purgeRow) error {
+	t, n := tables[kind], 0
+	return eachRow(ctx, tx, "SELECT "+t.columns+" FROM "+string(kind)+" e WHERE "+betweenNameless+" ORDER BY e.id", []any{rows[0].id, rows[len(rows)-1].id}, func(r scanner) error {
 		st, err := t.scan(r)
 		if err != nil {
 			return err
 		}
-		if row := nameless[st.ID]; row != nil {
-			row.setName(ContentOf(AppendContent(nil, st.Event)).name())
+		for n < len(rows) && rows[n].id < st.ID {
+			n++ // it has a name by now
+		}
+		if n < len(rows) && rows[n].id == st.ID {
+			rows[n].setName(ContentOf(AppendContent(nil, st.Event)).name())
 		}
 		return nil
 	})
+}
+
+const betweenNameless = "e.id BETWEEN ? AND ? AND e.event_id IS NULL"
+
+// nameJoined is nameEach for rows that the engine joins into one text, which takes a
+// third of the time. It reports whether that was all of them.
+func (s *Store) nameJoined(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, rows []*purgeRow) (all bool, err error) {
+	t, n := tables[kind], len(rows)-1
+	text, ok, err := s.readInOne(ctx, tx, kind, t.names, betweenNameless, []any{rows[0].id, rows[n].id})
+	if err != nil || !ok || text.rows == joinedMost { // then there are more between them than fit
+		return false, err
+	}
+	st := &Stored{Event: audit.NewEvent(kind)}
+	var content []byte
+	for text.text != "" {
+		var long bool
+		if st.ID, long, ok = text.next(); !ok || long {
+			return false, nil
+		}
+		if text.text, err = t.parse(text.text, st); err != nil {
+			return false, nil
+		}
+		for n >= 0 && rows[n].id > st.ID {
+			n--
+		}
+		if n >= 0 && rows[n].id == st.ID {
+			content = AppendContent(content[:0], st.Event)
+			rows[n].setName(ContentOf(content).name())
+		}
+	}
+	return true, nil
 }
 
 func (r *purgeRow) setName(eventID string) {

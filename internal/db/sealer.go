@@ -58,7 +58,7 @@ func (s *Store) sealLoop() {
 		if s.refresh(s.closing) != nil {
 			continue // the next page says why
 		}
-		if !checked {
+		if s.served && !checked {
 			checked = true
 			select { // the first page comes first
 			case <-time.After(preparePause):
@@ -116,6 +116,9 @@ func (s *Store) seal(ctx context.Context, all bool) error {
 				break
 			}
 			changed = true
+		}
+		if s.purging.Load() > 0 {
+			continue // which has it done at its end, once for each file
 		}
 		erased, err := s.erase(ctx, k)
 		if err != nil {

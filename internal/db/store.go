@@ -27,8 +27,9 @@ type Options struct {
 	// ReadOnly opens an existing database for reading alone.
 	ReadOnly bool
 	// Served is set for a store that people look at while it is open: it keeps a
-	// ballast on the disk (see ballast.go), and where it is opened for reading
-	// alone people can sign in all the same (see desk.go).
+	// ballast on the disk (see ballast.go), makes beforehand what pages can do
+	// without, and where it is opened for reading alone people can sign in all the
+	// same (see desk.go).
 	Served bool
 	// StateDir is the folder for what a server keeps beside a database that is no
 	// file: its columns and its keys. "" is auditadmin in $XDG_STATE_HOME, or in
@@ -72,6 +73,7 @@ type Store struct {
 	back     *sqlx.DB // another one, for what works beside the pages
 	side     *sqlx.DB // writes the log back; nil when read-only
 	desk     *sqlx.DB // nil but where the database is served and cannot be written
+	served   bool     // people look at it
 	columns  *columns
 	sealed   *sealed
 	recent   *recent
@@ -183,10 +185,11 @@ func (s *Store) openReaders(ctx context.Context, path string, o Options) (err er
 		}
 		back = o.ReadFrom
 	}
-	if s.guard.watches = o.Served && s.rw != nil; s.guard.watches && s.dialect.embedded() {
+	s.served = o.Served
+	if s.guard.watches = s.served && s.rw != nil; s.guard.watches && s.dialect.embedded() {
 		s.guard.path = path + "-ballast"
 	}
-	if o.Served && s.rw == nil {
+	if s.served && s.rw == nil {
 		if s.desk, err = openDesk(ctx, o.Schema, s.primary()); err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/auditadmin/auditadmin/audit"
@@ -23,8 +25,11 @@ type voucher struct {
 	subject func(columns []string, blobs [][]byte) evidence.Hash
 	texts   int // columns read as text, before those read as bytes
 	blobs   int
-	// orphans selects seq and id of the entries whose row is not there.
-	orphans string
+	// there is, for each of the decisions that a row of the table has to stand for, an
+	// entry called l, whether it is there.
+	there map[evidence.Entry]string
+	// bare is set where no row is needed once the event is gone.
+	bare bool
 }
 
 // ofEveryKind is a statement with the name of each kind in place of @kind@, and the
@@ -66,8 +71,7 @@ func vouchersOf(d dialect) []voucher {
 				gone := evidence.Gone(c[0], number(c[1]), number(c[2]), c[7], &leaf)
 				return tombstoneSubject(audit.Kind(c[0]), number(c[1]), number(c[2]), c[3], b[0], c[4], c[5], c[6], gone)
 			},
-			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry = 'deleted' AND l.entry <> 'created'
-			AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.kind = l.kind AND t.id = l.id)`,
+			there: map[evidence.Entry]string{evidence.Deleted: `SELECT 1 FROM tombstone t WHERE t.kind = l.kind AND t.id = l.id`},
 		},
 		{
 			table: "redaction", entry: "redacted", texts: 3, blobs: 2,
@@ -82,9 +86,8 @@ func vouchersOf(d dialect) []voucher {
 				}
 				return redactionSubject(audit.Kind(c[0]), number(c[1]), b[0], b[1])
 			},
-			orphans: `WITH bare AS MATERIALIZED (SELECT l.seq, l.kind, l.id FROM ledger l WHERE l.seq > 0 AND l.entry = 'redacted' AND l.entry <> 'created'
-				AND NOT EXISTS (SELECT 1 FROM redaction r WHERE r.kind = l.kind AND r.id = l.id)) ` +
-				ofEveryKind(`SELECT b.seq, CAST(b.id AS BIGINT) FROM bare b CROSS JOIN @kind@ e WHERE b.kind = '@kind@' AND e.id = b.id`),
+			there: map[evidence.Entry]string{evidence.Redacted: `SELECT 1 FROM redaction r WHERE r.kind = l.kind AND r.id = l.id`},
+			bare:  true,
 		},
 		{
 			table: "purge", entry: "purged", texts: 11, blobs: 2,
@@ -100,7 +103,7 @@ func vouchersOf(d dialect) []voucher {
 				}
 				return purgeSubject(audit.Kind(c[0]), number(c[1]), number(c[2]), number(c[3]), c[4], c[5], b[0], b[1], c[6], c[7], c[8], c[9])
 			},
-			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry = 'purged' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM purge p WHERE p.seq = l.seq)`,
+			there: map[evidence.Entry]string{evidence.Purged: `SELECT 1 FROM purge p WHERE p.seq = l.seq`},
 		},
 		{
 			table: "hold", entry: "held", texts: 9,
@@ -110,14 +113,17 @@ func vouchersOf(d dialect) []voucher {
 			subject: func(c []string, b [][]byte) evidence.Hash {
 				return holdSubject(number(c[0]), c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
 			},
-			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry IN ('held', 'released') AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.id = l.id)`,
+			there: map[evidence.Entry]string{
+				evidence.Held:     `SELECT 1 FROM hold h WHERE h.id = l.id`,
+				evidence.Released: `SELECT 1 FROM hold h WHERE h.id = l.id`,
+			},
 		},
 		{
 			table: "incarnation", entry: "restored", texts: 3,
 			rows: `SELECT i.seq, l.seq, l.subject, ` + d.sound(`i.name, i.started_at, i.reason`, ``) + `, i.name, i.started_at, i.reason
 			FROM incarnation i LEFT JOIN ledger l ON l.seq = i.seq AND l.entry = 'restored' WHERE i.seq > 0`,
 			subject: func(c []string, b [][]byte) evidence.Hash { return incarnationSubject(c[0], c[1], c[2]) },
-			orphans: `SELECT l.seq, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry = 'restored' AND l.entry <> 'created' AND NOT EXISTS (SELECT 1 FROM incarnation i WHERE i.seq = l.seq)`,
+			there:   map[evidence.Entry]string{evidence.Restored: `SELECT 1 FROM incarnation i WHERE i.seq = l.seq`},
 		},
 	}
 }
@@ -163,11 +169,57 @@ func (v *verification) vouched() error {
 		if err != nil {
 			return err
 		}
-		err = eachRow(v.ctx, v.store.worker(), t.orphans, nil, func(row scanner) error {
-			var seq, id int64
-			err := row.Scan(&seq, &id)
-			v.problem(Problem{Trouble: Missing, Table: t.table, ID: id, Seq: seq, Detail: "the ledger says '" + t.entry + "', and what stays of that is not there"})
+	}
+	return v.orphans(vouchers)
+}
+
+// orphansOf selects entry, seq, kind and id of the decisions whose row is not there. It
+// looks through them once: a server does so twice a minute.
+func orphansOf(vouchers []voucher) string {
+	var cases strings.Builder
+	for _, t := range vouchers {
+		for _, entry := range slices.Sorted(maps.Keys(t.there)) {
+			cases.WriteString(" WHEN '" + string(entry) + "' THEN EXISTS (" + t.there[entry] + ")")
+		}
+	}
+	return "SELECT l.entry, l.seq, l.kind, CAST(l.id AS BIGINT) FROM ledger l WHERE l.entry <> 'created' AND NOT CASE l.entry" + cases.String() + " ELSE TRUE END"
+}
+
+// orphans names the decisions whose row is not there.
+func (v *verification) orphans(vouchers []voucher) error {
+	bare := map[audit.Kind]map[int64]Problem{} // what is missing if the event is there
+	err := eachRow(v.ctx, v.store.worker(), orphansOf(vouchers), nil, func(row scanner) error {
+		var entry evidence.Entry
+		var kind audit.Kind
+		var p Problem
+		if err := row.Scan(&entry, &p.Seq, &kind, &p.ID); err != nil {
 			return err
+		}
+		t := vouchers[slices.IndexFunc(vouchers, func(t voucher) bool { return t.there[entry] != "" })]
+		p.Trouble, p.Table, p.Detail = Missing, t.table, "the ledger says '"+t.entry+"', and what stays of that is not there"
+		switch {
+		case !t.bare:
+			v.problem(p)
+		case tables[kind] != nil:
+			if bare[kind] == nil {
+				bare[kind] = map[int64]Problem{}
+			}
+			bare[kind][p.ID] = p
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for kind, missing := range bare {
+		condition, among := v.store.dialect.among("e.id", slices.Collect(maps.Keys(missing)))
+		err := eachRow(v.ctx, v.store.worker(), "SELECT e.id FROM "+string(kind)+" e WHERE "+condition, among, func(row scanner) error {
+			var id int64
+			if err := row.Scan(&id); err != nil {
+				return err
+			}
+			v.problem(missing[id])
+			return nil
 		})
 		if err != nil {
 			return err
