@@ -207,9 +207,11 @@ func TestHoldsThatCannotBeRead(t *testing.T) {
 	if err == nil || errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "released_at") {
 		t.Errorf("got %v, want what is wrong with the holds", err)
 	}
-	_, err = s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: noon.Add(time.Hour), Reason: "it fails, and is not tried again and again"})
-	if err == nil || !strings.Contains(err.Error(), "released_at") {
-		t.Errorf("got %v of a purge, want what is wrong with the holds", err)
+	if s.dialect.embedded() { // whose writers share the connection with the view
+		_, err = s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: noon.Add(time.Hour), Reason: "it fails, and is not tried again and again"})
+		if err == nil || !strings.Contains(err.Error(), "released_at") {
+			t.Errorf("got %v of a purge, want what is wrong with the holds", err)
+		}
 	}
 	if n := countAll(t, s, audit.KindAuditLog, ""); n != 1 {
 		t.Errorf("%d events are there, want the one", n)
