@@ -13,12 +13,18 @@ const crowdLasts = time.Second
 type crowd struct {
 	head atomic.Int64              // of the ledger after our last commit; 0 before the first
 	seen atomic.Pointer[time.Time] // when others were met last, by a clock that does not jump
+	grew atomic.Int64              // by how many entries the ledger grew between our last commit and the one before
 }
 
 // begins is told the head of the ledger when a write transaction begins, ends when it
 // was committed.
 func (c *crowd) begins(head int64) {
-	if last := c.head.Load(); last != 0 && head > last {
+	last := c.head.Load()
+	if last == 0 {
+		return
+	}
+	c.grew.Store(head - last)
+	if head > last {
 		now := time.Now()
 		c.seen.Store(&now)
 	}

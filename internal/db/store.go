@@ -233,6 +233,21 @@ func (s *Store) reader() *sqlx.DB {
 // many events should store them a few at a time.
 func (s *Store) Crowded() bool { return s.dialect.crowded() || s.crowd.there() }
 
+// giveWayAt is how many entries others add between two of our commits where they
+// append as fast as they can, each event by itself: we wait giveWayMost times as long
+// as we kept them waiting, and where they add fewer, so much less.
+const (
+	giveWayAt   = 64
+	giveWayMost = 2
+)
+
+// GiveWay returns how long whoever has many events should wait after he stored some
+// of them, which took so long, for other programs to store theirs. It is 0 where
+// nobody else does, and for a database on a server, which sees to that itself.
+func (s *Store) GiveWay(took time.Duration) time.Duration {
+	return took * giveWayMost * time.Duration(min(s.crowd.grew.Load(), giveWayAt)) / giveWayAt
+}
+
 // Path returns the path the store was opened with, or the address of its server
 // without a password.
 func (s *Store) Path() string { return s.path }

@@ -75,6 +75,22 @@ func atOnce(store Appender) int {
 	return batchEvents
 }
 
+// giveWay lets others store events after this call of Append, which took so long.
+func giveWay(ctx context.Context, store Appender, took time.Duration) {
+	s, ok := store.(interface {
+		GiveWay(took time.Duration) time.Duration
+	})
+	if !ok {
+		return
+	}
+	if wait := s.GiveWay(took); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
 const maxLine = audit.MaxImportLine
 
 // Import reads the files in their order and stores their events. A record that
@@ -120,7 +136,11 @@ func Import(ctx context.Context, f *Format, files []string, o ImportOptions, sto
 		for len(batch) > 0 && storeErr == nil {
 			some := batch[:min(len(batch), atOnce(store))]
 			batch = batch[len(some):]
+			began := time.Now()
 			done, err := store.Append(ctx, some)
+			if err == nil {
+				giveWay(ctx, store, time.Since(began))
+			}
 			stored.Accepted += done.Accepted
 			stored.Duplicates += done.Duplicates
 			stored.Conflicts += done.Conflicts

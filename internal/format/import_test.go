@@ -333,3 +333,40 @@ type forget struct{}
 func (forget) Append(_ context.Context, events []*audit.Event) (db.Appended, error) {
 	return db.Appended{Accepted: len(events)}, nil
 }
+
+// shared is a store that other programs fill as well.
+type shared struct {
+	memory
+	most  int // events of one call
+	waits int
+}
+
+func (s *shared) Crowded() bool { return true }
+
+func (s *shared) GiveWay(time.Duration) time.Duration {
+	s.waits++
+	return time.Nanosecond
+}
+
+func (s *shared) Append(ctx context.Context, events []*audit.Event) (db.Appended, error) {
+	s.most = max(s.most, len(events))
+	return s.memory.Append(ctx, events)
+}
+
+// TestImportGivesWay to others: it stores a few events at a time and waits after each.
+func TestImportGivesWay(t *testing.T) {
+	line := `{"timestamp":"2026-03-01T12:00:00Z","action":"UPDATE","username":"alice","object_id":"%d"}` + "\n"
+	var input strings.Builder
+	const calls = 3
+	for i := range calls * crowdedEvents {
+		fmt.Fprintf(&input, line, i)
+	}
+	store := &shared{}
+	summary, _, err := importInto(store, "ndjson", ImportOptions{Stdin: strings.NewReader(input.String())}, StandardInput)
+	if err != nil || summary.Stored != calls*crowdedEvents {
+		t.Fatalf("got %+v, %v", summary, err)
+	}
+	if store.most != crowdedEvents || store.waits != calls {
+		t.Errorf("stored at most %d events at once and waited %d times, want %d and %d", store.most, store.waits, crowdedEvents, calls)
+	}
+}
