@@ -355,7 +355,7 @@ func (s *shared) Append(ctx context.Context, events []*audit.Event) (db.Appended
 
 // TestImportGivesWay to others: it stores a few events at a time and waits after each.
 func TestImportGivesWay(t *testing.T) {
-	line := `{"timestamp":"2026-03-01T12:00:00Z","action":"UPDATE","username":"alice","object_id":"%d"}` + "\n"
+	line := `{"kind":"audit_log","timestamp":"2026-03-01T12:00:00Z","action":"UPDATE","username":"alice","object_id":"%d"}` + "\n"
 	var input strings.Builder
 	const calls = 3
 	for i := range calls * crowdedEvents {
