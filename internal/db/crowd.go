@@ -37,3 +37,21 @@ func (c *crowd) there() bool {
 	seen := c.seen.Load()
 	return seen != nil && time.Since(*seen) < crowdLasts
 }
+
+// What others are given of the time that they were kept waiting: at least so much that
+// whoever looks for the lock, as writeTo does, finds it free once. Where they add as
+// many entries meanwhile as when they append as fast as they can, each event by
+// itself, they are given turnMost times as long, and where they add fewer, so much less.
+const (
+	turnLeast = 4 // a fourth of it
+	turnMost  = 2
+	turnAt    = 64
+)
+
+// turn is how long others should have the lock after they were kept from it for a while.
+func (c *crowd) turn(took time.Duration) time.Duration {
+	if !c.there() {
+		return 0
+	}
+	return max(took/turnLeast, took*turnMost*time.Duration(min(c.grew.Load(), turnAt))/turnAt)
+}

@@ -14,7 +14,7 @@ func TestCrowdedByAnother(t *testing.T) {
 	for range 3 {
 		mustAppend(t, one, event(t))
 	}
-	if one.Crowded() || one.GiveWay(time.Second) != 0 {
+	if one.Crowded() || one.crowd.turn(time.Second) != 0 {
 		t.Error("a program that appends alone is crowded, or gives way to nobody")
 	}
 	mustAppend(t, other, event(t))
@@ -22,17 +22,17 @@ func TestCrowdedByAnother(t *testing.T) {
 	if !one.Crowded() {
 		t.Error("another program appended, and it was not noticed")
 	}
-	few := one.GiveWay(time.Second)
-	for range giveWayAt {
+	few := one.crowd.turn(time.Second)
+	for range turnAt {
 		mustAppend(t, other, event(t))
 	}
 	mustAppend(t, one, event(t))
-	if many := one.GiveWay(time.Second); few <= 0 || few >= many || many != giveWayMost*time.Second {
-		t.Errorf("it waits %s for one event of another, and %s for many; want a little, and %d times what it took", few, many, giveWayMost)
+	if many := one.crowd.turn(time.Second); few != time.Second/turnLeast || many != turnMost*time.Second {
+		t.Errorf("it waits %s for one event of another, and %s for many; want a part, and %d times what it took", few, many, turnMost)
 	}
 	one.crowd.seen.Store(nil)
 	mustAppend(t, one, event(t))
-	if one.Crowded() || one.GiveWay(time.Second) != 0 {
+	if one.Crowded() || one.crowd.turn(time.Second) != 0 {
 		t.Error("it is crowded by what it did itself")
 	}
 }

@@ -45,7 +45,11 @@ func (s *Store) indexLoop() {
 		case <-s.closing.Done():
 			return
 		}
-		if err := errors.Join(s.Index(s.closing), s.growTree(s.closing)); err != nil && !errors.Is(err, context.Canceled) {
+		goes := s.taking(s.closing)
+		if goes {
+			time.AfterFunc(takingPause, s.wakeIndexer)
+		}
+		if err := errors.Join(s.index(s.closing, !goes), s.growTree(s.closing)); err != nil && !errors.Is(err, context.Canceled) {
 			// Another program may hold the lock for long. The next append, or the
 			// next program, goes on from where this one stopped.
 			select {
@@ -65,11 +69,16 @@ const lotRows = 4096
 // safe beside others that do the same. What goes wrong with one kind, a damaged lot
 // for instance, keeps none of the others from it.
 func (s *Store) Index(ctx context.Context) error {
+	return s.index(ctx, s.purging.Load() == 0) // a purge does the second itself at its end
+}
+
+// index is Index, which takes nothing out of the text index where scrub is false.
+func (s *Store) index(ctx context.Context, scrub bool) error {
 	if err := s.dropStale(ctx); err != nil {
 		return fmt.Errorf("index text: %w", s.dialect.classify(err))
 	}
 	var failed error
-	if s.purging.Load() == 0 { // which does it itself at its end, once for each lot
+	if scrub {
 		failed = s.scrubText(ctx)
 	}
 	var builder trigram.Builder

@@ -146,6 +146,7 @@ func (p *purger) slices(ctx context.Context, below int64) error {
 		_ = together(2, func(i int) error {
 			if i == 0 {
 				took, taking = p.take(ctx, sl)
+				p.store.GiveWay(ctx, took)
 			} else {
 				next, reading = p.read(ctx, sl.last, below)
 			}

@@ -104,7 +104,7 @@ func (s *Store) seal(ctx context.Context, all bool) error {
 	}
 	f.work.Lock()
 	defer f.work.Unlock()
-	changed := false
+	changed, taking := false, s.taking(ctx)
 	for _, kind := range audit.Kinds() {
 		k := s.columns.kinds[kind]
 		for ctx.Err() == nil {
@@ -117,8 +117,8 @@ func (s *Store) seal(ctx context.Context, all bool) error {
 			}
 			changed = true
 		}
-		if s.purging.Load() > 0 {
-			continue // which has it done at its end, once for each file
+		if taking {
+			continue
 		}
 		erased, err := s.erase(ctx, k)
 		if err != nil {

@@ -97,6 +97,7 @@ type Store struct {
 	stale   chan struct{} // wakes the indexer; holds at most one wake-up
 	grown   chan struct{} // wakes who writes the log back
 	purging atomic.Int32  // how many purges run just now
+	takes   taking
 
 	superseded chan struct{} // closed when the ledger is another one than was read
 	supersede  func()        // closes it
@@ -233,19 +234,19 @@ func (s *Store) reader() *sqlx.DB {
 // many events should store them a few at a time.
 func (s *Store) Crowded() bool { return s.dialect.crowded() || s.crowd.there() }
 
-// giveWayAt is how many entries others add between two of our commits where they
-// append as fast as they can, each event by itself: we wait giveWayMost times as long
-// as we kept them waiting, and where they add fewer, so much less.
-const (
-	giveWayAt   = 64
-	giveWayMost = 2
-)
-
-// GiveWay returns how long whoever has many events should wait after he stored some
-// of them, which took so long, for other programs to store theirs. It is 0 where
-// nobody else does, and for a database on a server, which sees to that itself.
-func (s *Store) GiveWay(took time.Duration) time.Duration {
-	return took * giveWayMost * time.Duration(min(s.crowd.grew.Load(), giveWayAt)) / giveWayAt
+// GiveWay waits, for whoever stores or takes away many events a few at a time and has
+// just kept others from writing for as long as that took, until other programs had
+// their turn. It does not wait where nobody else writes, nor for a database on a
+// server, which sees to that itself. It ends with the context.
+func (s *Store) GiveWay(ctx context.Context, took time.Duration) {
+	wait := s.crowd.turn(took)
+	if wait <= 0 {
+		return
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
 }
 
 // Path returns the path the store was opened with, or the address of its server

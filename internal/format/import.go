@@ -67,28 +67,18 @@ const (
 	crowdedEvents = 128
 )
 
+// shared is a store that others may fill at the same time, as db.Store is.
+type shared interface {
+	Crowded() bool
+	GiveWay(ctx context.Context, took time.Duration)
+}
+
 // atOnce is how many events a call of Append has at most just now.
 func atOnce(store Appender) int {
-	if s, ok := store.(interface{ Crowded() bool }); ok && s.Crowded() {
+	if s, ok := store.(shared); ok && s.Crowded() {
 		return crowdedEvents
 	}
 	return batchEvents
-}
-
-// giveWay lets others store events after this call of Append, which took so long.
-func giveWay(ctx context.Context, store Appender, took time.Duration) {
-	s, ok := store.(interface {
-		GiveWay(took time.Duration) time.Duration
-	})
-	if !ok {
-		return
-	}
-	if wait := s.GiveWay(took); wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
-	}
 }
 
 const maxLine = audit.MaxImportLine
@@ -138,8 +128,8 @@ func Import(ctx context.Context, f *Format, files []string, o ImportOptions, sto
 			batch = batch[len(some):]
 			began := time.Now()
 			done, err := store.Append(ctx, some)
-			if err == nil {
-				giveWay(ctx, store, time.Since(began))
+			if s, ok := store.(shared); ok && err == nil {
+				s.GiveWay(ctx, time.Since(began))
 			}
 			stored.Accepted += done.Accepted
 			stored.Duplicates += done.Duplicates

@@ -334,21 +334,18 @@ func (forget) Append(_ context.Context, events []*audit.Event) (db.Appended, err
 	return db.Appended{Accepted: len(events)}, nil
 }
 
-// shared is a store that other programs fill as well.
-type shared struct {
+// crowded is a store that other programs fill as well.
+type crowded struct {
 	memory
 	most  int // events of one call
 	waits int
 }
 
-func (s *shared) Crowded() bool { return true }
+func (s *crowded) Crowded() bool { return true }
 
-func (s *shared) GiveWay(time.Duration) time.Duration {
-	s.waits++
-	return time.Nanosecond
-}
+func (s *crowded) GiveWay(context.Context, time.Duration) { s.waits++ }
 
-func (s *shared) Append(ctx context.Context, events []*audit.Event) (db.Appended, error) {
+func (s *crowded) Append(ctx context.Context, events []*audit.Event) (db.Appended, error) {
 	s.most = max(s.most, len(events))
 	return s.memory.Append(ctx, events)
 }
@@ -361,7 +358,7 @@ func TestImportGivesWay(t *testing.T) {
 	for i := range calls * crowdedEvents {
 		fmt.Fprintf(&input, line, i)
 	}
-	store := &shared{}
+	store := &crowded{}
 	summary, _, err := importInto(store, "ndjson", ImportOptions{Stdin: strings.NewReader(input.String())}, StandardInput)
 	if err != nil || summary.Stored != calls*crowdedEvents {
 		t.Fatalf("got %+v, %v", summary, err)
