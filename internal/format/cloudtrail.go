@@ -75,6 +75,14 @@ func concatenated(head []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(head[d.InputOffset():], " \t"), []byte("{"))
 }
 
+// likeCloudTrail reports whether a text begins like records of CloudTrail,
+// wrapped or not.
+func likeCloudTrail(head []byte) bool {
+	head = bytes.TrimSpace(head)
+	return (bytes.HasPrefix(head, []byte("{")) || bytes.HasPrefix(head, []byte("["))) &&
+		bytes.Contains(head, []byte("eventSource")) && bytes.Contains(head, []byte("eventName"))
+}
+
 // delivered reports whether a text begins like a delivered file, or like an
 // array of records.
 func delivered(head []byte) bool {

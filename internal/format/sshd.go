@@ -33,6 +33,13 @@ func readSSHD(_ context.Context, in *Input, o Options, emit func(Record) error) 
 	})
 }
 
+// likeSSHD reports whether a text begins like a system log.
+func likeSSHD(head []byte) bool {
+	line := firstLine(head)
+	_, err := parseSyslog(line)
+	return err == nil || remark.MatchString(line)
+}
+
 type sshdReader struct {
 	in       *Input
 	options  Options
