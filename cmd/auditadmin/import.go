@@ -55,7 +55,10 @@ func (c *importCommand) Run(p *process) error {
 			p.say("ignored %d: %s", sum.Reasons[reason], reason)
 		}
 		p.say("%s", line(sum))
-		if err == nil && bad > 0 {
+		switch {
+		case err == nil && bad > 0 && sum.Skipped == sum.Read:
+			err = fmt.Errorf("all %d were skipped because they are no events of --format %s; name the format that the files have: %s", sum.Read, c.Format, strings.Join(format.Readable(), ", "))
+		case err == nil && bad > 0:
 			err = fmt.Errorf("%d of %d were skipped because they are no events; the others are stored", sum.Skipped, sum.Read)
 		}
 		return err

@@ -35,6 +35,12 @@ func readAccessLog(_ context.Context, in *Input, o Options, emit func(Record) er
 	return r.emitGroups(r.folds.All())
 }
 
+// likeAccessLog reports whether a text begins like an access log.
+func likeAccessLog(head []byte) bool {
+	_, err := parseAccessLine(firstLine(head), time.UTC)
+	return err == nil
+}
+
 const (
 	foldWindow    = 10 * time.Minute
 	maxFolds      = 10_000   // findings that are waiting for their like

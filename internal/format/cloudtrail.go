@@ -30,7 +30,11 @@ func readCloudTrail(ctx context.Context, in *Input, _ Options, emit func(Record)
 	if err != nil && err != io.EOF && err != bufio.ErrBufferFull && len(head) == 0 {
 		return cut(err)
 	}
-	if loose := spread(head); loose || delivered(head) {
+	if bytes.IndexByte(head, '\n') < 0 {
+		head, _ = in.reader.Peek(longHead) // an error shows again when it is read
+	}
+	file := delivered(head)
+	if loose := !file && (spread(head) || concatenated(head)); loose || file {
 		return eachObject(in.reader, loose, func(line, number int64, text []byte, err error) error {
 			r := Record{Line: line, Row: fmt.Sprintf("record %d", number), Err: err}
 			if err == nil {
@@ -51,10 +55,32 @@ func readCloudTrail(ctx context.Context, in *Input, _ Options, emit func(Record)
 		}
 		r := Record{Line: number, Err: err}
 		if err == nil {
-			r.Events, r.Err = trailEvents(string(line))
+			r.Events, r.Err = trailEvents(strings.TrimRight(string(line), ", \t")) // a line out of an array
 		}
 		return emit(r)
 	})
+}
+
+// longHead is how far concatenated looks for the end of a first record.
+const longHead = 128 << 10
+
+// concatenated reports whether a text begins with two records on one line, as
+// Firehose stores what EventBridge hands it.
+func concatenated(head []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(head))
+	var first json.RawMessage
+	if d.Decode(&first) != nil {
+		return false
+	}
+	return bytes.HasPrefix(bytes.TrimLeft(head[d.InputOffset():], " \t"), []byte("{"))
+}
+
+// likeCloudTrail reports whether a text begins like records of CloudTrail,
+// wrapped or not.
+func likeCloudTrail(head []byte) bool {
+	head = bytes.TrimSpace(head)
+	return (bytes.HasPrefix(head, []byte("{")) || bytes.HasPrefix(head, []byte("["))) &&
+		bytes.Contains(head, []byte("eventSource")) && bytes.Contains(head, []byte("eventName"))
 }
 
 // delivered reports whether a text begins like a delivered file, or like an
@@ -65,13 +91,61 @@ func delivered(head []byte) bool {
 		return true
 	}
 	rest, ok := bytes.CutPrefix(head, []byte("{"))
-	return ok && bytes.HasPrefix(bytes.TrimSpace(rest), []byte(`"Records"`))
+	if !ok {
+		return false
+	}
+	for _, key := range trailLists {
+		if after, ok := bytes.CutPrefix(bytes.TrimSpace(rest), []byte(quote(key))); ok {
+			after, ok = bytes.CutPrefix(bytes.TrimSpace(after), []byte(":"))
+			return ok && (len(after) == 0 || bytes.HasPrefix(bytes.TrimSpace(after), []byte("[")))
+		}
+	}
+	return false
+}
+
+// trailLists are the names under which lists of records are kept: by CloudTrail,
+// by lookup-events, by CloudWatch Logs for one who asks and for one who subscribes.
+var trailLists = []string{"Records", "Events", "events", "logEvents"}
+
+// trailWraps are the members under which other tools keep a record, or a list of
+// what they keep: as an object, or as text.
+var trailWraps = append([]string{
+	"CloudTrailEvent", // lookup-events
+	"detail",          // EventBridge
+	"message",         // CloudWatch Logs and Filebeat
+	"_source", "hits", // Elasticsearch
+	"event", "original",
+	"result", "_raw", // Splunk
+}, trailLists...)
+
+// maxWraps is how many wraps may be around a record.
+const maxWraps = 5
+
+// unwrap returns what other tools have put a wrap around, as JSON text. A record
+// of CloudTrail itself holds nothing of the kind.
+func unwrap(all []member) (inside []string) {
+	if find(all, "eventTime") != "" {
+		return nil
+	}
+	for _, key := range trailWraps {
+		value := find(all, key)
+		if strings.HasPrefix(value, `"`) {
+			value = strings.Trim(plain(value), space)
+		}
+		if list, ok := elements(value); ok && len(list) > 0 {
+			return list
+		}
+		if isJSON(value, '{') {
+			return []string{value}
+		}
+	}
+	return nil
 }
 
 // spread reports whether a text begins like a record over several lines.
 func spread(head []byte) bool {
-	first, rest, ok := bytes.Cut(bytes.TrimLeft(head, " \t\r\n"), []byte("\n"))
-	return ok && string(bytes.TrimSpace(first)) == "{" && !bytes.HasPrefix(bytes.TrimSpace(rest), []byte(`"Records"`))
+	first, _, ok := bytes.Cut(bytes.TrimLeft(head, " \t\r\n"), []byte("\n"))
+	return ok && string(bytes.TrimSpace(first)) == "{"
 }
 
 // eachObject calls fn with every object that stands in an array of r, however
@@ -168,8 +242,11 @@ func (r trailRecord) raw(path ...string) string {
 	return ""
 }
 
-// trailEvents makes the event of one record.
-func trailEvents(text string) ([]*audit.Event, error) {
+// trailEvents makes the event of one record, or the events of all records that
+// one wrap is around.
+func trailEvents(text string) ([]*audit.Event, error) { return trailEventsIn(text, maxWraps) }
+
+func trailEventsIn(text string, wraps int) ([]*audit.Event, error) {
 	// Without blanks, which tools on the way put in and take out: the same record
 	// is the same event.
 	var compact bytes.Buffer
@@ -188,6 +265,17 @@ func trailEvents(text string) ([]*audit.Event, error) {
 		if find(all[:i], m.key) != "" {
 			return nil, fmt.Errorf("the key %q is repeated", shorten(m.key, 40))
 		}
+	}
+	if inside := unwrap(all); wraps > 0 && len(inside) > 0 {
+		var events []*audit.Event
+		for _, text := range inside {
+			more, err := trailEventsIn(text, wraps-1)
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, more...)
+		}
+		return events, nil
 	}
 	insight := r.text("eventType") == "AwsCloudTrailInsight"
 	for _, name := range []string{"eventTime", "eventName", "eventSource"} {

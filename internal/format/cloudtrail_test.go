@@ -72,13 +72,27 @@ func TestCloudTrailWrappings(t *testing.T) {
 		"a file behind a line":  one + "\n" + `{"Records":[` + two + "]}\n",
 		"an array":              "[" + one + "," + two + "]",
 		"records spread":        spread(one) + "\n" + spread(two),
+		"one behind the other":  one + two,
+		"lines of an array":     one + ",\n" + two + ",\n",
+		"lookup-events":         `{"Events":[{"EventId":"1","CloudTrailEvent":` + quote(one) + `},{"CloudTrailEvent":` + quote(two) + `}],"NextToken":"x"}`,
+		"lookup-events spread":  "{\n    \"Events\": [\n        {\n\"EventId\": \"1\",\n\"CloudTrailEvent\": " + quote(one) + "\n},\n{\"CloudTrailEvent\": " + quote(two) + "}\n]\n}\n",
+		"EventBridge":           `{"version":"0","detail-type":"AWS API Call via CloudTrail","detail":` + one + "}\n" + `{"detail":` + two + "}",
+		"Firehose":              `{"version":"0","detail":` + one + `}{"version":"0","detail":` + two + "}",
+		"CloudWatch Logs":       `{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":` + quote(one) + `},{"id":"2","message":` + quote(two) + "}]}",
+		"filter-log-events":     "{\n  \"events\": [\n{\"message\": " + quote(one) + "}, {\"message\": " + quote(two) + "}\n],\n\"searchedLogStreams\": []\n}",
+		"a search's hits":       `{"took":1,"hits":{"total":2,"hits":[{"_id":"a","_source":` + one + `},{"_id":"b","_source":` + two + "}]}}",
+		"Elastic's documents":   `{"_source":{"event":{"original":` + quote(one) + `}}}` + "\n" + `{"@timestamp":"x","event":{"original":` + quote(two) + "}}",
+		"Splunk's results":      `{"preview":false,"result":{"_raw":` + quote(one) + "}}\n" + `{"result":{"_raw":` + quote(two) + "}}",
 		"a file without blanks": strings.ReplaceAll(`{"Records":[`+one+","+two+"]}", " ", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, content := range [][]byte{[]byte(text), packed(t, []byte(text))} {
-				store, _, bad := testImport(t, "cloudtrail", ImportOptions{}, testFile(t, "trail", content))
+				store, sum, bad := testImport(t, "cloudtrail", ImportOptions{}, testFile(t, "trail", content))
 				if len(store.events) != 2 || len(bad) > 0 {
 					t.Errorf("got %d events and bad records %q, want 2 and none", len(store.events), bad)
+				}
+				if strings.HasPrefix(text, `{"Records"`) && sum.Read != 2 {
+					t.Errorf("read %d records, want 2: a delivered file is not held in memory", sum.Read)
 				}
 			}
 		})

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -51,15 +52,19 @@ func readDjango(ctx context.Context, in *Input, o Options, emit func(Record) err
 	return nil
 }
 
+const sqliteMagic = "SQLite format 3\x00"
+
+// likeDjango reports whether a text begins like a SQLite file.
+func likeDjango(head []byte) bool { return bytes.HasPrefix(head, []byte(sqliteMagic)) }
+
 // unpackedFile returns the path of a file with the input's content: its own, or
 // that of a temporary copy if it is packed or comes from standard input.
 func (in *Input) unpackedFile(ctx context.Context) (path string, remove func(), err error) {
-	const magic = "SQLite format 3\x00"
-	head, err := in.reader.Peek(len(magic))
+	head, err := in.reader.Peek(len(sqliteMagic))
 	if err != nil && err != io.EOF {
 		return "", nil, cut(err)
 	}
-	if string(head) != magic {
+	if string(head) != sqliteMagic {
 		return "", nil, errors.New("it is not a SQLite database; give the file named under DATABASES in the site's settings")
 	}
 	if in.Path != "" && !in.Packed {

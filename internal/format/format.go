@@ -7,6 +7,7 @@
 package format
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -26,6 +27,9 @@ type Format struct {
 	// Media is the media type of what is written.
 	Media string
 
+	// like reports whether a file that begins so seems to be of this format, for
+	// who named another one.
+	like  func(head []byte) bool
 	read  func(ctx context.Context, in *Input, o Options, emit func(Record) error) error
 	write *form
 }
@@ -33,15 +37,15 @@ type Format struct {
 // formats is the one table of formats.
 var formats = []Format{
 	{Name: "ndjson", Doc: "one JSON object a line, the form in which events are exchanged",
-		Media: "application/x-ndjson", read: readNDJSON, write: &form{append: appendLine}},
+		Media: "application/x-ndjson", like: likeNDJSON, read: readNDJSON, write: &form{append: appendLine}},
 	{Name: "sshd", Doc: "auth.log or journal lines of sshd, sudo, su and the commands that change accounts",
-		Options: []string{"year", "host-timezone"}, read: readSSHD},
+		Options: []string{"year", "host-timezone"}, like: likeSSHD, read: readSSHD},
 	{Name: "django", Doc: "a SQLite file of a Django site: its audit, auditlog, easyaudit, admin, axes and Wagtail logs",
-		read: readDjango},
+		like: likeDjango, read: readDjango},
 	{Name: "cloudtrail", Doc: `AWS CloudTrail: delivered {"Records":[…]} files, or one record a line`,
-		read: readCloudTrail},
+		like: likeCloudTrail, read: readCloudTrail},
 	{Name: "accesslog", Doc: "access logs of Apache, nginx and their like: attacks and scans become security events, other lines are ignored",
-		read: readAccessLog},
+		like: likeAccessLog, read: readAccessLog},
 	{Name: "csv", Doc: "a table with one row an event, for spreadsheets",
 		Media: "text/csv; charset=utf-8", write: &form{head: appendHeader, append: appendRow}},
 }
@@ -56,6 +60,22 @@ func Lookup(name string) (*Format, bool) {
 		return nil, false
 	}
 	return &formats[i], true
+}
+
+// guess returns the format that a file beginning so seems to be of, or nil.
+func guess(head []byte) *Format {
+	for i, f := range formats {
+		if f.like != nil && f.like(head) {
+			return &formats[i]
+		}
+	}
+	return nil
+}
+
+// firstLine is the first line of a text that is not blank.
+func firstLine(head []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimLeft(head, " \t\r\n"), []byte("\n"))
+	return visible(string(trimEnd(line)))
 }
 
 // Readable returns the names of the formats that Import understands.

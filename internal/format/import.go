@@ -255,10 +255,17 @@ func (im *importer) file(ctx context.Context, path string) error {
 		return err
 	}
 	defer in.Close()
+	head, before := slices.Clone(in.head()), im.summary
 	err = im.format.read(ctx, in, im.options.Options, func(r Record) error {
 		return im.record(ctx, in.Name, r)
 	})
 	im.finished += in.Size
+	// Who gets nothing out of a file may have named the wrong format.
+	if nothing := im.summary.Read-before.Read == im.summary.Skipped-before.Skipped; nothing && (err != nil || im.summary.Read > before.Read) && ctx.Err() == nil {
+		if f := guess(head); f != nil && f.Name != im.format.Name {
+			err = errors.Join(err, fmt.Errorf("it is nothing of --format %s; it looks like --format %s", im.format.Name, f.Name))
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", in.Name, err)
 	}

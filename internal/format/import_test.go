@@ -180,6 +180,11 @@ func TestImportInputs(t *testing.T) {
 		{name: "no newline at the end", content: []byte(strings.TrimSpace(lines)), read: 3000},
 		{name: "empty", content: nil},
 		{name: "UTF-16", content: []byte("\xFF\xFE{\x00"), err: "iconv"},
+		{name: "UTF-16 without a mark", content: []byte("{\x00\"\x00"), err: "iconv"},
+		{name: "zip", content: []byte("PK\x03\x04\x14\x00"), err: "unzip -p"},
+		{name: "xz", content: []byte("\xFD7zXZ\x00\x00"), err: "xz -dc"},
+		{name: "tar within gzip", content: packed(t, []byte("a.json"+strings.Repeat("\x00", 251)+"ustar\x0000")), err: "tar -xf"},
+		{name: "another format", content: []byte(`[{"eventSource":"s3.amazonaws.com","eventName":"GetObject"}]`), read: 1, skipped: 1, err: "looks like --format cloudtrail"},
 		{name: "no UTF-8", content: []byte(strings.Replace(lines, "alice", "al\xffce", 1)), read: 3000, skipped: 1, bad: "file:1: "},
 		{name: "long line", content: []byte(`{"kind":"` + strings.Repeat("x", maxLine) + "\"}\n" + lines), read: 3001, skipped: 1, bad: "file:1: the line is too long"},
 		{name: "cut gzip", content: half[:len(half)-20], read: -1, err: "cut off"},
@@ -207,6 +212,36 @@ func TestImportInputs(t *testing.T) {
 				t.Errorf("stored: got %d, want %d: what was read is stored", got, want)
 			}
 		})
+	}
+}
+
+// Every format that can be read knows a file of its own, and no other format
+// takes it for one of its own.
+func TestGuess(t *testing.T) {
+	heads := map[string]string{
+		"ndjson":     fmt.Sprintf(event, "1"),
+		"sshd":       "\nMar 27 13:06:56 web1 sshd[7]: Accepted password for alice from 203.0.113.9 port 5022 ssh2\r\n",
+		"django":     sqliteMagic + "\x10\x00",
+		"cloudtrail": fmt.Sprintf(trailLine, "iam.amazonaws.com", "CreateUser", ""),
+		"accesslog":  `203.0.113.9 - - [01/Mar/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 12` + "\n",
+	}
+	for _, f := range formats {
+		if f.read == nil {
+			continue
+		}
+		if heads[f.Name] == "" {
+			t.Errorf("%s: there is no sample of it here", f.Name)
+		}
+		for name, head := range heads {
+			if got, want := f.like([]byte(head)), name == f.Name; got != want {
+				t.Errorf("a file of %s is like %s: got %v, want %v", name, f.Name, got, want)
+			}
+		}
+	}
+	for _, head := range []string{"", "\n", "nonsense", "{}", "[Sun Dec 04 04:47:44 2005] [error] x"} {
+		if f := guess([]byte(head)); f != nil {
+			t.Errorf("%q: got %s, want nothing", head, f.Name)
+		}
 	}
 }
 

@@ -89,13 +89,43 @@ func (in *Input) unpack(raw io.Reader) error {
 			return cut(err)
 		}
 	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0xEF, 0xBB, 0xBF}): // a byte order mark
+	if bytes.HasPrefix(head, []byte{0xEF, 0xBB, 0xBF}) { // a byte order mark
 		in.reader.Discard(3)
-	case bytes.HasPrefix(head, []byte{0xFF, 0xFE}), bytes.HasPrefix(head, []byte{0xFE, 0xFF}):
-		return errors.New("it is UTF-16; convert it to UTF-8 first, for example with iconv -f UTF-16 -t UTF-8")
+		return nil
+	}
+	head = in.head()
+	for _, other := range foreignFiles {
+		if len(head) >= other.at && bytes.HasPrefix(head[other.at:], []byte(other.magic)) {
+			return fmt.Errorf("it is %s; %s", other.what, other.todo)
+		}
+	}
+	if len(head) > 1 && (head[0] == 0) != (head[1] == 0) { // letters without a mark
+		return errors.New("it looks like UTF-16; convert it to UTF-8 first, for example with iconv -f UTF-16LE -t UTF-8")
 	}
 	return nil
+}
+
+// foreignFiles are files that people have beside their logs, by what stands at a
+// place of them, and what makes of them something that can be read.
+var foreignFiles = []struct {
+	at                int
+	magic, what, todo string
+}{
+	{0, "\xFF\xFE", "UTF-16", "convert it to UTF-8 first, for example with iconv -f UTF-16 -t UTF-8"},
+	{0, "\xFE\xFF", "UTF-16", "convert it to UTF-8 first, for example with iconv -f UTF-16 -t UTF-8"},
+	{0, "PK\x03\x04", "a zip archive", "unpack it: unzip -p FILE | auditadmin import --format … -"},
+	{0, "BZh91AY&SY", "packed with bzip2", "unpack it: bzip2 -dc FILE | auditadmin import --format … -"},
+	{0, "\xFD7zXZ\x00", "packed with xz", "unpack it: xz -dc FILE | auditadmin import --format … -"},
+	{0, "\x28\xB5\x2F\xFD", "packed with zstd", "unpack it: zstd -dc FILE | auditadmin import --format … -"},
+	{0, "ElfFile\x00", "a log of Windows events", "no format here reads it"},
+	{257, "ustar", "a tar archive", "unpack it with tar -xf and name its files"},
+}
+
+// head returns what has been read ahead of the input, at most 4096 bytes. It does
+// not wait for more.
+func (in *Input) head() []byte {
+	head, _ := in.reader.Peek(min(in.reader.Buffered(), 4096))
+	return head
 }
 
 // again opens the same input a second time from its beginning. Standard input

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -21,6 +22,12 @@ func readNDJSON(_ context.Context, in *Input, _ Options, emit func(Record) error
 		}
 		return emit(r)
 	})
+}
+
+// likeNDJSON reports whether a text begins like an event in NDJSON.
+func likeNDJSON(head []byte) bool {
+	rest, ok := bytes.CutPrefix(bytes.TrimSpace(head), []byte("{"))
+	return ok && bytes.HasPrefix(bytes.TrimSpace(rest), []byte(`"kind"`))
 }
 
 // appendLine appends a line that readNDJSON reads back.

@@ -33,6 +33,13 @@ func readSSHD(_ context.Context, in *Input, o Options, emit func(Record) error) 
 	})
 }
 
+// likeSSHD reports whether a text begins like a system log.
+func likeSSHD(head []byte) bool {
+	line := firstLine(head)
+	_, err := parseSyslog(line)
+	return err == nil || remark.MatchString(line)
+}
+
 type sshdReader struct {
 	in       *Input
 	options  Options
@@ -42,6 +49,9 @@ type sshdReader struct {
 	// unknown holds who named a user that does not exist and has not tried a
 	// password yet, by connection.
 	unknown map[string]person
+
+	// telling holds the hosts whose sshd says itself how attempts end.
+	telling map[string]bool
 }
 
 // person is who is at the other end of a connection.
@@ -118,6 +128,7 @@ func (r *sshdReader) instant(t syslogTime) (time.Time, error) {
 // message decides by the table of programs what becomes of a message.
 func (r *sshdReader) message(l syslogLine, at time.Time) Record {
 	l.message = strings.TrimLeft(l.message, " ")
+	said, old := l.modernPAM()
 	p := &programs[len(programs)-1]
 	for i := range programs {
 		if slices.Contains(programs[i].names, l.program) {
@@ -129,9 +140,18 @@ func (r *sshdReader) message(l syslogLine, at time.Time) Record {
 	if len(p.names) > 0 && strings.HasPrefix(l.program, p.names[0]) {
 		module = p.names[0] // sshd-session is sshd
 	}
-	rule, found := p.match(l.message)
+	rule, found := p.match(said)
+	if rule.ifSilent && (!old || r.telling[l.host]) {
+		return Record{Ignored: saidAgain}
+	}
 	if rule.ignored != "" {
 		return Record{Ignored: rule.ignored}
+	}
+	if rule.status != "" && !rule.ifSilent && module == "sshd" && len(r.telling) < maxUnknown {
+		if r.telling == nil {
+			r.telling = map[string]bool{}
+		}
+		r.telling[l.host] = true
 	}
 	connection := ""
 	if l.pid != "" {

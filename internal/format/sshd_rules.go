@@ -31,6 +31,10 @@ type rule struct {
 	// unknown marks the line that says that a user does not exist, and ends the
 	// line with which a connection goes away.
 	unknown, ends bool
+
+	// ifSilent: the line counts only in a log of a host whose sshd does not say
+	// itself how attempts ended; else it says that again.
+	ifSilent bool
 }
 
 // Why a line is left out on purpose.
@@ -44,6 +48,9 @@ const (
 
 const (
 	from = ` from (?P<ip>\S+)(?: port (?P<port>\d+))?`
+	// What PAM says at the end of a failure; root is a user of the host, ruser one
+	// of the client.
+	rhost = ` rhost=(?P<ip>\S*)(?:\s+user=(?P<user>.*?))?(?:\s+rhost=\S*)?\s*$`
 	// What comes before an address in newer versions. A name may hold anything,
 	// so addresses are looked for from the right.
 	whose = `(?:(?P<state>invalid user|authenticating user|user) (?P<user>.*?) )?(?P<ip>\S+)(?: port (?P<port>\d+))?`
@@ -84,23 +91,25 @@ var programs = []program{
 		names: []string{"sshd", "sshd-session", "sshd-auth"},
 		rules: []rule{
 			{match: re(`^Accepted (?P<method>\S+) for (?P<user>.*) from (?P<ip>\S+) port (?P<port>\d+)(?: ssh\d)?(?:: (?P<key>.*))?$`), status: "SUCCESS"},
-			{match: re(`^Failed (?P<method>\S+) for (?P<unknown_user>(?:invalid|illegal) user )?(?P<user>.*) from (?P<ip>\S+) port (?P<port>\d+)(?: ssh\d)?(?:: (?P<key>.*))?$`), status: "FAILED"},
+			{match: re(`^Failed (?P<method>\S+) for (?P<unknown_user>(?:invalid|illegal) user )?(?P<user>.*)` + from + `(?: ssh\d)?(?:: (?P<key>.*))?$`), status: "FAILED"},
 			{match: re(`^(?:Invalid|Illegal) user (?P<user>.*)` + from + pre), event: "INFO", code: "invalid-user", title: "Sign-in of a user who does not exist", unknown: true},
 			{match: re(`^input_userauth_request: (?:invalid|illegal) user `), ignored: saidAgain},
-			{match: re(`^pam_\w+\(sshd:auth\): (?:authentication failure|check pass)`), ignored: saidAgain},
+			{match: re(`^pam_\w+\(sshd:auth\): (?P<count>\d+) more authentication failures?;.*` + rhost), event: "INFO", code: "more-failures", title: "Further failed attempts in one connection"},
+			{match: re(`^pam_\w+\(sshd:auth\): authentication failure;.*` + rhost), status: "FAILED", reason: "refused", ifSilent: true},
+			{match: re(`^pam_\w+\(sshd:auth\): (?:authentication failure|check pass|bad username)`), ignored: saidAgain},
 			{match: re(`^PAM service\(sshd\) ignoring max retries`), ignored: saidAgain},
 			{match: re(`^Postponed `), ignored: itself},
 			{match: re(`^User child is on pid `), ignored: itself},
 			{match: re(`^Partial (?P<method>\S+) for (?P<user>.*) from (?P<ip>\S+) port (?P<port>\d+)(?: ssh\d)?`), event: "INFO", code: "partial-sign-in", title: "First of several proofs accepted"},
 			{match: re(`^Connection (?P<end>closed|reset) by ` + whose + pre), event: "INFO", code: "connection-ended", title: "Connection ended", ends: true},
 			{match: re(`^Disconnected from ` + whose + pre), event: "INFO", code: "connection-ended", title: "Connection ended", ends: true},
-			{match: re(`^Received disconnect from (?P<ip>\S+) port (?P<port>\d+): ?(?P<disconnect>\d+): ?(?P<words>.*?)` + pre), event: "INFO", code: "disconnect-received", title: "The client asked to disconnect", ends: true},
-			{match: re(`^Received disconnect from (?P<ip>\S+): (?P<disconnect>\d+): ?(?P<words>.*?)` + pre), event: "INFO", code: "disconnect-received", title: "The client asked to disconnect", ends: true},
+			{match: re(`^(?:error: )?Received disconnect from (?P<ip>\S+) port (?P<port>\d+): ?(?P<disconnect>\d+): ?(?P<words>.*?)` + pre), event: "INFO", code: "disconnect-received", title: "The client asked to disconnect", ends: true},
+			{match: re(`^(?:error: )?Received disconnect from (?P<ip>\S+): (?P<disconnect>\d+): ?(?P<words>.*?)` + pre), event: "INFO", code: "disconnect-received", title: "The client asked to disconnect", ends: true},
 			{match: re(`^Disconnecting (?P<state>invalid user|authenticating user|user) (?P<user>.*) (?P<ip>\S+) port (?P<port>\d+): (?P<words>.*?)` + pre), event: "INFO", code: "disconnected", title: "Disconnected by the server", ends: true},
 			{match: re(`^Disconnecting: Too many authentication failures for (?P<user>.*?)` + pre), event: "SECURITY", code: "too-many-failures", title: "Too many failed attempts in one connection", ends: true},
 			{match: re(`^Disconnecting: (?P<words>.*?)` + pre), event: "INFO", code: "disconnected", title: "Disconnected by the server", ends: true},
 			{match: re(`^(?:error: )?maximum authentication attempts exceeded for (?P<unknown_user>invalid user )?(?P<user>.*) from (?P<ip>\S+) port (?P<port>\d+)(?: ssh\d)?` + pre), event: "SECURITY", code: "too-many-failures", title: "Too many failed attempts in one connection"},
-			{match: re(`^PAM (?P<count>\d+) more authentication failures?;.* rhost=(?P<ip>\S*)(?:\s+user=(?P<user>.*))?$`), event: "INFO", code: "more-failures", title: "Further failed attempts in one connection"},
+			{match: re(`^PAM (?P<count>\d+) more authentication failures?;.*` + rhost), event: "INFO", code: "more-failures", title: "Further failed attempts in one connection"},
 			{match: re(`^reverse mapping checking getaddrinfo for (?P<name>\S+)(?: \[(?P<ip>[^\]]+)\])? failed`), event: "SECURITY", code: "name-mismatch", title: "The name of the address does not lead back to it"},
 			{match: re(`^Address (?P<ip>\S+) maps to (?P<name>\S+), but this does not map back`), event: "SECURITY", code: "name-mismatch", title: "The name of the address does not lead back to it"},
 			{match: re(`POSSIBLE BREAK-IN ATTEMPT`), event: "SECURITY", code: "break-in-attempt", title: "Possible break-in attempt"},
@@ -109,21 +118,40 @@ var programs = []program{
 			{match: re(`^(?:error: )?banner exchange: Connection` + from), event: "INFO", code: "no-ssh", title: "Connection that did not speak SSH"},
 			{match: re(`^(?:error: )?kex_exchange_identification: `), event: "INFO", code: "no-ssh", title: "Connection that did not speak SSH"},
 			{match: re(`^(?:fatal: |error: )?Unable to negotiate with (?P<ip>\S+)(?: port (?P<port>\d+))?: (?P<words>.*?)` + pre), event: "INFO", code: "no-common-cipher", title: "No cipher in common with the client", ends: true},
+			{match: re(`^fatal: (?:no matching \w+ found|Unable to negotiate a key exchange method)`), event: "INFO", code: "no-common-cipher", title: "No cipher in common with the client", ends: true},
+			{match: re(`^fatal: (?:Read from socket|Write) failed: (?P<words>.*?)` + pre), event: "INFO", code: "connection-ended", title: "Connection ended", ends: true},
+			{match: re(`^ssh_dispatch_run_fatal: Connection` + from + `: (?P<words>.*?)` + pre), event: "INFO", code: "connection-ended", title: "Connection ended", ends: true},
+			{match: re(`^refused connect from .*?\(?(?P<ip>[^\s()]+)\)?$`), event: "SECURITY", code: "connection-refused", title: "Connection refused by the rules for hosts"},
 			{match: re(`^pam_\w+\(sshd:session\): session opened for user (?P<user>[^ (]*)`), event: "INFO", code: "session-opened", title: "Session opened"},
 			{match: re(`^pam_\w+\(sshd:session\): session closed for user (?P<user>.*)$`), event: "INFO", code: "session-closed", title: "Session closed"},
-			{match: re(`^Connection` + from + ` on (?P<server>\S+) port (?P<server_port>\d+)`), event: "INFO", code: "connection", title: "Connection made"},
+			{match: re(`^Connection` + from + `(?: on (?P<server>\S+) port (?P<server_port>\d+).*)?$`), event: "INFO", code: "connection", title: "Connection made"},
 			{match: re(`^Starting session: (?P<what>.*) for (?P<user>\S+) from (?P<ip>\S+) port (?P<port>\d+)`), event: "INFO", code: "session-started", title: "Started: ${what}"},
 			{match: re(`^Close session: user (?P<user>\S+) from (?P<ip>\S+) port (?P<port>\d+)`), event: "INFO", code: "session-closed", title: "Session closed"},
 			{match: re(`^User (?P<user>.*)` + from + ` not allowed because (?P<words>.*)$`), event: "INFO", code: "user-not-allowed", title: "Sign-in of a user who may not"},
+			{match: re(`^User (?P<user>.*) not allowed because (?P<words>.*)$`), event: "INFO", code: "user-not-allowed", title: "Sign-in of a user who may not"},
 			{match: re(`^ROOT LOGIN REFUSED FROM (?P<ip>\S+)(?: port (?P<port>\d+))?`), event: "SECURITY", code: "root-refused", title: "Sign-in of root refused"},
 			{match: re(`^Authentication tried for (?P<user>.*) with correct key but not from a permitted host`), event: "SECURITY", code: "wrong-host", title: "The right key from a host that is not permitted"},
 			{match: re(`^Authentication refused: `), event: "SECURITY", code: "authentication-refused"},
-			{match: re(`^error: PAM: (?P<words>.*) for (?:illegal user )?(?P<user>.*) from (?P<ip>\S+)$`), event: "INFO", code: "pam-failure", title: "Sign-in refused by PAM"},
+			{match: re(`^error: PAM: (?P<words>.*) for (?P<unknown_user>illegal user )?(?P<user>.*) from (?P<ip>\S+)(?: via (?P<server>\S+))?\s*$`), event: "INFO", code: "pam-failure", title: "Sign-in refused by PAM"},
 			{match: re(`^(?:fatal: )?Timeout before authentication for (?:connection from )?(?P<ip>\S+)(?: port (?P<port>\d+))?`), event: "INFO", code: "timeout", title: "No sign-in in time", ends: true},
 			{match: re(`^drop connection #\d+ from \[(?P<ip>[^\]]+)\]:(?P<port>\d+)`), event: "SECURITY", code: "connections-dropped", title: "Connections dropped: too many at a time"},
 			{match: re(`^(?:error: )?beginning MaxStartups throttling`), event: "SECURITY", code: "connections-dropped", title: "Connections dropped: too many at a time"},
 			{match: re(`^Server listening on (?P<server>\S+) port (?P<server_port>\d+)`), event: "INFO", code: "server-started", title: "Server listening on ${server} port ${server_port}"},
 			{match: re(`^Received (?:signal (?P<signal>\d+)|SIG\w+)`), event: "INFO", code: "server-stopped"},
+		},
+		others: rule{event: "INFO", code: "other"},
+	},
+	{
+		names: []string{"dropbear"},
+		rules: []rule{
+			{match: re(`^(?P<method>Password|Pubkey|PAM password) auth succeeded for '(?P<user>.*?)'(?: with (?P<key>.*?))? from <?(?P<ip>\S+):(?P<port>\d+)>?$`), status: "SUCCESS"},
+			{match: re(`^[Bb]ad (?:PAM )?password attempt for '(?P<user>.*)' from <?(?P<ip>\S+):(?P<port>\d+)>?$`), status: "FAILED", reason: "wrong password"},
+			{match: re(`^[Ll]ogin attempt (?P<unknown_user>for nonexistent user)(?: '(?P<user>.*)')? from <?(?P<ip>\S+):(?P<port>\d+)>?$`), status: "FAILED"},
+			{match: re(`^Child connection from <?(?P<ip>\S+):(?P<port>\d+)>?$`), event: "INFO", code: "connection", title: "Connection made"},
+			{match: re(`^Exit before auth from <(?P<ip>\S+):(?P<port>\d+)>: .*Max auth tries reached - user '(?P<user>.*)'$`), event: "SECURITY", code: "too-many-failures", title: "Too many failed attempts in one connection"},
+			{match: re(`^Exit before auth .*Max auth tries reached - user '(?P<user>.*?)'(?: from (?P<ip>\S+):(?P<port>\d+))?$`), event: "SECURITY", code: "too-many-failures", title: "Too many failed attempts in one connection"},
+			{match: re(`^Exit before auth(?: from <(?P<ip>\S+):(?P<port>\d+)>)?`), event: "INFO", code: "connection-ended", title: "Connection ended"},
+			{match: re(`^Exit \((?P<user>.*?)\)(?: from <(?P<ip>\S+):(?P<port>\d+)>)?: `), event: "INFO", code: "connection-ended", title: "Connection ended"},
 		},
 		others: rule{event: "INFO", code: "other"},
 	},
@@ -218,7 +246,10 @@ var programs = []program{
 	{
 		// Every other program: what PAM says of it is about signing in.
 		rules: []rule{
-			{match: re(`^pam_\w+\((?P<service>[^:)]+):auth\): authentication failure;.* rhost=(?P<ip>\S*)(?:\s+user=(?P<user>.*))?$`), status: "FAILED", reason: "refused"},
+			{match: re(`^pam_\w+\((?P<service>[^:)]+):auth\): (?P<count>\d+) more authentication failures?;.*` + rhost), event: "INFO", code: "more-failures", title: "Further failed attempts in one connection"},
+			{match: re(`^pam_\w+\((?P<service>[^:)]+):auth\): authentication failure;.* ruser=(?P<user>\S+) rhost=(?P<ip>\S*)(?:\s+rhost=\S*)?\s*$`), status: "FAILED", reason: "refused"},
+			{match: re(`^pam_\w+\((?P<service>[^:)]+):auth\): authentication failure;.*` + rhost), status: "FAILED", reason: "refused"},
+			{match: re(`^(?P<user>ROOT) LOGIN +ON (?P<tty>\S+)(?: FROM (?P<ip>\S+))?$`), status: "SUCCESS"}, // an old login goes by the user's name
 			{match: re(`^pam_\w+\((?P<service>[^:)]+):auth\): check pass; user unknown`), ignored: saidAgain},
 			{match: re(`^pam_\w+\((?P<service>[^:)]+):session\): session opened for user (?P<user>[^ (]*)`), event: "INFO", code: "session-opened", title: "Session opened"},
 			{match: re(`^pam_\w+\((?P<service>[^:)]+):session\): session closed for user (?P<user>.*)$`), event: "INFO", code: "session-closed", title: "Session closed"},

@@ -89,6 +89,35 @@ func TestSSHDLines(t *testing.T) {
 		{"sshd[7]: pam_unix(sshd:session): session opened for user alice(uid=1000) by (uid=0)", `INFO session-opened "alice"  "Session opened"`},
 		{"sshd[7]: something nobody thought of", `INFO other ""  "something nobody thought of"`},
 
+		{"sshd[7]: error: Received disconnect from 203.0.113.9: 14: No more user authentication methods available. [preauth]", `INFO disconnect-received "" 203.0.113.9 "The client asked to disconnect"`},
+		{"sshd[7]: PAM 1 more authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.9 ", `INFO more-failures "" 203.0.113.9 "Further failed attempts in one connection"`},
+		{"sshd[7]: User bob not allowed because account is locked", `INFO user-not-allowed "bob"  "Sign-in of a user who may not"`},
+		{"sshd[7]: Failed password for bob from 2001:db8::9", `FAILED "bob" 2001:db8::9 wrong password`},
+		{"sshd[7]: [ID 800047 auth.info] Failed keyboard-interactive for bob from 203.0.113.9 port 5022 ssh2", `FAILED "bob" 203.0.113.9 keyboard-interactive not accepted`},
+		{"sshd[7]: error: PAM: Authentication failure for bob from 203.0.113.9 via 192.0.2.1", `INFO pam-failure "bob" 203.0.113.9 "Sign-in refused by PAM"`},
+		{"sshd[7]: fatal: Write failed: Connection reset by peer [preauth]", `INFO connection-ended ""  "Connection ended"`},
+		{"sshd[7]: fatal: no matching cipher found: client a server b [preauth]", `INFO no-common-cipher ""  "No cipher in common with the client"`},
+		{"sshd[7]: Connection from 203.0.113.9 port 5022", `INFO connection "" 203.0.113.9 "Connection made"`},
+		{"sshd[7]: refused connect from host.example (203.0.113.9)", `SECURITY connection-refused "" 203.0.113.9 "Connection refused by the rules for hosts"`},
+
+		// PAM before 2006.
+		{"sshd(pam_unix)[7]: authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=203.0.113.9  user=root", `FAILED "root" 203.0.113.9 refused`},
+		{"sshd(pam_unix)[7]: authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=203.0.113.9 ", `FAILED "" 203.0.113.9 refused`},
+		{"sshd[7]: (pam_unix) authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=host.example  user=root", `FAILED "root" host.example refused`},
+		{"sshd(pam_unix)[7]: check pass; user unknown", "ignored: " + saidAgain},
+		{"sshd(pam_unix)[7]: 2 more authentication failures; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=203.0.113.9 ", `INFO more-failures "" 203.0.113.9 "Further failed attempts in one connection"`},
+		{"su(pam_unix)[7]: session opened for user news by (uid=0)", `INFO session-opened ""  "Session opened as news"`},
+		{"pop(pam_unix)[7]: authentication failure; logname= uid=0 euid=0 tty= ruser= rhost=203.0.113.9 user=bob", `FAILED "bob" 203.0.113.9 refused`},
+		{"vsftpd: pam_unix: authentication failure; logname= uid=0 euid=0 tty=ftp ruser=bob rhost=203.0.113.9 ", `FAILED "bob" 203.0.113.9 refused`},
+		{" -- root[7]: ROOT LOGIN ON tty2", `SUCCESS "ROOT"  `},
+
+		// Dropbear.
+		{"dropbear[7]: Password auth succeeded for 'root' from 203.0.113.9:5022", `SUCCESS "root" 203.0.113.9 `},
+		{"dropbear[7]: Pubkey auth succeeded for 'root' with ssh-ed25519 key SHA256:abc from 203.0.113.9:5022", `SUCCESS "root" 203.0.113.9 `},
+		{"dropbear[7]: bad password attempt for 'root' from 203.0.113.9:5022", `FAILED "root" 203.0.113.9 wrong password`},
+		{"dropbear[7]: Login attempt for nonexistent user from ::ffff:203.0.113.9:5022", `FAILED "" ::ffff:203.0.113.9 invalid user`},
+		{"dropbear[7]: Exit before auth from <203.0.113.9:5022>: (user 'root', 10 fails): Max auth tries reached - user 'root'", `SECURITY too-many-failures "root" 203.0.113.9 "Too many failed attempts in one connection"`},
+
 		// Becoming somebody else, and changing accounts.
 		{"sudo:    alice : TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/vim /etc/a ; b", `INFO sudo-command "alice"  "As root: /usr/bin/vim /etc/a ; b"`},
 		{"sudo[9]:    alice : user NOT in sudoers ; TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/bin/sh", `SECURITY sudo-refused "alice"  "sudo refused, user NOT in sudoers: /bin/sh"`},
@@ -145,6 +174,38 @@ func TestSSHDUnknownUsers(t *testing.T) {
 		t.Errorf("attempts without a password: got %d, want %d", got, want)
 	}
 	again(t, store, "sshd", ImportOptions{Options: Options{Year: 2026}}, path)
+}
+
+// PAM's old form is all that the general log of an old host has of attempts; beside
+// what sshd says it is the same again.
+func TestSSHDCountsOldPAMOnce(t *testing.T) {
+	const failure = "Mar 27 13:00:00 old1 sshd(pam_unix)[2]: authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=203.0.113.9  user=root"
+	lines := []string{
+		failure,
+		strings.Replace(failure, "old1", "old2", 1),
+		"Mar 27 13:00:01 old2 sshd[3]: Failed password for root from 203.0.113.9 port 2 ssh2",
+		strings.Replace(failure, "old1", "old2", 1),
+		"Mar 27 13:00:02 old2 sshd[2]: Failed password for root from 203.0.113.9 port 2 ssh2",
+		failure,
+	}
+	path := testFile(t, "messages", []byte(strings.Join(lines, "\r\n")))
+	store, _, _ := testImport(t, "sshd", ImportOptions{Options: Options{Year: 2026}}, path)
+	if got, want := store.count(audit.KindLoginAttempt, "status=FAILED"), 5; got != want {
+		t.Errorf("attempts: got %d, want %d", got, want)
+	}
+	again(t, store, "sshd", ImportOptions{Options: Options{Year: 2026}}, path)
+}
+
+// A log of one host may leave its name out, and launchd names its services.
+func TestSSHDBeginnings(t *testing.T) {
+	for line, want := range map[string]string{
+		"Mar 27 13:06:56 sshd[7]: Accepted password for alice from 203.0.113.9 port 5022 ssh2": `SUCCESS "alice" 203.0.113.9 `,
+		"Mar 27 13:06:56 mac com.apple.xpc.launchd[1] (com.example.job): Service exited":       "ignored: " + foreign,
+	} {
+		if got := sshdLine(t, line); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", line, got, want)
+		}
+	}
 }
 
 func TestSSHDTimes(t *testing.T) {

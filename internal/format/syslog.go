@@ -39,8 +39,16 @@ var (
 	// any other zone say nothing for sure: its clock is that of the host.
 	fullTime = regexp.MustCompile(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,9})? ([A-Z]{2,5}|[+-]\d\d(?:\d\d)?) `)
 	isoTime  = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)([.,]\d{1,9})?(Z|[+-]\d\d:?\d\d)? `)
-	// host, perhaps twice, then program[pid]:
-	tag = regexp.MustCompile(`^(\S+) +(?:[^\s:\[\]]+ +)?([^\s:\[\]]+)(?:\[(\d+)\])?: ?`)
+	// host, perhaps twice, then program[pid]: where launchd may name its service.
+	tag = regexp.MustCompile(`^(\S+) +(?:[^\s:\[\]]+ +)?([^\s:\[\]]+)(?:\[(\d+)\])?(?: \([^)]*\))?: ?`)
+	// program[pid]: alone, as a log that was cut to one host has it
+	tagAlone = regexp.MustCompile(`^()([^\s:\[\]]+)\[(\d+)\]: ?`)
+	// [ID 800047 auth.info], as Solaris puts before a message
+	messageID = regexp.MustCompile(`^\[ID \d+ \w+\.\w+\] `)
+	// sshd(pam_unix)[19939]: authentication failure, and the other ways in which
+	// PAM named its caller before pam_unix(sshd:auth).
+	oldPAM  = regexp.MustCompile(`^\((pam_\w+)\):? ?`)
+	barePAM = regexp.MustCompile(`^(pam_\w+)(?:\((?:auth|session|account)\))?: `)
 	// host app procid msgid structured-data, as RFC 5424 has it
 	tag5424 = regexp.MustCompile(`^(\S+) (\S+) (\S+) \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?`)
 )
@@ -70,7 +78,10 @@ func parseSyslog(text string) (syslogLine, error) {
 		}
 		l.message = strings.TrimPrefix(rest[len(m[0]):], "\uFEFF")
 	} else {
-		m := tag.FindStringSubmatch(rest)
+		m := tagAlone.FindStringSubmatch(rest)
+		if m == nil {
+			m = tag.FindStringSubmatch(rest)
+		}
 		if m == nil {
 			// "last message repeated 3 times" has no program.
 			host, message, ok := strings.Cut(rest, " ")
@@ -84,7 +95,29 @@ func parseSyslog(text string) (syslogLine, error) {
 		l.message = rest[len(m[0]):]
 	}
 	l.program = l.program[strings.LastIndexByte(l.program, '/')+1:]
+	l.message = l.message[len(messageID.FindString(l.message)):]
 	return l, nil
+}
+
+// modernPAM returns a message of PAM in the form that it has had since 2006, with
+// pam_unix(sshd:auth): before what is said, and whether it had another one. The
+// program is then the one that called PAM. Any other message stays as it is.
+func (l *syslogLine) modernPAM() (message string, old bool) {
+	module, message := "", l.message
+	if name, in, ok := strings.Cut(l.program, "("); ok && strings.HasPrefix(in, "pam_") && strings.HasSuffix(in, ")") {
+		l.program, module = name, strings.TrimSuffix(in, ")")
+	} else if m := oldPAM.FindStringSubmatch(message); m != nil {
+		module, message = m[1], message[len(m[0]):]
+	} else if m := barePAM.FindStringSubmatch(message); m != nil {
+		module, message = m[1], message[len(m[0]):]
+	} else {
+		return message, false
+	}
+	about := "auth"
+	if strings.HasPrefix(message, "session ") {
+		about = "session"
+	}
+	return module + "(" + l.program + ":" + about + "): " + message, true
 }
 
 // parse reads the time at the beginning of a line and returns its length.
