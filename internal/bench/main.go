@@ -145,6 +145,7 @@ var steps = []struct {
 	{"readers", false, (*bench).readers},
 	{"work", false, (*bench).work},
 	{"profile", false, (*bench).profile},
+	{"verify", false, (*bench).verify},
 	{"export", false, (*bench).export},
 	{"late", true, (*bench).late},
 	{"writer", true, (*bench).writer},
@@ -154,7 +155,7 @@ var steps = []struct {
 
 // serverSteps are those that a database of a server is put through; what they
 // add to it stays.
-var serverSteps = regexp.MustCompile("^(fill|start|pages|readers|work|profile|writer|append)$")
+var serverSteps = regexp.MustCompile("^(fill|start|pages|readers|work|profile|verify|writer|append)$")
 
 func stepNames() []string {
 	var names []string
