@@ -57,7 +57,7 @@ type Purged struct {
 const (
 	purgeRows  = 1000 // to begin with
 	purgeMost  = 10_000
-	purgePause = 40 * time.Millisecond
+	purgePause = 25 * time.Millisecond
 )
 
 // Purge takes old events away for good: from their table, the text index and the
