@@ -30,17 +30,28 @@ func axe(b *browser, s site) {
 	}
 	b.signIn(s.superuser, s.password)
 	call(b, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}) // for axe itself; the pages' policy is tried elsewhere
+	look := func(where string) {
+		b.Helper()
+		eval[any](b, string(script)+"; 0")
+		found := eval[[]string](b, `axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).then(r =>
+			r.violations.map(v => v.id + " (" + v.impact + "): " + v.nodes.slice(0, 3).map(n => n.target.join(" ")).join(", ")))`, chromedp.EvalAwaitPromise)
+		if len(found) > 0 {
+			b.Errorf("%s:\n  %s", where, strings.Join(found, "\n  "))
+		}
+	}
 	all := pages(b)
 	for _, theme := range []string{"light", "dark"} {
 		b.open("/?theme=" + theme)
 		for _, path := range all {
 			b.open(path)
-			eval[any](b, string(script)+"; 0")
-			found := eval[[]string](b, `axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).then(r =>
-				r.violations.map(v => v.id + " (" + v.impact + "): " + v.nodes.slice(0, 3).map(n => n.target.join(" ")).join(", ")))`, chromedp.EvalAwaitPromise)
-			if len(found) > 0 {
-				b.Errorf("%s in the %s theme:\n  %s", path, theme, strings.Join(found, "\n  "))
-			}
+			look(path + " in the " + theme + " theme")
 		}
+	}
+	// What is cut off of a long text must not lie over the links beside and below it.
+	b.do(chromedp.EmulateViewport(1265, 900))
+	for _, list := range []string{"/audit-logs", "/login-attempts", "/data-exports", "/system-events"} {
+		b.open(list)
+		eval[any](b, lengthen)
+		look(list + " with long texts")
 	}
 }

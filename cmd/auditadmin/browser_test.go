@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -278,6 +279,7 @@ func TestBrowser(t *testing.T) {
 	}
 	t.Run("keyboard", func(t *testing.T) { keyboard(newBrowser(t, loopback), s) })
 	t.Run("narrow", func(t *testing.T) { narrow(newBrowser(t, loopback), s) })
+	t.Run("laptop", func(t *testing.T) { laptop(newBrowser(t, loopback), s) })
 	t.Run("selecting", func(t *testing.T) { selecting(newBrowser(t, loopback), s) })
 	t.Run("axe", func(t *testing.T) { axe(newBrowser(t, loopback), s) })
 }
@@ -391,6 +393,54 @@ func narrow(b *browser, s site) {
 		b.open(path)
 		if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > 360 {
 			b.Errorf("%s is %d pixels wide on a screen of 360", path, wide)
+		}
+	}
+	b.calm()
+}
+
+// lengthen makes every text of a list that may be long longer than its column.
+const lengthen = `{
+	for (const e of document.querySelectorAll(".rows td:not(.t, .num) > :is(a, bdi, span), .rows .pair > *, .rows .act span"))
+		if (!e.querySelector("svg")) e.innerHTML = "<bdi>" + "<b>WW WWWWWWWWW</b> ".repeat(e.closest(".act") ? 1 : 9) + "</bdi>";
+	for (const e of document.querySelectorAll(".rows .late")) e.append(" and 11 months");
+}`
+
+// laptop looks at lists as wide as a small laptop's screen, with and without the bar
+// to scroll: every row says who did what to what, where and in which module, and no
+// text, however long, takes the room of the others or makes the page go sideways.
+func laptop(b *browser, s site) {
+	const (
+		shown = `[...document.querySelectorAll(".rows thead th")].filter(h => h.getBoundingClientRect().width > 40).map(h => h.textContent).join(" ")`
+		// The box of a range is that of the text before it is cut.
+		untold = `[...document.querySelectorAll(".rows td :is(a, bdi, span)")].filter(e => {
+			const text = document.createRange();
+			text.selectNodeContents(e);
+			const over = text.getBoundingClientRect(), box = e.getBoundingClientRect();
+			return getComputedStyle(e).overflowX == "hidden" && (over.width > box.width + .5 || over.height > box.height + 4) && !e.closest("[title]");
+		}).map(e => e.textContent).join("; ")`
+		narrowest = `Math.min(...[...document.querySelectorAll(".rows thead th")].filter(h => h.offsetWidth > 0 && h.textContent != "State").map(h => h.offsetWidth))`
+		apart     = `[...document.querySelectorAll(".rows tbody tr:not(.day)")].filter(r => [...r.cells].some(c => c.scrollWidth > c.clientWidth + 1)).length`
+	)
+	b.signIn(s.superuser, s.password)
+	for _, width := range []int64{1265, 1280, 1440} {
+		b.do(chromedp.EmulateViewport(width, 900))
+		for list, columns := range map[string]string{
+			"/audit-logs":     "Time Who Action What happened Object Module Address",
+			"/login-attempts": "Time Who Status What happened Address Place With",
+			"/data-exports":   "Time Who What happened Format Rows Size Address",
+			"/system-events":  "Time Type What happened Module State Who",
+		} {
+			b.open(list)
+			where := fmt.Sprintf("%s at %d pixels", list, width)
+			b.wants("the columns of "+where, eval[string](b, shown), columns)
+			b.wants("the width of "+where, eval[int64](b, "document.documentElement.scrollWidth"), width)
+			b.wants("texts cut short that do not say the whole, on "+where, eval[string](b, untold), "")
+			eval[any](b, lengthen)
+			b.wants("the width of "+where+" with long texts", eval[int64](b, "document.documentElement.scrollWidth"), width)
+			b.wants("rows whose long texts leave their columns, on "+where, eval[int](b, apart), 0)
+			if least := eval[int](b, narrowest); least < 58 {
+				b.Errorf("the narrowest column of %s with long texts has %d pixels", where, least)
+			}
 		}
 	}
 	b.calm()

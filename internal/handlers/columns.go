@@ -31,7 +31,7 @@ var views = []view{
 		kind:    audit.KindAuditLog,
 		example: `user:alice action:DELETE last:7d "gift card"`,
 		columns: []column{whoColumn, actionColumn("Action", "action", "action"), whatColumn, objectColumn,
-			spare(filterColumn("Module", "module", "module", true)), optional(addressColumn)},
+			filterColumn("Module", "module", "module", true), optional(addressColumn)},
 		facts:   []fact{whoFact, whenFact, whereFact, moduleFact, objectFact, requestFact, sessionFact, recordFact},
 		details: []detail{metadataDetail},
 	},
@@ -148,13 +148,6 @@ var (
 // optional leaves a column out where the page is narrow.
 func optional(c column) column {
 	c.Optional = true
-	return c
-}
-
-// spare leaves a column out already where the page is not wide: what it says is
-// said beside it too.
-func spare(c column) column {
-	c.Spare = true
 	return c
 }
 

@@ -209,7 +209,7 @@ func (o overview) activity(page *templates.DashboardPage) error {
 	}
 	line = filled(line, by, from, to)
 	page.Activity = templates.Activity{Title: o.about("What people did", "What this user did"), Count: o.count(count, "action"),
-		Histogram: o.histogram(line, by, "actions", f)}
+		Histogram: o.histogram(line, by, "actions", f, o.lists(f.Kind))}
 	return nil
 }
 

@@ -92,9 +92,10 @@ func (s *Server) listPage(v *visit, sel *db.Selection, f *query.Filter, place db
 			page.Notes = append(page.Notes, pastTheEnd(rows, place))
 		}
 	}
-	if page.When, err = v.when(lines, f, count); err != nil {
+	if page.When, err = v.when(lines, f, f.Kind.Plural(), v.lists(f.Kind)); err != nil {
 		return page, err
 	}
+	page.When.Count = v.count(count, "event")
 	if page.Empty == nil || len(f.Terms) > 0 {
 		if page.Facets, err = v.facets(sel, f); err != nil {
 			return page, err

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/db"
+	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/web/templates"
 )
 
@@ -22,17 +24,29 @@ type person struct {
 	name        string
 	first, last time.Time
 	total       int64
-	lines       []*db.Timeline // by month
+	period      *query.Filter // what the page is narrowed down to: terms about the time
+	lines       []*timelines  // of each kind that there is something of
 	addresses   map[string]map[audit.Kind]int64
 }
 
-// showUser is everything about one user, across the four kinds.
+// showUser is everything about one user, across the four kinds. Its query narrows it
+// down to a time.
 func (s *Server) showUser(v *visit) (templ.Component, error) {
 	name := v.params.Get("name")
 	if name == "" {
 		return nil, refuse(http.StatusBadRequest, "name= is missing: whose page is it to be?")
 	}
 	p := &person{visit: v, name: name, addresses: map[string]map[audit.Kind]int64{}}
+	var err error
+	if p.period, err = p.filter(audit.KindAuditLog); err != nil {
+		return nil, err
+	}
+	for _, term := range p.period.Terms {
+		if term.Field.Class != query.ClassTime {
+			return nil, refuse(http.StatusBadRequest, "the page of a user is narrowed down by time alone, as with on:2026-03: %s says something else", term)
+		}
+	}
+	narrowed := len(p.period.Terms) > 0
 	page := templates.UserPage{Headline: name}
 	for i := range views {
 		section, err := p.section(&views[i])
@@ -44,11 +58,24 @@ func (s *Server) showUser(v *visit) (templ.Component, error) {
 		}
 		page.Sums = append(page.Sums, templates.Sum{Label: views[i].title(), Text: section.Count.Text, Href: section.Href})
 	}
-	if p.total == 0 {
+	switch {
+	case p.total == 0 && narrowed:
+		page.Lead = "Nothing was recorded of this user in this time."
+	case p.total == 0:
 		page.Lead = "Nothing was recorded of a user of that name or id."
-	} else {
-		page.Lead = plural(p.total, "event") + " from " + p.first.In(v.zone).Format("2 January 2006") + " to " + p.last.In(v.zone).Format("2 January 2006") + ", the last " + ago(p.last, v.now) + "."
-		page.Activity = p.histogramOf()
+	default:
+		const day = "2 January 2006"
+		first, last := p.first.In(v.zone).Format(day), p.last.In(v.zone).Format(day)
+		page.Lead = plural(p.total, "event") + " from " + first + " to " + last + ", the last " + ago(p.last, v.now) + "."
+		if first == last {
+			page.Lead = plural(p.total, "event") + " on " + first + ", the last " + ago(p.last, v.now) + "."
+		}
+	}
+	if p.total > 0 || narrowed {
+		page.When, err = p.when(p.timelinesOf(p.joint), p.period, "events of all kinds", func(q string) string { return p.same("q", q) })
+		if err != nil {
+			return nil, err
+		}
 	}
 	page.Facts = p.facts()
 	page.Layout = v.layout("User " + cut(name, nameLimit))
@@ -56,10 +83,18 @@ func (s *Server) showUser(v *visit) (templ.Component, error) {
 	return templates.User(page), nil
 }
 
+// of is the filter of what there is of one kind in the time of the page. The terms
+// about the time are the same for every kind.
+func (p *person) of(kind audit.Kind) *query.Filter {
+	f := p.by(kind, "user", p.name)
+	f.Terms = append(f.Terms, p.period.Terms...)
+	return f
+}
+
 // section is what there is of one kind.
 func (p *person) section(look *view) (templates.UserSection, error) {
 	kind := look.kind
-	f := p.by(kind, "user", p.name)
+	f := p.of(kind)
 	section := templates.UserSection{Title: look.title(), Href: p.list(f), None: "None."}
 	ctx := p.Context()
 	sel, err := p.server.Store.Select(ctx, f)
@@ -97,11 +132,7 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 	if t.perDay, err = p.perDay(lines, count); err != nil {
 		return section, err
 	}
-	line, err := lines.by(db.ByMonth)
-	if err != nil {
-		return section, err
-	}
-	p.lines = append(p.lines, line)
+	p.lines = append(p.lines, lines)
 	facet, err := sel.Facet(ctx, "ip", moreFacetValues)
 	if err != nil {
 		return section, err
@@ -123,22 +154,27 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 	return section, nil
 }
 
-// histogramOf joins the months of all kinds.
-func (p *person) histogramOf() *templates.Histogram {
+// joint is the timeline of all kinds together.
+func (p *person) joint(step db.Step) (*db.Timeline, error) {
 	counts := map[int64]int64{}
 	joint := &db.Timeline{Exact: true}
-	for _, line := range p.lines {
+	for _, lines := range p.lines {
+		line, err := lines.by(step)
+		if err != nil {
+			return nil, err
+		}
 		joint.Exact = joint.Exact && line.Exact
+		if line.LookedTo.After(joint.LookedTo) {
+			joint.LookedTo = line.LookedTo
+		}
 		for _, bucket := range line.Buckets {
 			counts[bucket.Start.Unix()] += bucket.Count
 		}
 	}
-	last := db.ByMonth.Start(p.last.In(p.zone))
-	for at := db.ByMonth.Start(p.first.In(p.zone)); !at.After(last); at = db.ByMonth.Next(at) {
-		joint.Buckets = append(joint.Buckets, db.Bucket{Start: at, Count: counts[at.Unix()]})
+	for _, start := range slices.Sorted(maps.Keys(counts)) {
+		joint.Buckets = append(joint.Buckets, db.Bucket{Start: time.Unix(start, 0).In(p.zone), Count: counts[start]})
 	}
-	f := p.by(audit.KindAuditLog, "user", p.name)
-	return p.histogram(joint, db.ByMonth, "events of all kinds", f)
+	return joint, nil
 }
 
 // userAddresses is how many addresses stand beside the page of a user.
@@ -149,9 +185,13 @@ func (p *person) facts() []templates.Fact {
 		return nil
 	}
 	first, last := p.clock(p.first, dayAndTime), p.clock(p.last, dayAndTime)
+	labels := [2]string{"First seen", "Last seen"}
+	if len(p.period.Terms) > 0 {
+		labels = [2]string{"First in this time", "Last in this time"}
+	}
 	facts := []templates.Fact{
-		{Label: "First seen", Lines: []templates.FactLine{{Time: &first}}},
-		{Label: "Last seen", Lines: []templates.FactLine{{Time: &last}}},
+		{Label: labels[0], Lines: []templates.FactLine{{Time: &first}}},
+		{Label: labels[1], Lines: []templates.FactLine{{Time: &last}}},
 	}
 	if where := p.where(); where != nil {
 		facts = append(facts, *where)
@@ -185,7 +225,7 @@ func (p *person) where() *templates.Fact {
 		if i == userAddresses {
 			most := slices.MaxFunc(audit.Kinds(), func(a, b audit.Kind) int { return cmp.Compare(distinct[a], distinct[b]) })
 			where.Lines = append(where.Lines, templates.FactLine{Spans: []templates.Span{{Text: "and " + number(int64(len(all)-i)) + " more",
-				Href: p.listQuery(most, p.by(most, "user", p.name).String(), "more", "ip") + "#facet-ip"}}})
+				Href: p.listQuery(most, p.of(most).String(), "more", "ip") + "#facet-ip"}}})
 			break
 		}
 		where.Lines = append(where.Lines, templates.FactLine{Spans: p.used(a.address), Mono: true})
@@ -204,7 +244,7 @@ func (p *person) used(address string) []templates.Span {
 		if n == 0 {
 			break
 		}
-		text, href := plural(n, kind.Singular()), p.list(p.by(kind, "user", p.name).Include("ip", address))
+		text, href := plural(n, kind.Singular()), p.list(p.of(kind).Include("ip", address))
 		if spans == nil {
 			spans = []templates.Span{{Text: address, Href: href}, quiet(" " + text)}
 		} else {

@@ -2,6 +2,11 @@ package handlers
 
 import (
 	"fmt"
+	"html"
+	"maps"
+	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,5 +54,76 @@ func TestAddressesOfAUser(t *testing.T) {
 		if address := fmt.Sprintf("192.0.2.%d", 101+i); !strings.Contains(listed, address) {
 			t.Errorf("%s does not show %s", more, address)
 		}
+	}
+}
+
+// TestBarsOfAUser: a bar of a user's page leads to the same page of that time, which
+// shows as many events of all kinds as the bar counts, down to the hour.
+func TestBarsOfAUser(t *testing.T) {
+	s := newSite(t)
+	for i, kind := range audit.Kinds() {
+		required := map[audit.Kind]map[string]string{
+			audit.KindAuditLog:     {"action": "VIEW", "ip_address": "192.0.2.1"},
+			audit.KindLoginAttempt: {"status": "SUCCESS", "ip_address": "192.0.2.1"},
+			audit.KindDataExport:   {"export_type": "orders", "ip_address": "192.0.2.1"},
+			audit.KindSystemEvent:  {"event_type": "ERROR", "title": "It broke", "ip_address": "192.0.2.2"},
+		}[kind]
+		for _, back := range []time.Duration{0, 10 * time.Minute, 40 * time.Hour, 400 * 24 * time.Hour}[:4-i] {
+			event := map[string]string{"timestamp": at(back + time.Minute), "username": "maria"}
+			maps.Copy(event, required)
+			s.add(kind, event)
+			if kind != audit.KindDataExport {
+				event["username"] = "oscar"
+				s.add(kind, event)
+			}
+		}
+	}
+	total := regexp.MustCompile(`>(\d+) events? (?:from|on) `)
+	bar := regexp.MustCompile(`<a href="([^"]*)">\s*<svg[^>]*>\s*<title>([^<]*): (\d+) events?</title>`)
+	var visit func(path string, depth int) int
+	visit = func(path string, depth int) int {
+		page, count := s.page("viewer", path), 0
+		if m := total.FindStringSubmatch(page); m != nil {
+			count, _ = strconv.Atoi(m[1])
+		}
+		sum := 0
+		for _, section := range regexp.MustCompile(`<dd>\s*<a[^>]* href="(/[a-z-]+\?[^"]*)">(\d+)</a>`).FindAllStringSubmatch(page, -1) {
+			var found listed
+			s.data("viewer", strings.Replace(html.UnescapeString(section[1]), "?", ".json?", 1), &found)
+			if n, _ := strconv.Atoi(section[2]); found.Count.Value != int64(n) {
+				t.Errorf("%s says %d, and %s is %d events", path, n, section[1], found.Count.Value)
+			}
+			sum += int(found.Count.Value)
+		}
+		if sum != count {
+			t.Errorf("%s says that there are %d events, and its lists have %d", path, count, sum)
+		}
+		bars := bar.FindAllStringSubmatch(page, -1)
+		if len(bars) == 0 && depth < 3 {
+			t.Errorf("%s has no bars", path)
+		}
+		for _, b := range bars {
+			href, want := html.UnescapeString(b[1]), b[3]
+			if want == "0" {
+				continue
+			}
+			if !strings.HasPrefix(href, "/users?") {
+				t.Errorf("a bar of %s leads to %s", path, href)
+				continue
+			}
+			if got := visit(href, depth+1); strconv.Itoa(got) != want {
+				t.Errorf("the bar of %s counts %s events, and its page %d", b[2], want, got)
+			}
+		}
+		return count
+	}
+	if got := visit("/users?name=maria", 0); got != 10 {
+		t.Errorf("the page of the user counts %d events, want 10", got)
+	}
+	if empty := s.page("viewer", "/users?name=maria&q=on:2001"); !strings.Contains(empty, "Nothing was recorded of this user in this time.") {
+		t.Error("a time without events does not say so")
+	}
+	if got := s.get("viewer", "/users?name=maria&q=action:VIEW"); got.Code != http.StatusBadRequest || !strings.Contains(got.Body.String(), "narrowed down by time alone") {
+		t.Errorf("a query that is not about time: %d", got.Code)
 	}
 }

@@ -121,6 +121,11 @@ func (v *visit) listQuery(kind audit.Kind, q string, more ...string) string {
 	return address("/"+kind.Path(), append([]string{"q", q, "tz", v.params.Get("tz"), "limit", v.params.Get("limit")}, more...)...)
 }
 
+// lists makes the address of the list of a kind under any query.
+func (v *visit) lists(kind audit.Kind) func(q string) string {
+	return func(q string) string { return v.listQuery(kind, q) }
+}
+
 // listOf is the address of the list of a kind by the value of one field.
 func (v *visit) listOf(kind audit.Kind, key, value string) string {
 	return address("/"+kind.Path(), "q", v.by(kind, key, value).String(), "tz", v.params.Get("tz"))

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -10,18 +9,19 @@ import (
 	"github.com/auditadmin/auditadmin/web/templates"
 )
 
-// when is the date hierarchy above a list: where the filter stands in time, and
-// how much there was in each step below it.
-func (v *visit) when(lines *timelines, f *query.Filter, count db.Count) (*templates.When, error) {
+// when is the date hierarchy of a page: where the filter stands in time, and how
+// much there was in each step below it. Its links lead to that page under another
+// query, whose address link makes.
+func (v *visit) when(lines *timelines, f *query.Filter, what string, link func(q string) string) (*templates.When, error) {
 	lo, hi, bounded := f.Bounds()
 	from, to := time.UnixMicro(lo).In(v.zone), time.UnixMicro(hi).In(v.zone)
-	m := &templates.When{Crumbs: v.crumbs(f, from, to, bounded), Count: v.count(count, "event")}
+	m := &templates.When{Crumbs: v.crumbs(f, from, to, bounded, link)}
 	if bounded && !from.Before(to) {
 		return m, nil
 	}
 	var by db.Step
 	if bounded {
-		m.PreviousHref, m.NextHref = v.besides(f, from, to)
+		m.PreviousHref, m.NextHref = v.besides(f, from, to, link)
 		if _, whole := enclosing(from, to); !whole {
 			to = earlier(to, v.now.In(v.zone)) // a whole year, month or day is drawn whole
 		}
@@ -56,21 +56,24 @@ func (v *visit) when(lines *timelines, f *query.Filter, count db.Count) (*templa
 		from, to = line.Buckets[0].Start.In(v.zone), line.Buckets[n-1].Start
 	}
 	line = filled(line, by, from, to)
-	m.Histogram = v.histogram(line, by, f.Kind.Plural(), f)
+	m.Histogram = v.histogram(line, by, what, f, link)
 	return m, nil
 }
 
 // timelines are those of one selection, each asked for once, and not at all
 // where the steps of another add up to it.
 type timelines struct {
-	ctx   context.Context
-	sel   *db.Selection
+	ask   func(step db.Step) (*db.Timeline, error)
 	zone  *time.Location
 	known map[db.Step]*db.Timeline
 }
 
 func (v *visit) timelines(sel *db.Selection) *timelines {
-	return &timelines{ctx: v.Context(), sel: sel, zone: v.zone, known: map[db.Step]*db.Timeline{}}
+	return v.timelinesOf(func(step db.Step) (*db.Timeline, error) { return sel.Timeline(v.Context(), step) })
+}
+
+func (v *visit) timelinesOf(ask func(step db.Step) (*db.Timeline, error)) *timelines {
+	return &timelines{ask: ask, zone: v.zone, known: map[db.Step]*db.Timeline{}}
 }
 
 func (l *timelines) by(step db.Step) (*db.Timeline, error) {
@@ -86,7 +89,7 @@ func (l *timelines) by(step db.Step) (*db.Timeline, error) {
 	}
 	if line == nil {
 		var err error
-		if line, err = l.sel.Timeline(l.ctx, step); err != nil {
+		if line, err = l.ask(step); err != nil {
 			return nil, err
 		}
 	}
@@ -168,8 +171,8 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // crumbs are the steps from all of time to the range of the filter.
-func (v *visit) crumbs(f *query.Filter, from, to time.Time, bounded bool) []templates.Link {
-	crumbs := []templates.Link{{Text: "All", Href: v.list(f.During(time.Time{}, time.Time{})), Current: !bounded}}
+func (v *visit) crumbs(f *query.Filter, from, to time.Time, bounded bool, link func(q string) string) []templates.Link {
+	crumbs := []templates.Link{{Text: "All", Href: link(f.During(time.Time{}, time.Time{}).String()), Current: !bounded}}
 	if !bounded {
 		return crumbs
 	}
@@ -179,7 +182,7 @@ func (v *visit) crumbs(f *query.Filter, from, to time.Time, bounded bool) []temp
 	levels, exact := enclosing(from, to)
 	for _, by := range levels {
 		begin := by.Start(from)
-		crumbs = append(crumbs, templates.Link{Text: stepName(begin, by), Href: v.list(f.During(begin, by.Next(begin)))})
+		crumbs = append(crumbs, templates.Link{Text: stepName(begin, by), Href: link(f.During(begin, by.Next(begin)).String())})
 	}
 	if !exact {
 		crumbs = append(crumbs, templates.Link{Text: v.rangeName(from, to, len(levels))})
@@ -212,16 +215,16 @@ func (v *visit) rangeName(from, to time.Time, levels int) string {
 
 // besides are the addresses of the year, month, day or hour before and after
 // the one that the filter stands at.
-func (v *visit) besides(f *query.Filter, from, to time.Time) (previous, next string) {
+func (v *visit) besides(f *query.Filter, from, to time.Time, link func(q string) string) (previous, next string) {
 	levels, exact := enclosing(from, to)
 	if !exact || len(levels) == 0 {
 		return "", ""
 	}
 	by := levels[len(levels)-1]
 	before := by.Start(from.Add(-time.Microsecond))
-	previous = v.list(f.During(before, from))
+	previous = link(f.During(before, from).String())
 	if to.Before(v.now) {
-		next = v.list(f.During(to, by.Next(to)))
+		next = link(f.During(to, by.Next(to)).String())
 	}
 	return previous, next
 }
@@ -231,7 +234,7 @@ var stepNouns = map[db.Step]string{db.ByYear: "year", db.ByMonth: "month", db.By
 
 // histogram draws a timeline of what matches a filter. A bar leads to what it
 // counts: where the range begins or ends within a step, to that part of it.
-func (v *visit) histogram(line *db.Timeline, by db.Step, what string, f *query.Filter) *templates.Histogram {
+func (v *visit) histogram(line *db.Timeline, by db.Step, what string, f *query.Filter, link func(q string) string) *templates.Histogram {
 	if len(line.Buckets) == 0 {
 		return nil
 	}
@@ -248,7 +251,7 @@ func (v *visit) histogram(line *db.Timeline, by db.Step, what string, f *query.F
 			Current:   !v.now.Before(from) && v.now.Before(to),
 		}
 		if bucket.Count > 0 || !from.After(v.now) {
-			bar.Href = v.listQuery(f.Kind, f.WithinText(from, to))
+			bar.Href = link(f.WithinText(from, to))
 		}
 		if !line.Exact && to.Before(line.LookedTo) {
 			bar.Unknown, bar.CountText = true, "not counted"

@@ -70,7 +70,6 @@ type Column struct {
 	Label    string
 	Role     Role
 	Optional bool // left out where the page is narrow
-	Spare    bool // left out already where it is not wide
 }
 
 // Day is the rows of a civil day in the page's zone. Without a Label there is

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -154,10 +155,7 @@ func logShare(n, most int64) float64 {
 }
 
 func columnClass(c Column) string {
-	switch {
-	case c.Spare:
-		return string(c.Role) + " opt spare"
-	case c.Optional:
+	if c.Optional {
 		return string(c.Role) + " opt"
 	}
 	return string(c.Role)
@@ -283,12 +281,35 @@ func countNoun(c Count) string {
 	return noun
 }
 
+// shortBadge is the length up to which a badge is never wrapped. A longer one is
+// at its underscores, where it has no room.
+const shortBadge = 14
+
+// fits is how long a text may be, in bytes, to have room in its column in any
+// letters and wherever the column is narrowest.
+func fits(role Role) int {
+	switch role {
+	case RoleWhat:
+		return 22
+	case RoleAddress:
+		return 15 // of digits
+	case RoleObject:
+		return 9
+	}
+	return 6
+}
+
 // cellTitle says the whole text of a cell that may be cut short on the page, and ""
 // where it cannot.
-func cellTitle(c *Cell) *string {
+func cellTitle(c *Cell, role Role) *string {
 	title := &c.Title
-	if c.Title == "" && len(c.Spans) == 1 && len(c.Spans[0].Text) > 24 {
-		title = &c.Spans[0].Text
+	if c.Title == "" && textLength(c) > fits(role) {
+		if c.Hint == "" && len(c.Spans) == 1 {
+			title = &c.Spans[0].Text
+		} else {
+			whole := wholeText(c)
+			title = &whole
+		}
 		if len(*title) > 500 || !ascii(*title) {
 			valid := strings.ToValidUTF8((*title)[:min(len(*title), 500)], "")
 			title = &valid
@@ -299,6 +320,42 @@ func cellTitle(c *Cell) *string {
 	}
 	seen := visible(*title)
 	return &seen
+}
+
+func textLength(c *Cell) int {
+	length := len(c.Hint)
+	if c.Badge != nil {
+		length += len(c.Badge.Text)
+	}
+	for i := range c.Spans {
+		length += len(c.Spans[i].Text)
+	}
+	return length
+}
+
+// wholeText is what a cell says, as one text.
+func wholeText(c *Cell) string {
+	var b strings.Builder
+	if c.Badge != nil {
+		b.WriteString(c.Badge.Text)
+	}
+	for i := range c.Spans {
+		switch s := &c.Spans[i]; s.Class {
+		case Arrow:
+			b.WriteString(" → ")
+		case Masked:
+			b.WriteString("hidden")
+		case Cut:
+			b.WriteString(cmp.Or(s.Text, "…"))
+		default:
+			b.WriteString(s.Text)
+		}
+	}
+	if b.Len() > 0 && c.Hint != "" {
+		b.WriteString(", ")
+	}
+	b.WriteString(c.Hint)
+	return b.String()
 }
 
 // zoneLine says which zone the times of the page are in.

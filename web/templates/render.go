@@ -28,6 +28,9 @@ func bare(spans *[]Span) templ.Component { return (*loose)(spans) }
 // word is bare for one text.
 func word(s *string) templ.Component { return (*looseWord)(s) }
 
+// wrapped is word with a place to break the line after each underscore.
+func wrapped(s *string) templ.Component { return (*looseParts)(s) }
+
 // clock renders "14:32:07" with its seconds, which are read less, in the background.
 func clock(s *string) templ.Component { return (*looseClock)(s) }
 
@@ -35,6 +38,7 @@ type (
 	isolated   []Span
 	loose      []Span
 	looseWord  string
+	looseParts string
 	looseClock string
 )
 
@@ -70,6 +74,19 @@ func (s *looseWord) Render(_ context.Context, w io.Writer) error {
 	p.write("<bdi>")
 	p.visible(text)
 	p.write("</bdi>")
+	return p.err
+}
+
+func (s *looseParts) Render(ctx context.Context, w io.Writer) error {
+	p := pen{w: w}
+	for part := range strings.SplitAfterSeq(string(*s), "_") {
+		if err := word(&part).Render(ctx, w); err != nil {
+			return err
+		}
+		if strings.HasSuffix(part, "_") {
+			p.write("<wbr>")
+		}
+	}
 	return p.err
 }
 

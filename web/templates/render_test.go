@@ -153,9 +153,14 @@ func TestWords(t *testing.T) {
 		{countNoun(Count{Noun: "events", Note: "counted back to 9 March", More: &Link{}}), "events; counted back to 9 March."},
 		{facetNames(Facets{Groups: []Facet{{Label: "User"}, {Label: "Action"}}}), "user, action"},
 		{excludeLabel(&FacetValue{Label: "a\u202e"}), "Exclude a⟨U+202E⟩"},
-		{*cellTitle(&Cell{Spans: []Span{{Text: "short"}}}), ""},
-		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("long ", 6)}}}), strings.Repeat("long ", 6)},
-		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("語", 200)}}}), strings.Repeat("語", 166)},
+		{*cellTitle(&Cell{Spans: []Span{{Text: "short"}}}, RolePlain), ""},
+		{*cellTitle(&Cell{Spans: []Span{{Text: "warehouse"}}}, RolePlain), "warehouse"},
+		{*cellTitle(&Cell{Spans: []Span{{Text: "203.113.113.119"}}}, RoleAddress), ""},
+		{*cellTitle(&Cell{Spans: []Span{{Text: strings.Repeat("語", 200)}}}, RoleWho), strings.Repeat("語", 166)},
+		{*cellTitle(&Cell{Spans: []Span{{Text: "Order 49671"}}, Hint: "shop.order"}, RoleObject), "Order 49671, shop.order"},
+		{*cellTitle(&Cell{Badge: &Badge{Text: "resolved"}, Hint: "by maria.keller"}, RolePlain), "resolved, by maria.keller"},
+		{*cellTitle(&Cell{Spans: []Span{{Text: "changed "}, {Text: "secret", Class: Strong}, {Text: " from "}, {Text: "*", Class: Masked}, {Class: Arrow}, {Text: "a much longer one"}, {Class: Cut}}},
+			RoleWhat), "changed secret from hidden → a much longer one…"},
 	}
 	for _, tt := range tests {
 		if tt.got != tt.want {
@@ -168,5 +173,20 @@ func TestMistakeAtTheEndIsAPlace(t *testing.T) {
 	spans := typed(BadQuery{Before: `user:"`})
 	if spans[1].Class != wrong || strings.Trim(spans[1].Text, "\u00a0") != "" || spans[1].Text == "" {
 		t.Errorf("got %q, want room that can be pointed at", spans[1].Text)
+	}
+}
+
+func TestBadgeWrapsAtItsUnderscores(t *testing.T) {
+	for text, want := range map[string]string{
+		"LOGIN_FAILED":      `<span class="act">LOGIN_FAILED</span>`,
+		"PERMISSION_CHANGE": `<span class="act"><span>PERMISSION_<wbr>CHANGE</span></span>`,
+	} {
+		var b strings.Builder
+		if err := badge(&Badge{Text: text}).Render(context.Background(), &b); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(strings.Fields(b.String()), " "); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

@@ -43,7 +43,7 @@ func historyStories() []story {
 
 	user := templates.UserPage{
 		Layout: layout("alice", 1), Headline: "alice", Lead: "18,402 events, from 12 January 2024 to 3 minutes ago.",
-		Sums: overview().Sums, Activity: &templates.Histogram{Label: "Actions a day, last 31 days", Step: "day", Max: "570 a day", Bars: bars()},
+		Sums: overview().Sums, When: &templates.When{Crumbs: []templates.Link{{Text: "All", Href: "?"}, {Text: "March", Current: true}}, Histogram: &templates.Histogram{Label: "Actions a day, last 31 days", Step: "day", Max: "570 a day", Bars: bars()}},
 		Facts: []templates.Fact{
 			fact("Ids", line(word("7"))),
 			fact("Addresses", line(leads("203.0.113.9"), quiet(" 17,020")), line(leads("2001:db8:4f:1::c7"), quiet(" 1,382"))),

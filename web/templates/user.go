@@ -6,7 +6,7 @@ type UserPage struct {
 	Headline string // alice
 	Lead     string // "user 7; 18,402 events from 12 January 2024 to 3 minutes ago"
 	Sums     []Sum
-	Activity *Histogram
+	When     *When
 	Facts    []Fact // addresses, agents, names
 	Sections []UserSection
 }
