@@ -303,6 +303,10 @@ func readSpreads(ctx context.Context, tx sqlx.QueryerContext) (map[audit.Kind]in
 // so that a few of them fill one to the brim.
 const builderRows = 1 << 14
 
+// builderBytes is after how many bytes of texts fewer events are gathered, and what is
+// in memory is written to a file: events have up to audit.MaxField in each of them.
+const builderBytes = 32 << 20
+
 // read adds to a view the events recorded after known, up to a seq, whose ids lie
 // within a range, and returns how many they are.
 func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view, known, upTo int64, ids idRange) (n int64, err error) {
@@ -405,7 +409,7 @@ func (b *viewBuilder) add(id, seq int64, timestamp sql.RawBytes, values []sql.Ra
 		n, err := strconv.ParseInt(string(values[len(b.k.exprs)+i]), 10, 64)
 		b.Number(i, n, err == nil)
 	}
-	if b.Len() == builderRows {
+	if b.Len() == builderRows || b.TextBytes() >= builderBytes {
 		b.build(seq)
 	}
 }
@@ -418,7 +422,7 @@ func (v *view) add(p *piece, sealing int64) {
 	v.count += p.Count()
 	for len(v.segments) > 0 {
 		last := v.segments[len(v.segments)-1]
-		if last.file != "" || last.hi <= sealing || last.Len()+p.Len() > builderRows || last.Len() > 2*p.Len() {
+		if last.file != "" || last.hi <= sealing || last.Len()+p.Len() > builderRows || last.Len() > 2*p.Len() || last.TextBytes()+p.TextBytes() > builderBytes {
 			break
 		}
 		p = &piece{Segment: segment.Merge(last.Segment, p.Segment), lo: last.lo, hi: p.hi, erase: last.erase || p.erase}

@@ -170,15 +170,16 @@ func (k *kindColumns) toSeal(v *view, f *sealed, all bool) (from, to int) {
 	for first > 0 && v.segments[first-1].file == "" {
 		first--
 	}
-	rows, end := 0, first
-	for ; end < n && rows+v.segments[end].Len() <= segment.MaxRows; end++ {
+	rows, bytes, end := 0, int64(0), first
+	for ; end < n && rows+v.segments[end].Len() <= segment.MaxRows && (end == first || bytes+v.segments[end].TextBytes() <= segment.MaxTextBytes); end++ {
 		rows += v.segments[end].Len()
+		bytes += v.segments[end].TextBytes()
 	}
-	if rows >= f.least {
-		return k.withFormer(v, first, end, rows)
+	if rows >= f.least || bytes >= builderBytes {
+		return k.withFormer(v, first, end, rows, bytes)
 	}
 	if rows > 0 && (v.head-v.segments[first].lo >= sealSpan || all && rows >= f.leastAtEnd) {
-		return k.withFormer(v, first, end, rows)
+		return k.withFormer(v, first, end, rows, bytes)
 	}
 	for i, p := range v.segments[:first] {
 		if p.pending > 0 && (p.pending >= sealPending || v.head-p.since >= sealSpan) && !p.erase || all && p.pending >= 64 && !p.erase {
@@ -190,13 +191,14 @@ func (k *kindColumns) toSeal(v *view, f *sealed, all bool) (from, to int) {
 
 // withFormer adds to the pieces from first to end the ones in files before them
 // that are about as large, as long as they fit into one.
-func (k *kindColumns) withFormer(v *view, first, end, rows int) (from, to int) {
+func (k *kindColumns) withFormer(v *view, first, end, rows int, bytes int64) (from, to int) {
 	for first > 0 {
 		former := v.segments[first-1]
-		if former.erase || former.Len() > 3*rows || former.Len()+rows > segment.MaxRows {
+		if former.erase || former.Len() > 3*rows || former.Len()+rows > segment.MaxRows || former.TextBytes()+bytes > segment.MaxTextBytes {
 			break
 		}
 		rows += former.Len()
+		bytes += former.TextBytes()
 		first--
 	}
 	return first, end

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/auditadmin/auditadmin/internal/segment"
 )
 
 // appendSome appends events whose object and request nobody else has.
@@ -208,4 +209,49 @@ func TestSearchPanicsWhereItWasCalled(t *testing.T) {
 	}()
 	_, err := s.check(t.Context(), v, nil, []rowPlace{{0, 0}})
 	t.Errorf("got %v, want a panic", err)
+}
+
+// TestLongTextsAreSealedEarly: events with long texts are no burden on the memory until
+// there are many of them, and no file takes in more of them than it can count.
+func TestLongTextsAreSealedEarly(t *testing.T) {
+	s := openTest(t)
+	k := s.columns.kinds[audit.KindAuditLog]
+	const each, n = 256 << 10, 300
+	for from := 0; from < n; from += 20 {
+		var some []*audit.Event
+		for i := from; i < from+20; i++ {
+			some = append(some, event(t, "object_id", fmt.Sprintf("o%d-%s", i, strings.Repeat("x", each))))
+		}
+		mustAppend(t, s, some...)
+		if err := errors.Join(s.refresh(t.Context()), s.seal(t.Context(), false)); err != nil {
+			t.Fatal(err)
+		}
+		inMemory := int64(0)
+		for _, p := range k.view.Load().segments {
+			if p.file == "" {
+				inMemory += p.TextBytes()
+			}
+		}
+		if inMemory > builderBytes {
+			t.Fatalf("%d bytes of texts are in memory after %d events, want at most %d", inMemory, from+20, builderBytes)
+		}
+	}
+	files := 0
+	for _, p := range k.view.Load().segments {
+		if p.file != "" {
+			files++
+		}
+		if p.TextBytes() > segment.MaxTextBytes {
+			t.Errorf("a piece has %d bytes of texts", p.TextBytes())
+		}
+	}
+	if files < 1 {
+		t.Error("nothing was written to a file: the test shows nothing")
+	}
+	for i := range 3 {
+		q := fmt.Sprintf("object:o%d-*", 7+i*100)
+		if got := countAll(t, s, audit.KindAuditLog, q); got != 1 {
+			t.Errorf("got %d events for %s, want 1", got, q)
+		}
+	}
 }

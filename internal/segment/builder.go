@@ -26,6 +26,7 @@ type Builder struct {
 	texts  [][]string
 	nums   [][]int64
 	absent [][]bool
+	bytes  int64 // of all texts
 }
 
 type builderRow struct{ id, seq, micros int64 }
@@ -43,6 +44,10 @@ func NewBuilder(layout Layout) *Builder {
 // Len is how many events were added since the last Build.
 func (b *Builder) Len() int { return len(b.rows) }
 
+// TextBytes is how many bytes the different texts of the columns take that were added
+// since the last Build.
+func (b *Builder) TextBytes() int64 { return b.bytes }
+
 // Add begins an event; then Text is called once for each column of texts and
 // Number for each one of numbers.
 func (b *Builder) Add(id, seq, micros int64) {
@@ -58,6 +63,7 @@ func (b *Builder) Text(column int, text []byte) {
 		s := string(text)
 		code = uint32(len(known))
 		known[s] = code
+		b.bytes += int64(len(s))
 		b.texts[column] = append(b.texts[column], s)
 	}
 	b.codes[column] = append(b.codes[column], code)

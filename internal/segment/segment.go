@@ -20,6 +20,11 @@ import (
 // sixteen bits.
 const MaxRows = 1 << 16
 
+// MaxTextBytes is how many bytes the words of a segment's columns should have at most,
+// all together: where one column ends is counted in 32 bits, and whoever merges
+// segments holds them in memory.
+const MaxTextBytes = 256 << 20
+
 // idBits is how many bits of an id count the events of one microsecond.
 const idBits = 10
 
@@ -45,6 +50,14 @@ type Segment struct {
 
 // Len is the number of rows, deleted ones included.
 func (s *Segment) Len() int { return s.n }
+
+// TextBytes is how many bytes the words of all columns take.
+func (s *Segment) TextBytes() (n int64) {
+	for i := range s.columns {
+		n += int64(len(s.columns[i].words.bytes))
+	}
+	return n
+}
 
 // Count is the number of rows that are not deleted.
 func (s *Segment) Count() int { return s.n - s.gone }
