@@ -31,10 +31,10 @@ import (
 type sealed struct {
 	folder string
 	ready  atomic.Bool
-	mu     sync.Mutex // held while it is opened
-	work   sync.Mutex // held while files are written
-	lock   *folderLock
-	owner  string // names the database in each file
+	mu     sync.Mutex  // held while it is opened
+	work   sync.Mutex  // held while files are written
+	lock   *folderLock // nil where another program has the right to write; once it is open, of whoever holds work
+	owner  string      // names the database in each file
 	wake   chan struct{}
 	at     atomic.Int64 // when something was sealed last, in microseconds
 
@@ -43,6 +43,9 @@ type sealed struct {
 	saved             int64 // the head when the file of what is known was written last; of whoever holds work
 	least, leastAtEnd int   // events that are worth a file, while open and when it is closed
 }
+
+// lockFile is the file in the folder whose lock is the right to write there.
+const lockFile = "lock"
 
 func newSealed(beside string) *sealed {
 	return &sealed{folder: beside + "-columns", wake: make(chan struct{}, 1), least: builderRows, leastAtEnd: 256}
@@ -85,7 +88,7 @@ func (f *sealed) open(ctx context.Context, s *Store) error {
 	sum := sha256.Sum256(key)
 	f.owner = hex.EncodeToString(sum[:8])
 	if s.rw != nil && f.lock == nil {
-		f.lock, err = lockFolder(f.folder)
+		f.lock, err = f.claim(ctx, s.served)
 		f.report(err)
 	}
 	s.columns.mu.Lock()

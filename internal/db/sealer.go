@@ -69,7 +69,7 @@ func (s *Store) sealLoop() {
 				s.columns.kinds[kind].prepare()
 			}
 		}
-		if err := s.seal(s.closing, false); s.sealed.lock != nil {
+		if sealing, err := s.sealNow(s.closing, false); sealing {
 			s.sealed.report(err)
 		}
 	}
@@ -98,12 +98,30 @@ func (k *kindColumns) prepare() {
 // seal writes to files what is large enough, or all of it, and takes out of the
 // files what was deleted. It does nothing where another program does it.
 func (s *Store) seal(ctx context.Context, all bool) error {
+	_, err := s.sealNow(ctx, all)
+	return err
+}
+
+// sealNow is seal that also reports whether it is this program that does it.
+func (s *Store) sealNow(ctx context.Context, all bool) (sealing bool, err error) {
 	f := s.sealed
-	if f.lock == nil || !f.ready.Load() {
-		return nil
+	if !f.ready.Load() {
+		return false, nil
 	}
 	f.work.Lock()
 	defer f.work.Unlock()
+	if !s.served {
+		f.cede()
+	}
+	if f.lock == nil {
+		return false, nil
+	}
+	return true, s.sealAll(ctx, all)
+}
+
+// sealAll is seal for whoever holds work and the right to do it.
+func (s *Store) sealAll(ctx context.Context, all bool) error {
+	f := s.sealed
 	changed, taking := false, s.taking(ctx)
 	for _, kind := range audit.Kinds() {
 		k := s.columns.kinds[kind]
@@ -143,10 +161,13 @@ func (s *Store) sealNext(ctx context.Context, k *kindColumns, all bool) (bool, e
 // closeSealed writes what is left, so that the next start finds it, and lets
 // other programs write.
 func (s *Store) closeSealed() error {
-	if s.sealed.lock == nil {
+	s.sealed.work.Lock()
+	lock := s.sealed.lock
+	s.sealed.work.Unlock()
+	if lock == nil {
 		return nil
 	}
-	defer s.sealed.lock.release()
+	defer lock.release()
 	if s.isSuperseded() != nil {
 		return nil // what there is is of another history
 	}
