@@ -380,6 +380,13 @@ func keyboard(b *browser, s site) {
 		b.do(chromedp.KeyEvent(step.key))
 		b.wants("the row in focus after "+step.key, eval[int](b, rowOfFocus), step.want)
 	}
+	// A hundred rows of links lie before what narrows the list down.
+	const inFacets = `document.activeElement.closest(".facets") != null`
+	b.do(chromedp.KeyEvent("f"))
+	b.wants("after f, that a value to narrow down by is in focus", eval[bool](b, inFacets), true)
+	b.open("/audit-logs")
+	b.do(chromedp.Focus(chromedp.CSS(`a[href="#narrow"]`)), chromedp.KeyEvent(kb.Enter), chromedp.KeyEvent(kb.Tab))
+	b.wants("after skipping the rows, that a value to narrow down by is in focus", eval[bool](b, inFacets), true)
 	b.do(chromedp.KeyEvent("/"))
 	b.wants("the element in focus after /", eval[string](b, "document.activeElement.id"), "q")
 	b.calm()
@@ -462,6 +469,13 @@ func selecting(b *browser, s site) {
 			b.Errorf("%s: the boxes take %.0f pixels, and what happened %.0f", list, pick, what)
 		}
 	}
+	b.open("/audit-logs?select=rows")
+	b.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("j"), chromedp.KeyEvent("x"))
+	b.wants("the rows selected by x", eval[string](b, `[...document.querySelectorAll("input[name=id]")].flatMap((box, i) => box.checked ? [i] : []).join()`), "1")
+	path := eval[string](b, "document.activeElement.pathname")
+	b.goes(chromedp.KeyEvent("o"))
+	at, _ := b.where()
+	b.wants("the page after o", at, path)
 	b.calm()
 }
 

@@ -36,7 +36,6 @@ function keys() {
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
     if (event.ctrlKey || event.metaKey || event.altKey || typing || dialog?.open) return;
-    const row = document.activeElement.closest(".rows tr");
     if (leading) {
       leading = false;
       $$(".kinds a").find((a) => a.textContent.trim().toLowerCase().startsWith(event.key))?.click();
@@ -46,8 +45,9 @@ function keys() {
       case "/": event.preventDefault(); $("#q")?.focus(); $("#q")?.setSelectionRange(4096, 4096); break;
       case "j": step(1); break;
       case "k": step(-1); break;
-      case "o": if (document.activeElement.matches("a")) document.activeElement.click(); break;
-      case "x": row && $("input[name=id]", row)?.click(); break;
+      case "f": $$(".facets :is(summary, a)").find((e) => e.offsetParent)?.focus(); break;
+      case "o": $("a:focus")?.click(); break;
+      case "x": $(".rows tr:focus-within input[name=id]")?.click(); break;
       case "n": $("a[rel=next]")?.click(); break;
       case "p": $("a[rel=prev]")?.click(); break;
       case "g": leading = true; setTimeout(() => (leading = false), 1500); break;
@@ -62,8 +62,7 @@ function menus() {
     for (const menu of open()) if (!menu.contains(event.target)) menu.open = false;
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    for (const menu of open()) {
+    if (event.key === "Escape") for (const menu of open()) {
       menu.open = false;
       $("summary", menu).focus();
     }
@@ -95,9 +94,7 @@ function zones() {
     $("ul", form.parentElement).append(item);
   }
   input.addEventListener("focus", () => {
-    for (const name of Intl.supportedValuesOf?.("timeZone") || []) {
-      input.list.append(make("option", { value: name }));
-    }
+    for (const name of Intl.supportedValuesOf?.("timeZone") || []) input.list.append(make("option", { value: name }));
   }, { once: true });
 }
 

@@ -122,6 +122,10 @@ var tags = map[Class][2]string{
 	wrong:  {`<span class="wrong">`, "</span>"},
 }
 
+// unbroken is the length up to which a value that changed is not broken at its
+// hyphens: a date in two lines is hard to read.
+const unbroken = 16
+
 // wrong is the mistake in a query.
 const wrong Class = "wrong"
 
@@ -190,6 +194,9 @@ func (p *pen) piece(class Class, text string) {
 		}
 	}
 	tag := tags[class]
+	if (class == Del || class == Ins) && len(text) <= unbroken && strings.Contains(text, "-") {
+		tag[0] = strings.Replace(tag[0], ">", ` class="nb">`, 1)
+	}
 	p.write(tag[0])
 	p.visible(text)
 	p.write(tag[1])

@@ -28,6 +28,8 @@ func TestTextIsEscapedAndVisible(t *testing.T) {
 		{"found", Span{Text: "gift <card>", Class: Mark}, "<mark>gift &lt;card&gt;</mark>"},
 		{"before", Span{Text: "paid", Class: Del}, "<del>paid</del>"},
 		{"after", Span{Text: "sent", Class: Ins}, "<ins>sent</ins>"},
+		{"a date", Span{Text: "2026-11-03", Class: Del}, `<del class="nb">2026-11-03</del>`},
+		{"a long value with hyphens", Span{Text: "one-of-the-longer-values", Class: Ins}, "<ins>one-of-the-longer-values</ins>"},
 		{"an override", Span{Text: "a\u202eb"}, `a<span class="ctl" title="right-to-left override">U+202E</span>b`},
 		{"an escape sequence", Span{Text: "\x1b[31m"}, `<span class="ctl" title="U+001B, a control character">ESC</span>[31m`},
 		{"a byte that is no text", Span{Text: "\xff"}, `<span class="ctl" title="a byte that is not UTF-8">\xFF</span>`},
