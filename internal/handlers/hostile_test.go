@@ -209,7 +209,7 @@ func TestT1_XSSMatrix(t *testing.T) {
 		t.Fatalf("got %d payloads, want 60", len(payloads))
 	}
 	// Ordinary texts that make every part of a page appear.
-	ordinary := []string{canary, canary + " \u202e", canary + "\x1b", "/" + canary, "https://" + canary + ".example/", strings.Repeat(canary+" ", 10)}
+	ordinary := []string{canary, canary + " \u202e", canary + "\x1b", "/" + canary, canary + "-1", "https://" + canary + ".example/", strings.Repeat(canary+" ", 10)}
 	known := map[string]bool{}
 	s, paths := hostileSite(t, ordinary...)
 	everyPage(s, paths, ordinary, func(where, page string) {
