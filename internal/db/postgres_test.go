@@ -205,7 +205,7 @@ var shared = []func(*testing.T){
 	TestPurgeWithoutKey, TestVerifyLooksAtEverything, TestEveryRowByEveryWay, TestRecordedFrom, TestAtOneMoment, TestServerTakesOverTheColumns, TestManyStaleRuns,
 	TestTextTakenWhileItIsIndexed, TestTextTakenWhileItIsTakenOut, TestLotOfNothing, TestLotOfNothingThatIsMerged, TestDamagedLots, TestDamagedLotsStopNothingElse, TestTextsOfALongLedger, TestStaleRunOverTwoLots,
 	TestLotThatTakesLong, TestLotNumbers, TestWhatIsMissingIsWaitedForOnce, TestHeldBehindWhatIsMissing,
-	TestPiecesMergeBeforeTheyAreSealed, TestWhatDoesNotFitIsNotKept, TestDeletedBeforeTheyAreSealed,
+	TestPiecesMergeBeforeTheyAreSealed, TestWhatDoesNotFitIsNotKept, TestDeletedBeforeTheyAreSealed, TestNothingIsWrittenBesideABadFile,
 }
 
 // fileOnly names what is about a file that this program writes by itself, and why.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -40,6 +41,10 @@ type sealed struct {
 
 	trouble atomic.Pointer[error] // why nothing is written just now, where something should be
 
+	leftMu sync.Mutex
+	left   map[string]bool         // files that are to go and could not be removed
+	unlink func(name string) error // os.Remove
+
 	saved             int64 // the head when the file of what is known was written last; of whoever holds work
 	least, leastAtEnd int   // events that are worth a file, while open and when it is closed
 }
@@ -48,7 +53,7 @@ type sealed struct {
 const lockFile = "lock"
 
 func newSealed(beside string) *sealed {
-	return &sealed{folder: beside + "-columns", wake: make(chan struct{}, 1), least: builderRows, leastAtEnd: 256}
+	return &sealed{folder: beside + "-columns", wake: make(chan struct{}, 1), left: map[string]bool{}, unlink: os.Remove, least: builderRows, leastAtEnd: 256}
 }
 
 // report keeps why the last try to write files failed, or that it did not.
@@ -59,6 +64,35 @@ func (f *sealed) report(err error) {
 	case !errors.Is(err, context.Canceled):
 		f.trouble.Store(&err)
 	}
+}
+
+// remove removes a file that the next start must not believe: the numbers of its words
+// are given out again.
+func (f *sealed) remove(name string) { _ = f.removed(name) }
+
+// removed is remove, and says why the file is still there.
+func (f *sealed) removed(name string) error {
+	err := f.unlink(name)
+	f.leftMu.Lock()
+	defer f.leftMu.Unlock()
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		delete(f.left, name)
+		return nil
+	}
+	f.left[name] = true
+	return fmt.Errorf("a file of columns that is not to be believed cannot be removed: %w; remove it, until then nothing is written there", err)
+}
+
+// removeLeft removes what could not be removed before. While some of it is there, no
+// file may be written: what is in the old one would be read by the numbers of the new.
+func (f *sealed) removeLeft() (err error) {
+	f.leftMu.Lock()
+	left := slices.Sorted(maps.Keys(f.left))
+	f.leftMu.Unlock()
+	for _, name := range left {
+		err = errors.Join(err, f.removed(name))
+	}
+	return err
 }
 
 // The keys of a file's stamp.
@@ -142,7 +176,7 @@ func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
 	if f.lock != nil {
 		for _, c := range found {
 			if !slices.Contains(v.segments, c.piece) {
-				os.Remove(c.file)
+				f.remove(c.file)
 			}
 		}
 	}
@@ -198,7 +232,7 @@ func (f *sealed) find(k *kindColumns) (all []candidate, changed bool) {
 			case errors.Is(err, fs.ErrNotExist):
 				changed = true
 			case f.lock != nil:
-				os.Remove(name) // whatever is wrong with it: the numbers of its words are given out again
+				f.remove(name) // whatever is wrong with it: the numbers of its words are given out again
 			}
 		})
 	}

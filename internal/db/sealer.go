@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -232,6 +231,9 @@ var errViewChanged = errors.New("the columns changed while they were written; th
 // away where keep is not nil, and puts it in their place. It reports whether there
 // were any. Pages go on meanwhile. The caller holds work.
 func (s *Store) sealPieces(ctx context.Context, k *kindColumns, choose func(v *view) (from, to int), keep func(column int, word string) bool) (some bool, err error) {
+	if err := s.sealed.removeLeft(); err != nil {
+		return false, err
+	}
 	old, head := s.takePieces(k, choose)
 	if len(old) == 0 {
 		return false, nil
@@ -252,7 +254,7 @@ func (s *Store) sealPieces(ctx context.Context, k *kindColumns, choose func(v *v
 	in = true
 	for _, p := range old {
 		if p.file != "" {
-			os.Remove(p.file)
+			s.sealed.remove(p.file)
 		}
 	}
 	return true, nil
@@ -317,7 +319,7 @@ func (s *Store) dropMade(k *kindColumns, made *piece) {
 		n.forget()
 	}
 	if made != nil {
-		os.Remove(made.file)
+		s.sealed.remove(made.file)
 	}
 }
 
@@ -377,6 +379,7 @@ func (s *Store) sealNew(ctx context.Context, k *kindColumns, old []*piece, decid
 		stampLo: strconv.FormatInt(p.lo, 10), stampHi: strconv.FormatInt(p.hi, 10), stampDecided: strconv.FormatInt(decided, 10),
 	})
 	if err != nil {
+		f.remove(p.file) // it may be there all the same
 		return nil, err
 	}
 	return p, nil

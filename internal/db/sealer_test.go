@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
@@ -254,4 +256,62 @@ func TestLongTextsAreSealedEarly(t *testing.T) {
 			t.Errorf("got %d events for %s, want 1", got, q)
 		}
 	}
+}
+
+// TestNothingIsWrittenBesideABadFile: where a file that is not believed any more cannot
+// be removed, the next start finds it. None may lie there by then whose words have the
+// same numbers.
+func TestNothingIsWrittenBesideABadFile(t *testing.T) {
+	l := newLotTest(t)
+	s, k := l.s, l.s.columns.kinds[audit.KindAuditLog]
+	k.words = 1 // each event is a piece
+	var some []*audit.Event
+	for _, name := range []string{"alice", "carol", "alice", "bob"} {
+		some = append(some, event(t, "username", name))
+	}
+	l.must(s.write(t.Context(), "append", func(tx *writeTx) error { _, err := tx.append(some); return err }))
+	s.recent = newRecent()
+	l.must(s.refresh(t.Context()))
+	first := func(v *view) (from, to int) { return 0, 2 }
+	_, err := s.sealPieces(t.Context(), k, first, nil)
+	l.must(err)
+	_, err = s.sealPieces(t.Context(), k, func(v *view) (from, to int) { return 1, 3 }, nil)
+	l.must(err)
+	files := columnFiles(t, s)
+	if len(files) != 2 {
+		t.Fatalf("there are the files %v, want two", files)
+	}
+	l.write(func(tx *writeTx) error { // alice is nobody's first word any more
+		return tx.redact(ines, tables[audit.KindAuditLog], k.view.Load().segments[0].ID(0), audit.KindAuditLog.Fields()[audit.KindAuditLog.Index("username")], "asked for")
+	})
+	l.must(s.Close())
+	content, err := os.ReadFile(files[0])
+	l.must(err)
+	content[len(content)/2]++
+	l.must(os.WriteFile(files[0], content, 0o600))
+
+	again := func() *Store {
+		s, err := Open(t.Context(), s.path, Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }, Trace: trace()})
+		l.must(err)
+		t.Cleanup(func() { s.Close() })
+		s.close()
+		s.workers.Wait()
+		return s
+	}
+	s = again()
+	s.sealed.unlink = func(name string) error { return &os.PathError{Op: "remove", Path: name, Err: os.ErrPermission} }
+	k = s.columns.kinds[audit.KindAuditLog]
+	k.words = 1
+	l.must(s.refresh(t.Context()))
+	if _, err := s.sealPieces(t.Context(), k, first, nil); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("got %v, want that the bad files are in the way", err)
+	}
+	k.words = pieceWords
+	s.Close()
+
+	s = again()
+	l.must(s.refresh(t.Context()))
+	agreesWithRows(t, s, "after the bad file was found again")
+	_, err = s.sealPieces(t.Context(), s.columns.kinds[audit.KindAuditLog], func(v *view) (from, to int) { return 0, len(v.segments) }, nil)
+	l.must(err)
 }
