@@ -22,19 +22,25 @@ import (
 type lotTest struct {
 	*testing.T
 	s     *Store
+	at    string
 	clock time.Time
 }
 
 func newLotTest(t *testing.T) *lotTest {
-	l := &lotTest{T: t, clock: noon}
-	s, err := Open(t.Context(), address(t, filepath.Join(t.TempDir(), "audit.db")),
-		Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return l.clock }, Trace: trace()})
+	l := &lotTest{T: t, at: address(t, filepath.Join(t.TempDir(), "audit.db")), clock: noon}
+	l.s = l.again()
+	return l
+}
+
+// again opens the database, once more when it is closed.
+func (l *lotTest) again() *Store {
+	l.Helper()
+	s, err := Open(l.Context(), l.at, Options{Schema: auditadmin.Schema, StateDir: stateDir(l), Now: func() time.Time { return l.clock }, Trace: trace()})
 	l.must(err)
-	t.Cleanup(func() { s.Close() })
+	l.Cleanup(func() { s.Close() })
 	s.close()
 	s.workers.Wait()
-	l.s = s
-	return l
+	return s
 }
 
 func (l *lotTest) must(err error) {

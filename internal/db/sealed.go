@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/segment"
@@ -41,6 +42,8 @@ type sealed struct {
 
 	trouble atomic.Pointer[error] // why nothing is written just now, where something should be
 
+	patience time.Duration // with a replica that does not show yet what lies in the files
+
 	leftMu sync.Mutex
 	left   map[string]bool         // files that are to go and could not be removed
 	unlink func(name string) error // os.Remove
@@ -53,7 +56,7 @@ type sealed struct {
 const lockFile = "lock"
 
 func newSealed(beside string) *sealed {
-	return &sealed{folder: beside + "-columns", wake: make(chan struct{}, 1), left: map[string]bool{}, unlink: os.Remove, least: builderRows, leastAtEnd: 256}
+	return &sealed{folder: beside + "-columns", wake: make(chan struct{}, 1), patience: replicaWait, left: map[string]bool{}, unlink: os.Remove, least: builderRows, leastAtEnd: 256}
 }
 
 // report keeps why the last try to write files failed, or that it did not.
@@ -127,14 +130,44 @@ func (f *sealed) open(ctx context.Context, s *Store) error {
 	}
 	s.columns.mu.Lock()
 	defer s.columns.mu.Unlock()
-	for _, kind := range audit.Kinds() {
-		if err := f.openKind(ctx, s, s.columns.kinds[kind]); err != nil {
+	for start := time.Now(); ; {
+		err := f.openKinds(ctx, s)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errLags) {
 			return err
+		}
+		if time.Since(start) >= f.patience {
+			// Pages are shown what the replica has. Of the files, which are of the same
+			// history, none may be removed, nor written beside what lies in them.
+			f.lock.release()
+			f.lock = nil
+			f.report(fmt.Errorf("%s is so far behind that the files of columns are ahead of it; start this program again when it has caught up", s.readPath))
+			continue
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	f.ready.Store(true)
 	return nil
 }
+
+func (f *sealed) openKinds(ctx context.Context, s *Store) error {
+	for _, kind := range audit.Kinds() {
+		if err := f.openKind(ctx, s, s.columns.kinds[kind]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errLags says that a file is of the same history, and the replica that is read does not
+// show its end yet.
+var errLags = errors.New("the replica is behind the files of columns")
 
 // candidate is a file that may be part of a kind's chain.
 type candidate struct {
@@ -164,6 +197,13 @@ func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
 		}
 		if mark, err := s.ledgerMark(ctx, c.hi); err != nil {
 			return err
+		} else if mark == "" && f.lock != nil && s.near != nil {
+			if mark, err = markOf(ctx, s.near, c.hi); err != nil {
+				return err
+			} else if mark == c.mark {
+				return errLags
+			}
+			break
 		} else if mark != c.mark {
 			break // of another history: a restored backup has a shorter one
 		}

@@ -10,9 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/auditadmin/auditadmin"
 	"github.com/auditadmin/auditadmin/audit"
 	"github.com/auditadmin/auditadmin/internal/segment"
 )
@@ -289,16 +287,7 @@ func TestNothingIsWrittenBesideABadFile(t *testing.T) {
 	l.must(err)
 	content[len(content)/2]++
 	l.must(os.WriteFile(files[0], content, 0o600))
-
-	again := func() *Store {
-		s, err := Open(t.Context(), s.path, Options{Schema: auditadmin.Schema, StateDir: stateDir(t), Now: func() time.Time { return noon }, Trace: trace()})
-		l.must(err)
-		t.Cleanup(func() { s.Close() })
-		s.close()
-		s.workers.Wait()
-		return s
-	}
-	s = again()
+	s = l.again()
 	s.sealed.unlink = func(name string) error { return &os.PathError{Op: "remove", Path: name, Err: os.ErrPermission} }
 	k = s.columns.kinds[audit.KindAuditLog]
 	k.words = 1
@@ -309,9 +298,52 @@ func TestNothingIsWrittenBesideABadFile(t *testing.T) {
 	k.words = pieceWords
 	s.Close()
 
-	s = again()
+	s = l.again()
 	l.must(s.refresh(t.Context()))
 	agreesWithRows(t, s, "after the bad file was found again")
 	_, err = s.sealPieces(t.Context(), s.columns.kinds[audit.KindAuditLog], func(v *view) (from, to int) { return 0, len(v.segments) }, nil)
 	l.must(err)
+}
+
+// TestFilesAheadOfAReplica: where a replica does not show yet what lies in the files, that
+// is no other history. They stay, and are used when it has caught up.
+func TestFilesAheadOfAReplica(t *testing.T) {
+	l := newLotTest(t)
+	l.add(2, "quagga")
+	l.must(l.s.Close())
+	content, err := os.ReadFile(l.s.path)
+	l.must(err)
+	before := filepath.Join(t.TempDir(), "before.db")
+	l.must(os.WriteFile(before, content, 0o600))
+	l.s = l.again()
+	l.add(2, "okapi")
+	l.must(l.s.refresh(t.Context()))
+	all := func(v *view) (from, to int) { return 0, len(v.segments) }
+	_, err = l.s.sealPieces(t.Context(), l.s.columns.kinds[audit.KindAuditLog], all, nil)
+	l.must(err)
+	files := columnFiles(t, l.s)
+	l.must(l.s.Close())
+
+	l.s = l.again()
+	s, replica := l.s, openAt(t, before)
+	s.near, s.ro, s.readPath = s.ro, replica.ro, "the replica"
+	s.back.Close()
+	s.back = replica.back
+	s.sealed.patience = 0
+	if n := countAll(t, s, audit.KindAuditLog, ""); n != 2 {
+		t.Errorf("%d events are shown, want the 2 that the replica has", n)
+	}
+	l.must(s.seal(t.Context(), true))
+	if trouble := s.sealed.trouble.Load(); trouble == nil {
+		t.Error("nobody is told that nothing is written")
+	}
+	l.must(s.Close())
+	if got := columnFiles(t, s); len(files) == 0 || !slices.Equal(got, files) {
+		t.Fatalf("there are the files %v, want %v", got, files)
+	}
+	l.s = l.again()
+	l.must(l.s.refresh(t.Context()))
+	if v := l.s.columns.kinds[audit.KindAuditLog].view.Load(); v.count != 4 || v.segments[0].file != files[0] {
+		t.Errorf("%d events are there, the first ones in %q, want 4 in %q", v.count, v.segments[0].file, files[0])
+	}
 }
