@@ -44,6 +44,7 @@ type kindColumns struct {
 	names   []*names // of the columns: what facets call their words
 	known   int64    // complete up to this seq; may be ahead of what the others know
 	view    atomic.Pointer[view]
+	words   int64      // bytes of words that a piece in memory is not to have more of: pieceWords
 	sealing int64      // pieces up to this seq are being written to a file; 0 if none are
 	during  []decision // what was decided about them meanwhile
 
@@ -76,7 +77,7 @@ type piece struct {
 func newColumns() *columns {
 	c := &columns{kinds: map[audit.Kind]*kindColumns{}, marks: newMarkCache()}
 	for _, kind := range audit.Kinds() {
-		k := &kindColumns{kind: kind, index: map[string]int{}, resolved: -1, resolvedBy: -1, crosses: map[[2]int]*cross{}}
+		k := &kindColumns{kind: kind, index: map[string]int{}, words: pieceWords, resolved: -1, resolvedBy: -1, crosses: map[[2]int]*cross{}}
 		add := func(name, expr string, addresses bool) {
 			if _, ok := k.index[name]; !ok {
 				k.index[name] = len(k.exprs)
@@ -303,9 +304,9 @@ func readSpreads(ctx context.Context, tx sqlx.QueryerContext) (map[audit.Kind]in
 // so that a few of them fill one to the brim.
 const builderRows = 1 << 14
 
-// builderBytes is after how many bytes of texts fewer events are gathered, and what is
-// in memory is written to a file: events have up to audit.MaxField in each of them.
-const builderBytes = 32 << 20
+// pieceWords is after how many bytes of words fewer events are gathered, and what is in
+// memory is written to a file: each may have audit.MaxField of them.
+const pieceWords = 32 << 20
 
 // read adds to a view the events recorded after known, up to a seq, whose ids lie
 // within a range, and returns how many they are.
@@ -388,7 +389,7 @@ func (k *kindColumns) builder(v *view) *viewBuilder {
 // build makes a piece of what was added, which is up to hi.
 func (b *viewBuilder) build(hi int64) {
 	if made := b.Build(); made != nil {
-		b.v.add(&piece{Segment: made, lo: b.lo, hi: hi}, b.k.sealing)
+		b.v.add(&piece{Segment: made, lo: b.lo, hi: hi}, b.k.sealing, b.k.words)
 		b.lo = hi
 	}
 }
@@ -409,7 +410,7 @@ func (b *viewBuilder) add(id, seq int64, timestamp sql.RawBytes, values []sql.Ra
 		n, err := strconv.ParseInt(string(values[len(b.k.exprs)+i]), 10, 64)
 		b.Number(i, n, err == nil)
 	}
-	if b.Len() == builderRows || b.TextBytes() >= builderBytes {
+	if b.Len() == builderRows || b.TextBytes() >= b.k.words {
 		b.build(seq)
 	}
 }
@@ -417,12 +418,12 @@ func (b *viewBuilder) add(id, seq int64, timestamp sql.RawBytes, values []sql.Ra
 // add adds a piece to the end of the view, and makes one piece of the last ones
 // where they are about as large, so that there are few of them however events
 // come in. What lies in files, or is on its way there, is left to the sealer.
-func (v *view) add(p *piece, sealing int64) {
+func (v *view) add(p *piece, sealing, words int64) {
 	v.segments = slices.Clone(v.segments)
 	v.count += p.Count()
 	for len(v.segments) > 0 {
 		last := v.segments[len(v.segments)-1]
-		if last.file != "" || last.hi <= sealing || last.Len()+p.Len() > builderRows || last.Len() > 2*p.Len() || last.TextBytes()+p.TextBytes() > builderBytes {
+		if last.file != "" || last.hi <= sealing || last.Len()+p.Len() > builderRows || last.Len() > 2*p.Len() || last.TextBytes()+p.TextBytes() > words {
 			break
 		}
 		p = &piece{Segment: segment.Merge(last.Segment, p.Segment), lo: last.lo, hi: p.hi, erase: last.erase || p.erase}

@@ -195,7 +195,7 @@ func (k *kindColumns) toSeal(v *view, f *sealed, all bool) (from, to int) {
 		rows += v.segments[end].Len()
 		bytes += v.segments[end].TextBytes()
 	}
-	if rows >= f.least || bytes >= builderBytes {
+	if rows >= f.least || bytes >= k.words {
 		return k.withFormer(v, first, end, rows, bytes)
 	}
 	if rows > 0 && (v.head-v.segments[first].lo >= sealSpan || all && rows >= f.leastAtEnd) {

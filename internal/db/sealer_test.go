@@ -232,8 +232,8 @@ func TestLongTextsAreSealedEarly(t *testing.T) {
 				inMemory += p.TextBytes()
 			}
 		}
-		if inMemory > builderBytes {
-			t.Fatalf("%d bytes of texts are in memory after %d events, want at most %d", inMemory, from+20, builderBytes)
+		if inMemory > pieceWords {
+			t.Fatalf("%d bytes of texts are in memory after %d events, want at most %d", inMemory, from+20, pieceWords)
 		}
 	}
 	files := 0
