@@ -16,7 +16,9 @@ type folderLock struct{ file *os.File }
 
 // lockFolder makes the folder where there is none, and returns nil where another
 // program has the right.
-func lockFolder(folder string) (*folderLock, error) {
+func lockFolder(folder string) (*folderLock, error) { return lockFolderBy(syscall.Flock, folder) }
+
+func lockFolderBy(flock func(fd, how int) error, folder string) (*folderLock, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
@@ -24,14 +26,17 @@ func lockFolder(folder string) (*folderLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("lock %s: %w; the folder has to be on a file system that knows locks", folder, err)
+	err = flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case err == nil:
+		return &folderLock{f}, nil
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		err = nil
+	default: // a file system over a network may have no locks
+		err = fmt.Errorf("lock %s: %w; put it on a file system that has locks, and start this program again", f.Name(), err)
 	}
-	return &folderLock{f}, nil
+	f.Close()
+	return nil, err
 }
 
 func (l *folderLock) release() { l.file.Close() }

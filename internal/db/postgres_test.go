@@ -223,8 +223,8 @@ var fileOnly = map[string]string{
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
 	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "EachPanicsWhereItWasCalled": "goroutines", "SearchPanicsWhereItWasCalled": "goroutines", "NamesAreAskedWhileATryFails": "asks no database", "ReadinessOfEveryKind": "tables of PostgreSQL", "LintSeesTheStore": "no database", "Citus": "is this on a cluster",
 	"Copy": "on both engines at once", "CopyGoesOn": "as Copy", "CopyRefuses": "as Copy", "CopyIntoWhatCannotBeRead": "as Copy", "CopyUnderRoles": "as Copy", "CopyFindsDifferences": "as Copy", "BackupOfServer": "as Copy", "CopyKnowsAllColumns": "as Copy",
-	"FilesAheadOfAReplica": "a copy of a file stands for the replica",
-	"ToMerge":              "no database", "HeldByAgreesWithTheText": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
+	"FolderThatCannotBeLocked": "the lock of a folder", "FilesAheadOfAReplica": "a copy of a file stands for the replica",
+	"ToMerge": "no database", "HeldByAgreesWithTheText": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
 	"AwaySaysWhy": "no database", "LinesDoNotWaitForEver": "no database",
 	"Roles": "is about PostgreSQL", "ServersOfOneDatabase": "is about PostgreSQL", "ReplicaOfAnother": "is about PostgreSQL",
 }
