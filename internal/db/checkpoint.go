@@ -284,20 +284,64 @@ func (s *Store) checkpoint(ctx context.Context, signers ...note.Signer) (*Signed
 	if last != nil && last.Size == c.Size && last.Incarnation == c.Incarnation && len(signers) == 1 {
 		return last, nil
 	}
-	text, err := c.Sign(signers...)
-	if err != nil {
-		return nil, err
-	}
+	return s.keepCheckpoint(ctx, c, signers...)
+}
+
+// keepCheckpoint signs and keeps a checkpoint. Where another server has kept one of the
+// same entries meanwhile it is that one, with the signatures that it has: a witness may
+// have signed it.
+func (s *Store) keepCheckpoint(ctx context.Context, c *evidence.Checkpoint, signers ...note.Signer) (kept *SignedCheckpoint, err error) {
 	err = s.write(ctx, "keep a checkpoint", func(tx *writeTx) error {
-		_, err := tx.ExecContext(tx.ctx, "INSERT INTO checkpoint (size, root, note, created_at) VALUES (?, ?, ?, ?)"+
+		kept = &SignedCheckpoint{Checkpoint: *c}
+		before, err := tx.checkpointNote(c.Size)
+		if err != nil {
+			return err
+		}
+		if old, _, err := evidence.OpenCheckpoint(before, nil); err == nil && old.Incarnation == c.Incarnation && old.Root == c.Root && strings.HasPrefix(before, old.Text()+"\n") {
+			kept.Checkpoint = *old
+			if len(signers) == 1 {
+				kept.Note = before
+				return nil
+			}
+		}
+		text, err := kept.Sign(signers...)
+		if err != nil {
+			return err
+		}
+		kept.Note = signedToo(text, before)
+		_, err = tx.ExecContext(tx.ctx, "INSERT INTO checkpoint (size, root, note, created_at) VALUES (?, ?, ?, ?)"+
 			" ON CONFLICT (size) DO UPDATE SET root = excluded.root, note = excluded.note, created_at = excluded.created_at",
-			c.Size, c.Root[:], text, audit.FormatTime(c.At))
+			c.Size, c.Root[:], kept.Note, audit.FormatTime(kept.At))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &SignedCheckpoint{*c, text}, nil
+	return kept, nil
+}
+
+// checkpointNote is the checkpoint of some entries as it is kept; "" where there is none.
+func (tx *writeTx) checkpointNote(size int64) (text string, err error) {
+	err = tx.GetContext(tx.ctx, &text, "SELECT note FROM checkpoint WHERE size = ?", size)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return text, err
+}
+
+// signedToo adds to a signed note the signatures of another one that says the same.
+func signedToo(text, other string) string {
+	body, _, _ := strings.Cut(text, "\n\n")
+	said, signatures, _ := strings.Cut(other, "\n\n")
+	if said != body {
+		return text
+	}
+	for line := range strings.Lines(signatures) {
+		if !strings.Contains(text, line) {
+			text += line
+		}
+	}
+	return text
 }
 
 // treeHead is the state of the ledger as a checkpoint states it.

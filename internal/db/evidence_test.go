@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -538,5 +539,45 @@ func TestCheckpointsAreThinned(t *testing.T) {
 	}
 	if v, err := s.Verify(ctx, VerifyOptions{PublicKeys: keys}); err != nil || !v.Holds() || v.Checkpoints != len(sizes) {
 		t.Errorf("got %+v, %v, want it to hold against %d checkpoints", v, err, len(sizes))
+	}
+}
+
+// TestSignaturesOfWitnessesStay: servers that make a checkpoint of the same entries at
+// the same time, or change the key, take nobody's signature away.
+func TestSignaturesOfWitnessesStay(t *testing.T) {
+	l := newLotTest(t)
+	_, err := l.s.BeginEvidence(t.Context())
+	l.must(err)
+	l.add(2, "quagga")
+	keys, err := l.s.keys()
+	l.must(err)
+	head, err := l.s.treeHead(t.Context()) // of one server, while another one
+	l.must(err)
+	first, err := l.s.Checkpoint(t.Context())
+	l.must(err)
+	another := *first
+	l.must(l.s.cosigned(t.Context(), first, "— witness.example/w AAAAAAAA\n"))
+	l.must(l.s.cosigned(t.Context(), &another, "— witness.example/v AAAAAAAA\n"))
+	head.At = head.At.Add(time.Second)
+	kept, err := l.s.keepCheckpoint(t.Context(), head, keys.Signer())
+	l.must(err)
+	next, err := keys.Rotate(cryptorand.Reader)
+	l.must(err)
+	rotated, err := l.s.keepCheckpoint(t.Context(), head, keys.Signer(), next.Signer())
+	l.must(err)
+	last, err := l.s.LastCheckpoint(t.Context())
+	l.must(err)
+	for what, c := range map[string]*SignedCheckpoint{"the other server": kept, "a change of the key": rotated, "all": last} {
+		for _, witness := range []string{"/w", "/v"} {
+			if !strings.Contains(c.Note, "\n— witness.example"+witness+" AAAAAAAA\n") {
+				t.Errorf("after %s the signature of %s is gone from\n%s", what, witness, c.Note)
+			}
+		}
+		if _, signed, err := evidence.OpenCheckpoint(c.Note, next.Public()); err != nil || len(signed) == 0 {
+			t.Errorf("after %s: got %v, %v, want what is signed by the key", what, signed, err)
+		}
+	}
+	if strings.Count(last.Note, "\n— ") != 4 {
+		t.Errorf("want the signatures of two keys and two witnesses:\n%s", last.Note)
 	}
 }

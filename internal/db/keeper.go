@@ -141,7 +141,15 @@ func (s *Store) cosigned(ctx context.Context, c *SignedCheckpoint, signatures st
 		}
 	}
 	return s.write(ctx, "keep the signature of a witness", func(tx *writeTx) error {
-		_, err := tx.ExecContext(tx.ctx, "UPDATE checkpoint SET note = ? WHERE size = ?", c.Note, c.Size)
+		before, err := tx.checkpointNote(c.Size)
+		if err != nil {
+			return err
+		}
+		after := signedToo(before, c.Note) // another server may have had it signed by another one
+		if after == before {
+			return nil
+		}
+		_, err = tx.ExecContext(tx.ctx, "UPDATE checkpoint SET note = ? WHERE size = ?", after, c.Size)
 		return err
 	})
 }

@@ -195,7 +195,7 @@ func (p *pgServer) drop(name string) {
 // on PostgreSQL.
 var shared = []func(*testing.T){
 	TestFirstMicrosecond, TestVerifyFindsNothingWhereNothingIsWrong, TestCheckpointsGoOn, TestVerifiedUpTo,
-	TestEverythingIsVerifiedInTime, TestOneVerificationAtATime, TestCheckpointsAreThinned, TestStrangeText, TestOpenWhileAnotherMakesIt, TestOpenWithoutATable, TestFirstSince,
+	TestEverythingIsVerifiedInTime, TestOneVerificationAtATime, TestCheckpointsAreThinned, TestSignaturesOfWitnessesStay, TestStrangeText, TestOpenWhileAnotherMakesIt, TestOpenWithoutATable, TestFirstSince,
 	TestPagesOfLargeEvents, TestLotsFollowTheLedger, TestLotLeftBehind, TestPurge, TestPurgeLeavesNothing, TestHolds, TestHoldsThatCannotBeRead, TestTakenBetween, TestPurgeKeepsFreshTraces,
 	TestPurgeStops, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent, TestRedactionByAnother, TestRefreshThatFailsHalfWay, TestFrequentTextRemembersWithinBounds,
 	TestRetention, TestClaimRetention, TestSealedSegmentsAgreeWithTheRows, TestDeletedWordsAreInNoFile, TestSelectionsAgreeWithTheRows,
