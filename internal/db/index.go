@@ -21,6 +21,9 @@ import (
 // and small ones are merged into large ones by more of them.
 const indexPause = 250 * time.Millisecond
 
+// indexAgain is how long after it came to nothing the indexer tries again.
+const indexAgain = time.Second
+
 // wakeIndexer tells the indexer that there is something new. It never blocks.
 func (s *Store) wakeIndexer() {
 	select {
@@ -53,7 +56,7 @@ func (s *Store) indexLoop() {
 			// Another program may hold the lock for long. The next append, or the
 			// next program, goes on from where this one stopped.
 			select {
-			case <-time.After(time.Second):
+			case <-time.After(indexAgain):
 				s.wakeIndexer()
 			case <-s.closing.Done():
 			}
@@ -224,7 +227,9 @@ func (s *Store) unindexed(ctx context.Context, kind audit.Kind, limit int) (mark
 	}
 	err = s.settled(ctx, tx, kind, mark, upTo, int64(len(rows)))
 	if errors.Is(err, errUnsettled) {
-		return mark, mark, nil, nil // the next time
+		// What is missing tells nobody when it is there, nor when it is given up.
+		time.AfterFunc(indexAgain, s.wakeIndexer)
+		return mark, mark, nil, nil
 	}
 	return mark, head, rows, err
 }

@@ -204,7 +204,7 @@ var shared = []func(*testing.T){
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
 	TestPurgeWithoutKey, TestVerifyLooksAtEverything, TestEveryRowByEveryWay, TestRecordedFrom, TestAtOneMoment, TestServerTakesOverTheColumns, TestManyStaleRuns,
 	TestTextTakenWhileItIsIndexed, TestTextTakenWhileItIsTakenOut, TestLotOfNothing, TestLotOfNothingThatIsMerged, TestDamagedLots, TestDamagedLotsStopNothingElse, TestTextsOfALongLedger, TestStaleRunOverTwoLots,
-	TestLotThatTakesLong, TestLotNumbers, TestWhatIsMissingIsWaitedForOnce, TestHeldBehindWhatIsMissing,
+	TestLotThatTakesLong, TestLotNumbers, TestWhatIsMissingIsWaitedForOnce, TestHeldBehindWhatIsMissing, TestIndexerComesBackForWhatIsMissing,
 	TestPiecesMergeBeforeTheyAreSealed, TestWhatDoesNotFitIsNotKept, TestDeletedBeforeTheyAreSealed, TestNothingIsWrittenBesideABadFile,
 }
 

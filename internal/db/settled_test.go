@@ -82,3 +82,35 @@ func TestHeldBehindWhatIsMissing(t *testing.T) {
 		t.Errorf("got %v, want that it is held", err)
 	}
 }
+
+// TestIndexerComesBackForWhatIsMissing: nobody wakes the indexer when a machine shows
+// what it did not, so it wakes by itself.
+func TestIndexerComesBackForWhatIsMissing(t *testing.T) {
+	l := newLotTest(t)
+	l.s.dialect = onCluster{l.s.dialect}
+	l.add(1, "quagga")
+	l.s.recent = newRecent() // another server has recorded it
+	l.write(func(tx *writeTx) error {
+		tx.seq++
+		_, err := tx.ExecContext(tx.ctx, "INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES (?, 'created', 'audit_log', 5, ?, ?)",
+			tx.seq, audit.FormatTime(tx.now), make([]byte, 32))
+		return err
+	})
+	for len(l.s.stale) > 0 {
+		<-l.s.stale
+	}
+	l.must(l.s.Index(t.Context()))
+	if n := l.found("quagga"); n != 0 {
+		t.Fatalf("%d events are indexed: the test shows nothing", n)
+	}
+	select {
+	case <-l.s.stale:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the indexer sleeps on")
+	}
+	l.clock = l.clock.Add(settling + time.Second)
+	l.must(l.s.Index(t.Context()))
+	if n := l.found("quagga"); n != 1 {
+		t.Errorf("%d events are indexed when the other one is given up, want 1", n)
+	}
+}
