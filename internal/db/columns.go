@@ -134,7 +134,7 @@ const refreshStep = 1 << 16
 // refresh brings the columns up to the ledger's head.
 func (s *Store) refresh(ctx context.Context) error {
 	if err := s.sealed.open(ctx, s); err != nil {
-		return fmt.Errorf("open the columns: %w", s.dialect.classify(err))
+		return fmt.Errorf("open the columns: %w", s.readDialect.classify(err))
 	}
 	if err := s.sameHistory(ctx); err != nil {
 		return err
@@ -155,7 +155,7 @@ func (s *Store) refresh(ctx context.Context) error {
 			return nil // what can be seen is shown, and the rest when it can be
 		}
 		if err != nil {
-			return fmt.Errorf("read the ledger: %w", s.dialect.classify(err))
+			return fmt.Errorf("read the ledger: %w", s.readDialect.classify(err))
 		}
 	}
 	return nil

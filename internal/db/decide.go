@@ -122,7 +122,7 @@ func (tx *writeTx) setResolved(actor Actor, id int64, resolved bool, note string
 		var there int
 		err := tx.GetContext(tx.ctx, &there, "SELECT 1 FROM system_event WHERE id = ?", id)
 		if errors.Is(err, sql.ErrNoRows) {
-			err = tx.store.missing(tx.ctx, tx, audit.KindSystemEvent, id)
+			err = tx.store.missing(tx.ctx, tx.dialect, tx, audit.KindSystemEvent, id)
 		}
 		return false, err
 	}
@@ -157,7 +157,7 @@ func (s *Store) ResolveSelection(ctx context.Context, actor Actor, f *query.Filt
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("resolve system events: %w", s.dialect.classify(err))
+		return 0, fmt.Errorf("resolve system events: %w", s.readDialect.classify(err))
 	}
 	if int64(len(ids)) != confirm {
 		return 0, fmt.Errorf("resolve %d system events: there are %d now: %w", confirm, len(ids), ErrConflict)
@@ -229,7 +229,7 @@ func (s *Store) scrub(ctx context.Context) {
 func (tx *writeTx) delete(actor Actor, kind audit.Kind, id int64, reason string) error {
 	st, err := tables[kind].scan(tx.QueryRowxContext(tx.ctx, tables[kind].byID, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return tx.store.missing(tx.ctx, tx, kind, id)
+		return tx.store.missing(tx.ctx, tx.dialect, tx, kind, id)
 	}
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func (sel *Selection) eachStretch(ctx context.Context, read func(context.Context
 		err = next()
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", sel.filter.Kind.Plural(), sel.store.dialect.classify(err))
+		return fmt.Errorf("read %s: %w", sel.filter.Kind.Plural(), sel.store.readDialect.classify(err))
 	}
 	return nil
 }

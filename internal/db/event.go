@@ -17,17 +17,17 @@ import (
 func (s *Store) Get(ctx context.Context, kind audit.Kind, id int64) (*Stored, error) {
 	st, err := tables[kind].scan(s.ro.QueryRowxContext(ctx, tables[kind].byID, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, s.missing(ctx, s.ro, kind, id)
+		return nil, s.missing(ctx, s.readDialect, s.ro, kind, id)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
+		return nil, fmt.Errorf("read %s %d: %w", kind.Singular(), id, s.readDialect.classify(err))
 	}
 	s.damage.met(st)
 	return st, nil
 }
 
 // missing says why there is no event of that id.
-func (s *Store) missing(ctx context.Context, q queryer, kind audit.Kind, id int64) error {
+func (s *Store) missing(ctx context.Context, d dialect, q queryer, kind audit.Kind, id int64) error {
 	t, err := scanTombstone(kind, q.QueryRowxContext(ctx,
 		"SELECT id, seq, timestamp, deleted_at, deleted_by, reason FROM tombstone WHERE kind = ? AND id = ?", kind, id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -37,7 +37,7 @@ func (s *Store) missing(ctx context.Context, q queryer, kind audit.Kind, id int6
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%s %d: %w", kind.Singular(), id, ErrNotFound)
 	case err != nil:
-		return fmt.Errorf("read the tombstone of %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
+		return fmt.Errorf("read the tombstone of %s %d: %w", kind.Singular(), id, d.classify(err))
 	}
 	return &DeletedError{t}
 }
@@ -57,7 +57,7 @@ func (s *Store) Decisions(ctx context.Context, kind audit.Kind, id int64) ([]Dec
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the history of %s %d: %w", kind.Singular(), id, s.dialect.classify(err))
+		return nil, fmt.Errorf("read the history of %s %d: %w", kind.Singular(), id, s.readDialect.classify(err))
 	}
 	return all, nil
 }
@@ -127,7 +127,7 @@ func (s *Store) Neighbours(ctx context.Context, st *Stored) ([]Neighbours, error
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the neighbours of %s %d: %w", kind.Singular(), st.ID, s.dialect.classify(err))
+		return nil, fmt.Errorf("read the neighbours of %s %d: %w", kind.Singular(), st.ID, s.readDialect.classify(err))
 	}
 	for i, n := range near {
 		all[i].Earlier, all[i].Later = found[n.earlier], found[n.later]

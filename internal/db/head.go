@@ -30,7 +30,7 @@ func (s *Store) headNow(ctx context.Context) (int64, error) {
 	}
 	var head sql.NullInt64
 	if err := s.ro.GetContext(ctx, &head, "SELECT max(seq) FROM ledger"); err != nil {
-		return 0, fmt.Errorf("read the ledger's head: %w", s.dialect.classify(err))
+		return 0, fmt.Errorf("read the ledger's head: %w", s.readDialect.classify(err))
 	}
 	if m != nil {
 		m.head.Store(head.Int64)

@@ -61,7 +61,7 @@ const mostUnplaced = 1_000_000
 func (s *Store) Unplaced(ctx context.Context) (map[audit.Kind]Unplaced, error) {
 	all, err := s.dialect.unplaced(ctx, s.ro)
 	if err != nil {
-		return nil, fmt.Errorf("look for events without a month: %w", s.dialect.classify(err))
+		return nil, fmt.Errorf("look for events without a month: %w", s.readDialect.classify(err))
 	}
 	return all, nil
 }
@@ -94,11 +94,11 @@ func (s *Store) Health(ctx context.Context) (*Health, error) {
 		return nil, err
 	}
 	if h.Head, h.RecordedAt, err = s.head(ctx); err != nil {
-		return nil, fmt.Errorf("look at the health: %w", s.dialect.classify(err))
+		return nil, fmt.Errorf("look at the health: %w", s.readDialect.classify(err))
 	}
 	for _, look := range []func(context.Context, *Health) error{s.kindHealth, s.pace, s.fileHealth, s.backupNote} {
 		if err := look(ctx, h); err != nil {
-			return nil, fmt.Errorf("look at the health: %w", s.dialect.classify(err))
+			return nil, fmt.Errorf("look at the health: %w", s.readDialect.classify(err))
 		}
 	}
 	return h, nil

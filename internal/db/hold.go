@@ -246,7 +246,7 @@ func (s *Store) lookUpHeld(ctx context.Context, kind audit.Kind, chosen ...query
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("look for what hold %d covers: %w", hold.ID, s.dialect.classify(err))
+			return nil, fmt.Errorf("look for what hold %d covers: %w", hold.ID, s.readDialect.classify(err))
 		}
 	}
 	return h, nil

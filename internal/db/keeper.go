@@ -171,7 +171,7 @@ func (s *Store) verifyNews(ctx context.Context) error {
 	if before.At.IsZero() {
 		head, _, err := s.head(ctx)
 		if err != nil {
-			return fmt.Errorf("verify what is new: %w", s.dialect.classify(err))
+			return fmt.Errorf("verify what is new: %w", s.readDialect.classify(err))
 		}
 		o.SinceCheckpoint = head > verifyWhole
 	}

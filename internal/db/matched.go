@@ -172,7 +172,9 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 			return !sel.mark(ctx, c.at, p.segment).Has(p.row)
 		}
 		h := sel.store.texts.get(c.needle.key)
-		h.mu.Lock()
+		if err := h.turn.take(ctx); err != nil {
+			return nil, fmt.Errorf("search text: %w", sel.store.readDialect.classify(err))
+		}
 		if len(h.checked) > 8*shortBudget {
 			clear(h.checked) // before it is asked, or what it knew would count as no
 		}
@@ -184,8 +186,8 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 		}
 		found, err := sel.store.check(ctx, sel.view, c.needle, ask)
 		if err != nil {
-			h.mu.Unlock()
-			return nil, fmt.Errorf("search text: %w", sel.store.dialect.classify(err))
+			h.turn.leave()
+			return nil, fmt.Errorf("search text: %w", sel.store.readDialect.classify(err))
 		}
 		now := make(map[rowPlace]bool, len(ask))
 		for i, p := range ask {
@@ -202,7 +204,7 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 				kept = append(kept, p)
 			}
 		}
-		h.mu.Unlock()
+		h.turn.leave()
 		rows = kept
 	}
 	return rows, nil

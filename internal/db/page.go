@@ -51,10 +51,10 @@ func (sel *Selection) List(ctx context.Context, p Page) (*List, error) {
 		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read a page of %s: %w", sel.filter.Kind.Plural(), sel.store.dialect.classify(err))
+		return nil, fmt.Errorf("read a page of %s: %w", sel.filter.Kind.Plural(), sel.store.readDialect.classify(err))
 	}
 	if list.Tombstones, err = sel.tombstones(ctx, p, list); err != nil {
-		return nil, fmt.Errorf("read the tombstones of a page: %w", sel.store.dialect.classify(err))
+		return nil, fmt.Errorf("read the tombstones of a page: %w", sel.store.readDialect.classify(err))
 	}
 	return list, nil
 }

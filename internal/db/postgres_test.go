@@ -204,7 +204,7 @@ var shared = []func(*testing.T){
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
 	TestPurgeWithoutKey, TestVerifyLooksAtEverything, TestEveryRowByEveryWay, TestRecordedFrom, TestAtOneMoment, TestServerTakesOverTheColumns, TestManyStaleRuns,
 	TestTextTakenWhileItIsIndexed, TestTextTakenWhileItIsTakenOut, TestLotOfNothing, TestLotOfNothingThatIsMerged, TestDamagedLots, TestDamagedLotsStopNothingElse, TestTextsOfALongLedger, TestStaleRunOverTwoLots,
-	TestLotThatTakesLong, TestLotNumbers, TestWhatIsMissingIsWaitedForOnce, TestHeldBehindWhatIsMissing, TestIndexerComesBackForWhatIsMissing,
+	TestLotThatTakesLong, TestLotNumbers, TestWhatIsMissingIsWaitedForOnce, TestHeldBehindWhatIsMissing, TestIndexerComesBackForWhatIsMissing, TestWhoLeavesDoesNotWait,
 	TestPiecesMergeBeforeTheyAreSealed, TestWhatDoesNotFitIsNotKept, TestDeletedBeforeTheyAreSealed, TestNothingIsWrittenBesideABadFile,
 }
 
@@ -223,6 +223,7 @@ var fileOnly = map[string]string{
 	"AFailedWriteOpensAnotherConnection": "the disk is the server's",
 	"VerifyTakesNoTextForARow":           "how SQLite joins a row", "Readiness": "tables of PostgreSQL", "EachPanicsWhereItWasCalled": "goroutines", "SearchPanicsWhereItWasCalled": "goroutines", "NamesAreAskedWhileATryFails": "asks no database", "ReadinessOfEveryKind": "tables of PostgreSQL", "LintSeesTheStore": "no database", "Citus": "is this on a cluster",
 	"Copy": "on both engines at once", "CopyGoesOn": "as Copy", "CopyRefuses": "as Copy", "CopyIntoWhatCannotBeRead": "as Copy", "CopyUnderRoles": "as Copy", "CopyFindsDifferences": "as Copy", "BackupOfServer": "as Copy", "CopyKnowsAllColumns": "as Copy",
+	"SilentReplica":            "a closed file stands for the replica",
 	"FolderThatCannotBeLocked": "the lock of a folder", "FilesAheadOfAReplica": "a copy of a file stands for the replica",
 	"ToMerge": "no database", "HeldByAgreesWithTheText": "no database", "DamageSaysWhatToDo": "no database", "PostgreSQL": "is this", "StatementsAreNumbered": "no database", "SuiteIsWhole": "no database",
 	"AwaySaysWhy": "no database", "LinesDoNotWaitForEver": "no database",

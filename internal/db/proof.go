@@ -57,7 +57,7 @@ func (s *Store) proofOf(ctx context.Context, kind audit.Kind, id int64) (*eviden
 	t := tables[kind]
 	st, err := t.scan(tx.QueryRowxContext(ctx, t.byID, id))
 	if err == sql.ErrNoRows {
-		return nil, 0, s.missing(ctx, tx, kind, id)
+		return nil, 0, s.missing(ctx, s.dialect, tx, kind, id)
 	}
 	var seedColumn, leaf []byte
 	var kept evidence.Kept

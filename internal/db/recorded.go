@@ -66,7 +66,7 @@ func (s *Store) recordedFrom(ctx context.Context, head, micros int64) (int64, er
 			return err
 		})
 		if err != nil {
-			return 0, fmt.Errorf("read the ledger from %d on: %w", lo, s.dialect.classify(err))
+			return 0, fmt.Errorf("read the ledger from %d on: %w", lo, s.readDialect.classify(err))
 		}
 		for _, seq := range asked {
 			if is, there := late[seq]; !there {

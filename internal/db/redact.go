@@ -43,7 +43,7 @@ func (s *Store) Redact(ctx context.Context, actor Actor, kind audit.Kind, id int
 func (tx *writeTx) redact(actor Actor, t *table, id int64, field audit.Field, reason string) error {
 	st, err := t.scan(tx.QueryRowxContext(tx.ctx, t.byID, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return tx.store.missing(tx.ctx, tx, t.kind, id)
+		return tx.store.missing(tx.ctx, tx.dialect, tx, t.kind, id)
 	}
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -102,7 +101,7 @@ const lagFresh = time.Second
 
 // lagWatch keeps the last look.
 type lagWatch struct {
-	mu   sync.Mutex
+	turn turn
 	at   time.Time
 	last Lag
 	err  error
@@ -118,14 +117,18 @@ func (s *Store) Lag(ctx context.Context) (Lag, error) {
 		return Lag{}, nil
 	}
 	w := &s.lag
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if err := w.turn.take(ctx); err != nil {
+		return Lag{}, fmt.Errorf("look how far %s is behind: %w", s.readPath, s.readDialect.classify(err))
+	}
+	defer w.turn.leave()
 	if !w.at.IsZero() && time.Since(w.at) < lagFresh {
 		return w.last, w.err
 	}
-	w.last, w.err = s.lookAtLag(ctx)
-	w.at = time.Now()
-	return w.last, w.err
+	last, err := s.lookAtLag(ctx)
+	if ctx.Err() == nil { // else it is no look
+		w.last, w.err, w.at = last, err, time.Now()
+	}
+	return last, err
 }
 
 func (s *Store) lookAtLag(ctx context.Context) (Lag, error) {

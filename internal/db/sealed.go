@@ -199,7 +199,7 @@ func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
 			return err
 		} else if mark == "" && f.lock != nil && s.near != nil {
 			if mark, err = markOf(ctx, s.near, c.hi); err != nil {
-				return err
+				return s.dialect.classify(err)
 			} else if mark == c.mark {
 				return errLags
 			}

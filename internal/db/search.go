@@ -20,7 +20,7 @@ import (
 
 // textHits is what is known of one needle.
 type textHits struct {
-	mu       sync.Mutex
+	turn     turn
 	head     int64   // complete up to this seq
 	seqs     []int64 // of the rows that hold it, rising
 	frequent bool
@@ -50,7 +50,7 @@ func (c *textCache) get(key string) *textHits {
 		delete(c.hits, c.used[0])
 		c.used = slices.Delete(c.used, 0, 1)
 	}
-	h := &textHits{checked: map[int64]bool{}}
+	h := &textHits{turn: newTurn(), checked: map[int64]bool{}}
 	c.hits[key] = h
 	c.used = append(c.used, key)
 	return h
@@ -70,8 +70,10 @@ func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needl
 		return nil, nil
 	}
 	h := s.texts.get(n.key)
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	if err := h.turn.take(ctx); err != nil {
+		return nil, fmt.Errorf("search text: %w", s.readDialect.classify(err))
+	}
+	defer h.turn.leave()
 	if h.frequent {
 		return nil, nil
 	}
@@ -79,7 +81,7 @@ func (s *Store) findText(ctx context.Context, kind audit.Kind, v *view, n *needl
 		if err := s.extend(ctx, kind, v, n, h); errors.Is(err, errBehind) {
 			return nil, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("search text: %w", s.dialect.classify(err))
+			return nil, fmt.Errorf("search text: %w", s.readDialect.classify(err))
 		}
 		if h.frequent {
 			return nil, nil
@@ -104,7 +106,7 @@ func (s *Store) canHold(ctx context.Context, kind audit.Kind, p *piece, n *needl
 	for _, value := range n.values {
 		seqs, mark, err := s.valueCandidates(ctx, kind, n, value.Folded, p.lo, p.hi)
 		if err != nil {
-			return all, false, fmt.Errorf("search text: %w", s.dialect.classify(err))
+			return all, false, fmt.Errorf("search text: %w", s.readDialect.classify(err))
 		}
 		if p.lo >= mark {
 			return all, false, nil

@@ -125,7 +125,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	s := &Store{path: name, beside: beside, dialect: d, readDialect: d, schema: o.Schema, now: o.Now, invented: o.Invented,
 		appends: make(chan *appendRequest), stale: make(chan struct{}, 1), grown: make(chan struct{}, 1), checks: make(chan struct{}, heavyChecks),
-		columns: newColumns(), sealed: newSealed(beside), recent: newRecent(), texts: newTextCache()}
+		columns: newColumns(), sealed: newSealed(beside), recent: newRecent(), texts: newTextCache(), lag: lagWatch{turn: newTurn()}}
 	s.superseded = make(chan struct{})
 	s.supersede = sync.OnceFunc(func() { close(s.superseded) })
 	s.closing, s.close = context.WithCancel(context.Background())
