@@ -273,24 +273,31 @@ func (s *Store) textsAfter(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, af
 // textRows reads the searchable texts of events that are chosen by their entries
 // l in the ledger.
 func (s *Store) textRows(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, chosen string, args ...any) ([]textRow, error) {
+	var rows []textRow
+	err := s.eachText(ctx, tx, kind, chosen, func(seq, id int64, text []byte) error {
+		rows = append(rows, textRow{seq, id, bytes.Clone(text)})
+		return nil
+	}, args...)
+	return rows, err
+}
+
+// eachText is textRows for one after the other. A text is good until fn returns.
+func (s *Store) eachText(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, chosen string, fn func(seq, id int64, text []byte) error, args ...any) error {
 	reader := newTextReader(kind, query.Field{Class: query.ClassFree})
 	values := make([]sql.RawBytes, len(reader.columns))
-	var row textRow
-	dest := []any{&row.seq, &row.id}
+	var seq, id int64
+	dest := []any{&seq, &id}
 	for i := range values {
 		dest = append(dest, &values[i])
 	}
-	var rows []textRow
 	var buf []byte
-	err := eachRow(ctx, tx, "SELECT l.seq, l.id"+reader.sql+" FROM ledger l JOIN "+string(kind)+" e ON e.id = l.id AND e.seq = l.seq + 0"+ // the sum as in kindColumns.read
+	return eachRow(ctx, tx, "SELECT l.seq, l.id"+reader.sql+" FROM ledger l JOIN "+string(kind)+" e ON e.id = l.id AND e.seq = l.seq + 0"+ // the sum as in kindColumns.read
 		" WHERE l.kind = ? AND l.entry = 'created' AND "+chosen, append([]any{kind}, args...),
 		func(r scanner) error {
 			if err := r.Scan(dest...); err != nil {
 				return err
 			}
 			buf = reader.text(buf, values)
-			rows = append(rows, textRow{row.seq, row.id, bytes.Clone(buf)})
-			return nil
+			return fn(seq, id, buf)
 		})
-	return rows, err
 }

@@ -54,7 +54,8 @@ const closingSinks = 5 * time.Second
 // KeepEvidence makes checkpoints while there is news, hands them to the sinks,
 // verifies what is new and once a day everything, slowly, and thins the
 // checkpoints it kept, until ctx ends; then it makes a last one. every is
-// how often it looks; failed is called with each error, and a sink that failed
+// how often it looks; failed is called with each error, and with what was damaged and
+// made anew from the rows, and a sink that failed
 // is tried again at the next look, with what is then the last checkpoint.
 func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []Sink, failed func(error)) {
 	published := make([]int64, len(sinks)) // the size of the last checkpoint there
@@ -94,6 +95,9 @@ func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []S
 			failed(err)
 		}
 		look(ctx)
+		for _, what := range s.mended.take() {
+			failed(what)
+		}
 		now := s.now()
 		if now.Sub(thinned) >= thinEvery {
 			if thinned = now; ctx.Err() == nil {

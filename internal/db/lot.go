@@ -60,6 +60,7 @@ type newLot struct {
 	parts []trigram.Part
 	old   []lot
 	last  func(tx *writeTx) error // what is done in the transaction that ends it; may be nil
+	mends error                   // why an old one was no good any more; nil where they were
 
 	number int64 // once some of it is stored; parts has what is not
 }
@@ -78,6 +79,7 @@ func (s *Store) putLot(ctx context.Context, n *newLot) error {
 			return err
 		}
 	}
+	s.mended.note(n.mends)
 	numbers := make([]int64, len(n.old))
 	for i, l := range n.old {
 		numbers[i] = l.Number
@@ -289,8 +291,7 @@ func readLot(ctx context.Context, q sqlx.QueryerContext, l lot) (seqs []int64, w
 		return nil, whole, err
 	}
 	if seqs = unpackSeqs(packed); len(seqs) != l.Rows {
-		return nil, whole, fmt.Errorf("lot %d of the text index has %d rows and the places of %d, %w; copy the database with 'auditadmin copy', which makes the index anew",
-			l.Number, l.Rows, len(seqs), errLotDamaged)
+		return nil, whole, fmt.Errorf("lot %d of the text index has %d rows and the places of %d, %w", l.Number, l.Rows, len(seqs), errLotDamaged)
 	}
 	whole.Rows = l.Rows
 	err = eachRow(ctx, q, "SELECT id, data FROM search_part WHERE id >= ? AND id < ? ORDER BY id", []any{partID(l.Number, 0), partID(l.Number+1, 0)},
@@ -344,7 +345,8 @@ func toMerge(all []lot) []lot {
 }
 
 // mergeLots makes large lots of small ones, until there is nothing to merge. What is
-// damaged stays as it is, and is an error once the others are merged.
+// damaged is made anew before; where that fails it stays as it is, and is an error once
+// the others are merged.
 func (s *Store) mergeLots(ctx context.Context, kind audit.Kind) error {
 	for {
 		n, damaged, err := s.merged(ctx, kind)
@@ -359,7 +361,8 @@ func (s *Store) mergeLots(ctx context.Context, kind audit.Kind) error {
 	}
 }
 
-// merged makes one lot of neighbours, or none where there is nothing to merge. damaged
+// merged makes one lot of neighbours, or one anew that is damaged, or none where there
+// is nothing to merge. damaged
 // says of lots that it passed over why they are none to merge.
 func (s *Store) merged(ctx context.Context, kind audit.Kind) (_ *newLot, damaged, err error) {
 	tx, end, err := begin(ctx, s.worker())
@@ -382,6 +385,9 @@ func (s *Store) merged(ctx context.Context, kind audit.Kind) (_ *newLot, damaged
 		}
 		if !errors.Is(err, errLotDamaged) {
 			return nil, damaged, err
+		}
+		if n, err = s.anew(ctx, tx, kind, *bad, err, nil); err == nil {
+			return n, damaged, nil
 		}
 		damaged = errors.Join(damaged, err)
 		bad.Rows = trigram.MaxRows // as large as a lot that is merged with no other
@@ -467,6 +473,9 @@ func (s *Store) scrubbed(ctx context.Context, kind audit.Kind) (*newLot, error) 
 		return &newLot{kind: kind, last: forget(l.First - 1)}, nil
 	}
 	seqs, whole, err := readLot(ctx, tx, l)
+	if errors.Is(err, errLotDamaged) {
+		return s.anew(ctx, tx, kind, l, err, forget(l.Last))
+	}
 	if err != nil {
 		return nil, err
 	}

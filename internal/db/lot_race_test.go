@@ -277,35 +277,86 @@ func TestLotOfNothingThatIsMerged(t *testing.T) {
 	}
 }
 
-// TestDamagedLots: a lot that something else wrote into is an error, and no crash.
+// TestDamagedLots: a lot that something else wrote into is made anew from the rows, and
+// somebody is told.
 func TestDamagedLots(t *testing.T) {
 	l := newLotTest(t)
-	for range 2 {
-		l.add(40, "quagga")
-		l.lot()
+	ids := l.add(40, "quagga")
+	l.lot()
+	l.add(40, "quagga")
+	l.lot()
+	told := func(n int) {
+		t.Helper()
+		if all := l.s.mended.take(); len(all) != n || n > 0 && !errors.Is(all[0], errLotDamaged) {
+			t.Errorf("somebody is told %v, want of %d lots", all, n)
+		}
 	}
 	l.exec("UPDATE search_lot SET seqs = ?", []byte{})
-	if err := l.s.mergeLots(t.Context(), audit.KindAuditLog); err == nil {
-		t.Error("lots with no places are merged")
+	l.must(l.s.mergeLots(t.Context(), audit.KindAuditLog))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	said := 0
+	l.s.KeepEvidence(ended, time.Hour, nil, func(err error) {
+		if errors.Is(err, errLotDamaged) {
+			said++
+		}
+	})
+	if said != 2 {
+		t.Errorf("who keeps the evidence says so of %d lots, want 2", said)
 	}
-	for _, rows := range []int{39, 41} {
+	if lots, found := l.count("SELECT count(*) FROM search_lot"), l.found("quagga"); lots != 1 || found != 80 {
+		t.Errorf("%d events are found in %d lots, want 80 in one", found, lots)
+	}
+	for i, rows := range []int{39, 41} {
+		_, err := l.s.Delete(t.Context(), Actor{Name: "ines"}, audit.KindAuditLog, ids[i:i+1], "asked for")
+		l.must(err)
 		l.exec("UPDATE search_lot SET rows = ?, seqs = ?", rows, slices.Repeat([]byte{1}, 40))
 		l.write(func(tx *writeTx) error { return tx.goneText(audit.KindAuditLog, 1, 100) })
-		if err := l.s.scrubText(t.Context()); err == nil {
-			t.Errorf("a lot of %d rows with 40 places is made anew", rows)
+		l.must(l.s.scrubText(t.Context()))
+		told(1)
+		if left, found := l.count("SELECT count(*) FROM search_stale"), l.found("quagga"); left != 0 || found != 79-i {
+			t.Errorf("%d events are found and %d runs are left, want %d and none", found, left, 79-i)
 		}
+	}
+	checkLots(t, l.s, "quagga", "okapi")
+}
+
+// TestTakenWhileALotIsMadeAnew: what was taken away after its row was read for a lot that
+// is made anew does not get into it.
+func TestTakenWhileALotIsMadeAnew(t *testing.T) {
+	l := newLotTest(t)
+	ids := l.add(40, "quagga")
+	l.lot()
+	l.exec("UPDATE search_lot SET seqs = ?", []byte{})
+	l.write(func(tx *writeTx) error { return tx.goneText(audit.KindAuditLog, 1, 1) })
+	n, err := l.s.scrubbed(t.Context(), audit.KindAuditLog)
+	l.must(err)
+	_, err = l.s.Delete(t.Context(), Actor{Name: "ines"}, audit.KindAuditLog, ids[1:2], "asked for")
+	l.must(err)
+	l.changed(l.s.putLot(t.Context(), n))
+	l.must(l.s.scrubText(t.Context()))
+	if found := l.found("quagga"); found != 39 {
+		t.Errorf("%d events are found, want 39", found)
 	}
 }
 
-// TestDamagedLotsStopNothingElse: where lots of one kind are damaged, what is new is
-// taken in all the same, and merged with what is whole, and what is gone of other kinds
-// is taken out.
+// TestDamagedLotsStopNothingElse: where lots of one kind are damaged and cannot be made
+// anew just now, what is new is taken in all the same, and merged with what is whole, and
+// what is gone of other kinds is taken out.
 func TestDamagedLotsStopNothingElse(t *testing.T) {
 	l := newLotTest(t)
-	for range 2 {
-		l.add(40, "quagga")
+	for i := range 2 {
+		l.add(20, "quagga")
+		l.write(func(tx *writeTx) error { // what a machine does not show
+			tx.seq++
+			_, err := tx.ExecContext(tx.ctx, "INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES (?, 'created', 'audit_log', ?, ?, ?)",
+				tx.seq, 5+i, audit.FormatTime(tx.now), make([]byte, 32))
+			return err
+		})
+		l.add(20, "quagga")
 		l.lot()
 	}
+	l.s.dialect = onCluster{l.s.dialect}
 	l.exec("UPDATE search_lot SET seqs = ?", []byte{})
 	l.add(lotRows+40, "okapi")
 	attempts := []*audit.Event{eventOf(l, audit.KindLoginAttempt, "username", "dodo", "status", "FAILED", "timestamp", "2026-03-01T10:00:00Z"),
@@ -333,6 +384,13 @@ func TestDamagedLotsStopNothingElse(t *testing.T) {
 	}
 	if n := l.count("SELECT count(*) FROM search_lot WHERE kind = 'login_attempt'"); n != 0 {
 		t.Errorf("%d lots of what is gone are there", n)
+	}
+	l.clock = l.clock.Add(settling + time.Second) // what is missing is given up
+	_ = l.s.Index(t.Context())                    // and what is missing in the second one is waited for
+	l.clock = l.clock.Add(settling + time.Second)
+	l.must(l.s.Index(t.Context()))
+	if found := l.found("quagga"); found != 80 {
+		t.Errorf("%d events are found when the lots are made anew, want 80", found)
 	}
 }
 

@@ -78,6 +78,7 @@ type Store struct {
 	sealed   *sealed
 	recent   *recent
 	unseen   unsettled
+	mended   mended
 
 	readDialect dialect // of what is read
 	readPath    string  // of a replica that is read; "" for none
