@@ -43,7 +43,7 @@ func (c *crowd) there() bool {
 // many entries meanwhile as when they append as fast as they can, each event by
 // itself, they are given turnMost times as long, and where they add fewer, so much less.
 const (
-	turnLeast = 4 // a fourth of it
+	turnLeast = 2 // half of it
 	turnMost  = 2
 	turnAt    = 64
 )
