@@ -362,8 +362,8 @@ func (s *Store) mergeLots(ctx context.Context, kind audit.Kind) error {
 }
 
 // merged makes one lot of neighbours, or one anew that is damaged, or none where there
-// is nothing to merge. damaged
-// says of lots that it passed over why they are none to merge.
+// is nothing to merge. damaged says of lots that it passed over why they are none to
+// merge.
 func (s *Store) merged(ctx context.Context, kind audit.Kind) (_ *newLot, damaged, err error) {
 	tx, end, err := begin(ctx, s.worker())
 	if err != nil {
