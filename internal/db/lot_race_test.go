@@ -348,14 +348,17 @@ func TestDamagedLotsStopNothingElse(t *testing.T) {
 	l := newLotTest(t)
 	for i := range 2 {
 		l.add(20, "quagga")
-		l.write(func(tx *writeTx) error { // what a machine does not show
+		var hidden int64
+		l.must(l.s.write(t.Context(), "append", func(tx *writeTx) error { // and leave a place before it
 			tx.seq++
-			_, err := tx.ExecContext(tx.ctx, "INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES (?, 'created', 'audit_log', ?, ?, ?)",
-				tx.seq, 5+i, audit.FormatTime(tx.now), make([]byte, 32))
+			hidden = tx.seq
+			_, err := tx.append([]*audit.Event{event(l, "object_repr", "quagga")})
 			return err
-		})
-		l.add(20, "quagga")
+		}))
+		l.add(19, "quagga")
 		l.lot()
+		l.exec("INSERT INTO ledger (seq, entry, kind, id, recorded_at, leaf) VALUES (?, 'created', 'audit_log', ?, ?, ?)",
+			hidden, 5+i, audit.FormatTime(l.clock), make([]byte, 32)) // of an event that a machine does not show
 	}
 	l.s.dialect = onCluster{l.s.dialect}
 	l.exec("UPDATE search_lot SET seqs = ?", []byte{})
