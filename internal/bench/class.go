@@ -128,6 +128,7 @@ func warm(file string) error {
 
 // ready has a server that has loaded what it keeps in memory, and values to ask for.
 func (b *bench) ready(ctx context.Context) error {
+	started := b.site == nil || b.site.server == nil
 	if err := b.serve(ctx); err != nil {
 		return err
 	}
@@ -144,6 +145,9 @@ func (b *bench) ready(ctx context.Context) error {
 		if _, _, err := b.site.get(ctx, path); err != nil {
 			return err
 		}
+	}
+	if started {
+		rest(ctx, b.site.server.Process.Pid)
 	}
 	return nil
 }

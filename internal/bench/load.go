@@ -53,7 +53,7 @@ func (b *bench) start(ctx context.Context) error {
 	if !b.onServer() {
 		b.run.add(figure{Name: "all files, by event", Unit: "bytes", Goal: "950", Value: float64(bytesOf(b.file)) / float64(events)})
 	}
-	time.Sleep(3 * time.Second)
+	rest(ctx, b.site.server.Process.Pid)
 	b.run.add(figure{Name: "anonymous memory at rest", Unit: "MiB", Goal: "", Value: b.site.anonymous()})
 	return nil
 }

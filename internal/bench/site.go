@@ -175,8 +175,30 @@ func (s *site) anonymous() float64 {
 
 // cpu is what the server has had of the cores so far, and 0 where the system
 // does not say.
-func (s *site) cpu() time.Duration {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(s.server.Process.Pid) + "/stat")
+func (s *site) cpu() time.Duration { return cpu(s.server.Process.Pid) }
+
+// rest waits until a process that has just started has made what pages can do
+// without: it needs hardly any of a core then. It does not wait for longer than a
+// minute, nor where the system does not say.
+func rest(ctx context.Context, pid int) {
+	const step = 500 * time.Millisecond
+	before := cpu(pid)
+	for range time.Minute / step {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(step):
+		}
+		now := cpu(pid)
+		if now-before < step/20 {
+			return
+		}
+		before = now
+	}
+}
+
+func cpu(pid int) time.Duration {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0
 	}

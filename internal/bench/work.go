@@ -104,7 +104,7 @@ func (b *bench) here(ctx context.Context) (*here, error) {
 		return nil, err
 	}
 	b.stop()
-	store, err := db.Open(ctx, b.file, db.Options{Schema: auditadmin.Schema, MustExist: true})
+	store, err := db.Open(ctx, b.file, db.Options{Schema: auditadmin.Schema, MustExist: true, Served: true})
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +119,7 @@ func (b *bench) here(ctx context.Context) (*here, error) {
 	form := httptest.NewRequestWithContext(ctx, http.MethodPost, "/login", strings.NewReader(url.Values{"username": {account}, "password": {password}}.Encode()))
 	form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	h.jar.SetCookies(h.url, (&http.Response{Header: h.serve(form).header}).Cookies())
+	rest(ctx, os.Getpid())
 	return h, nil
 }
 
