@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/auditadmin/auditadmin/internal/query"
 	"github.com/auditadmin/auditadmin/internal/segment"
@@ -122,11 +121,6 @@ func (sel *Selection) locate(ctx context.Context, at int) {
 	next := max(first, 0)
 	for ; left > 0 && next < min(first+nearby, len(segments)); next++ {
 		left -= look(next)
-	}
-	if left > 0 { // an object may be changed for years, but not before it was there
-		var found atomic.Int64
-		sel.parallel(len(segments)-next, fewSegments, func(i int) { found.Add(look(next + i)) })
-		left -= found.Load()
 	}
 	c.located = left == 0
 }
