@@ -161,7 +161,10 @@ func (sel *Selection) buckets(i int, set segment.Set, by Step) []Bucket {
 	var all []Bucket
 	for row := set.Next(0); row >= 0; {
 		start, end := step(p.ID(row) >> idBits)
-		next := p.Search(firstID(end.UnixMicro()))
+		next := p.Len()
+		if after := firstID(end.UnixMicro()); p.MaxID() >= after {
+			next = p.Search(after)
+		}
 		all = append(all, Bucket{start, int64(set.CountIn(row, next))})
 		row = set.Next(next)
 	}

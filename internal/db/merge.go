@@ -22,8 +22,8 @@ type merge struct {
 	view    *view
 	sets    *rowSets
 	from    int64
-	down    bool  // towards older rows
-	waiting []int // segments not looked into yet, the one whose turn comes last in front
+	down    bool       // towards older rows
+	waiting []readyRow // where segments begin that were not looked into yet, the one whose turn comes last in front
 	ready   []readyRow
 	opened  int   // segments looked into
 	bounded bool  // stops where the text index was asked about many segments
@@ -47,15 +47,19 @@ type readyRow struct {
 func newMerge(v *view, sets *rowSets, from int64, down bool) *merge {
 	m := &merge{view: v, sets: sets, from: from, down: down}
 	for i, p := range v.segments {
-		if p.Len() > 0 && (down && p.MinID() < from || !down && p.MaxID() > from) {
-			m.waiting = append(m.waiting, i)
+		switch {
+		case p.Len() == 0:
+		case down && p.MinID() < from:
+			m.waiting = append(m.waiting, readyRow{p.MaxID(), rowPlace{i, p.Len() - 1}})
+		case !down && p.MaxID() > from:
+			m.waiting = append(m.waiting, readyRow{p.MinID(), rowPlace{i, 0}})
 		}
 	}
-	slices.SortFunc(m.waiting, func(a, b int) int {
+	slices.SortFunc(m.waiting, func(a, b readyRow) int {
 		if down {
-			return cmp.Compare(v.segments[a].MaxID(), v.segments[b].MaxID())
+			a, b = b, a
 		}
-		return cmp.Compare(v.segments[b].MinID(), v.segments[a].MinID())
+		return cmp.Compare(b.id, a.id)
 	})
 	return m
 }
@@ -89,22 +93,25 @@ func (m *merge) first(i int) {
 
 func (m *merge) next() (rowPlace, bool) {
 	for n := len(m.waiting); n > 0; n = len(m.waiting) {
-		i := m.waiting[n-1]
-		p := m.view.segments[i]
-		if len(m.ready) > 0 && (m.down && p.MaxID() < m.ready[0].id || !m.down && p.MinID() > m.ready[0].id) {
+		begin := m.waiting[n-1]
+		if len(m.ready) > 0 && (m.down && begin.id < m.ready[0].id || !m.down && begin.id > m.ready[0].id) {
 			break
 		}
 		if m.bounded && len(m.ready) == 0 && m.sets.asked.Load() >= askSegments {
-			if m.stopped = min(p.MaxID()+1, m.from); !m.down {
-				m.stopped = max(p.MinID()-1, m.from)
+			if m.stopped = min(begin.id+1, m.from); !m.down {
+				m.stopped = max(begin.id-1, m.from)
 			}
 			return rowPlace{}, false
 		}
-		m.waiting = m.waiting[:n-1]
 		if m.opened++; m.opened > 2 && m.opened%aheadSegments == 0 {
-			m.sets.fetch(append(slices.Clone(m.waiting[max(0, n-aheadSegments):]), i))
+			var some []int
+			for _, w := range m.waiting[max(0, n-aheadSegments):] {
+				some = append(some, w.segment)
+			}
+			m.sets.fetch(some)
 		}
-		m.first(i)
+		m.waiting = m.waiting[:n-1]
+		m.first(begin.segment)
 	}
 	if len(m.ready) == 0 {
 		return rowPlace{}, false
