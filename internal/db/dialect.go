@@ -60,6 +60,9 @@ type dialect interface {
 	// version names the engine and its version.
 	version(ctx context.Context, db *sqlx.DB) (string, error)
 
+	// partPages is how many pages of the database a part of the text index may fill.
+	partPages() int
+
 	// warnings says what of the server's settings may lose what was acknowledged.
 	warnings() []string
 

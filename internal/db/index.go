@@ -142,7 +142,7 @@ func (s *Store) indexRows(ctx context.Context, kind audit.Kind, builder *trigram
 		builder.Add(row.text)
 		seqs[i] = row.seq
 	}
-	err = s.putLot(ctx, &newLot{kind: kind, seqs: seqs, parts: builder.Build(), last: func(tx *writeTx) error {
+	err = s.putLot(ctx, &newLot{kind: kind, seqs: seqs, parts: builder.Build(s.dialect.partPages()), last: func(tx *writeTx) error {
 		if err := tx.stillSay(kind, head, rows); err != nil {
 			return err
 		}

@@ -379,7 +379,7 @@ func (s *Store) merged(ctx context.Context, kind audit.Kind) (_ *newLot, damaged
 		if n.old == nil {
 			return nil, damaged, nil
 		}
-		bad, err := n.readOld(ctx, tx)
+		bad, err := n.readOld(ctx, tx, s.dialect.partPages())
 		if err == nil {
 			return n, damaged, nil
 		}
@@ -394,8 +394,9 @@ func (s *Store) merged(ctx context.Context, kind audit.Kind) (_ *newLot, damaged
 	}
 }
 
-// readOld reads the old lots into the new one. Where it cannot it says which one.
-func (n *newLot) readOld(ctx context.Context, q sqlx.QueryerContext) (bad *lot, err error) {
+// readOld reads the old lots into the new one, whose parts fill at most so many pages.
+// Where it cannot it says which one.
+func (n *newLot) readOld(ctx context.Context, q sqlx.QueryerContext, pages int) (bad *lot, err error) {
 	var wholes []trigram.Lot
 	for i := range n.old {
 		seqs, whole, err := readLot(ctx, q, n.old[i])
@@ -404,7 +405,7 @@ func (n *newLot) readOld(ctx context.Context, q sqlx.QueryerContext) (bad *lot, 
 		}
 		n.seqs, wholes = append(n.seqs, seqs...), append(wholes, whole)
 	}
-	n.parts = trigram.Merge(wholes...)
+	n.parts = trigram.Merge(pages, wholes...)
 	return nil, nil
 }
 
@@ -525,7 +526,7 @@ func (s *Store) scrubbed(ctx context.Context, kind audit.Kind) (*newLot, error) 
 		patch.Add(text)
 	}
 	whole.Gone = func(row int) bool { return stale[row] }
-	n.seqs, n.parts = seqs, trigram.Replace(whole, trigram.Lot{Rows: len(seqs), Parts: patch.Build()})
+	n.seqs, n.parts = seqs, trigram.Replace(s.dialect.partPages(), whole, trigram.Lot{Rows: len(seqs), Parts: patch.Build(1)})
 	return n, nil
 }
 

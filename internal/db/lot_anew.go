@@ -49,7 +49,7 @@ func (s *Store) anew(ctx context.Context, tx *sqlx.Tx, kind audit.Kind, l lot, w
 	} else if err != nil {
 		return nil, fail(err)
 	}
-	n.parts = builder.Build()
+	n.parts = builder.Build(s.dialect.partPages())
 	n.last = func(tx *writeTx) error {
 		if err := tx.stillSay(kind, head, rows); err != nil || done == nil {
 			return err

@@ -124,7 +124,7 @@ func TestLotLeftBehind(t *testing.T) {
 	s := openTest(t)
 	var b trigram.Builder
 	b.Add([]byte("half made"))
-	half := b.Build()
+	half := b.Build(1)
 	for number, at := range map[int64]string{7: audit.FormatTime(noon.Add(-2 * lotLease)), 8: audit.FormatTime(noon)} {
 		err := s.write(t.Context(), "test", func(tx *writeTx) error {
 			_, err := tx.ExecContext(tx.ctx, "INSERT INTO search_lot (lot, kind, first, last, rows, ready, changed_at, seqs) VALUES (?, 'audit_log', 1, 1, 1, 0, ?, ?)", number, at, []byte{1})
@@ -232,7 +232,7 @@ func TestManyStaleRuns(t *testing.T) {
 	}
 	var b trigram.Builder
 	b.Add([]byte("quagga"))
-	if err := s.putLot(ctx, &newLot{kind: audit.KindAuditLog, seqs: []int64{5000}, parts: b.Build()}); err != nil {
+	if err := s.putLot(ctx, &newLot{kind: audit.KindAuditLog, seqs: []int64{5000}, parts: b.Build(1)}); err != nil {
 		t.Fatal(err)
 	}
 	put(runs...)

@@ -554,6 +554,9 @@ func (*postgresDialect) bounds(column string, lo, hi int64) (string, []any) {
 
 func (*postgresDialect) inOne(audit.Kind, []string, string) (string, bool) { return "", false }
 
+// A row that is larger than a page is cut to pieces in another table.
+func (*postgresDialect) partPages() int { return 1 }
+
 func (*postgresDialect) list(numbers []int64) (string, any) {
 	return "(SELECT u.value, u.place - 1 AS key FROM unnest(CAST(? AS bigint[])) WITH ORDINALITY u (value, place))", numbers
 }

@@ -414,6 +414,9 @@ func (sqliteDialect) among(column string, ids []int64) (string, []any) {
 
 func (sqliteDialect) bounds(string, int64, int64) (string, []any) { return "", nil }
 
+// A row that is larger than a page goes on on pages of its own, and fills them.
+func (sqliteDialect) partPages() int { return 2 }
+
 func (sqliteDialect) list(numbers []int64) (string, any) {
 	return "json_each(?)", string(jsonNumbers(numbers))
 }

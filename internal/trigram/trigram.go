@@ -6,7 +6,7 @@
 // built at once, by counting, which costs a few microseconds a text where an
 // index that can be changed anywhere costs ten times that; small lots are merged
 // into large ones; and a text is taken away by going through its lot once. A
-// lot is stored as parts of a few kilobytes, of which a search reads one for
+// lot is stored as parts of some kilobytes, of which a search reads one for
 // each trigram. Different trigrams may share a key, and a Key may be found where
 // a text has none of its trigrams: what is found is a candidate, to be checked.
 package trigram
@@ -30,9 +30,27 @@ const KeyBits = 19
 // Separator stands between parts of a text. No trigram reaches over it.
 const Separator = '\x1f'
 
-// partBytes is about how large a part gets, so that it fills a page of the
-// database and no second one.
-const partBytes = 8100
+// A part fills a page of the database, or two where it may, and a long list would
+// leave the end of the first one empty: of a row that is larger than a page of the
+// tree SQLite puts only what goes beyond whole pages of its own there.
+const (
+	partBytes = 8100 // of a part that fills a page, beside what surrounds it
+	pageBytes = 8188 // of a part on a page of its own
+	fullBytes = 6500 // on the page of the tree are enough
+)
+
+// full reports whether a part of so many bytes ends before a list of more.
+func full(size, more, pages int) bool {
+	switch {
+	case size+more <= partBytes:
+		return false
+	case pages < 2:
+		return true
+	case size > partBytes:
+		return size+more > partBytes+pageBytes || size-pageBytes >= fullBytes
+	}
+	return size >= fullBytes
+}
 
 // class maps the letters of ASCII to six bits. Texts are folded, so upper case is
 // not worth a class; what is rare shares one.
@@ -124,8 +142,9 @@ func (b *Builder) Add(text []byte) bool {
 }
 
 // Build returns the lot of the texts added, whose rows are numbered from 0 in
-// the order in which they were added.
-func (b *Builder) Build() []Part {
+// the order in which they were added. A part fills at most so many pages of the
+// database, one or two, where it has more than one list.
+func (b *Builder) Build(pages int) []Part {
 	if b.stamps == nil {
 		return nil
 	}
@@ -144,7 +163,7 @@ func (b *Builder) Build() []Part {
 		}
 		from = end
 	}
-	w := writer{n: len(b.ends)}
+	w := writer{n: len(b.ends), pages: pages}
 	for k, n := range b.counts {
 		if n > 0 {
 			w.add(Key(k), rows[starts[k]-n:starts[k]])
@@ -156,12 +175,16 @@ func (b *Builder) Build() []Part {
 	return w.done()
 }
 
+// packed begins a part. What was written before there were forms begins with the
+// distance of its first key from itself, 0, and has other lists (rowsOfBytes).
+const packed = 1
+
 // writer writes the parts of a lot of n rows, by rising key. Each key has its
-// distance from the one before, how many rows have it, and those rows: as the
-// distances between them, or as a bit for each row of the lot where that is
-// shorter.
+// distance from the one before, how many rows have it and in which form, and how long
+// the list of those rows is, and the list.
 type writer struct {
 	n     int
+	pages int // at most, of a part with more than one list
 	parts []Part
 	data  []byte
 	first Key
@@ -173,29 +196,17 @@ func (w *writer) add(k Key, rows []uint16) {
 	if len(rows) == 0 {
 		return
 	}
-	w.list = w.list[:0]
-	kind := uint64(0)
-	if size := (w.n + 7) / 8; len(rows) > size {
-		kind = 1
-		w.list = append(w.list, make([]byte, size)...)
-		for _, r := range rows {
-			w.list[r/8] |= 1 << (r % 8)
-		}
-	} else {
-		next := 0
-		for _, r := range rows {
-			w.list = binary.AppendUvarint(w.list, uint64(int(r)-next))
-			next = int(r) + 1
-		}
-	}
-	if len(w.data) > 0 && len(w.data)+len(w.list)+9 > partBytes {
+	var f form
+	w.list, f = appendList(w.list[:0], rows, w.n)
+	if len(w.data) > 0 && full(len(w.data), len(w.list)+9, w.pages) {
 		w.close()
 	}
 	if len(w.data) == 0 {
+		w.data = append(w.data, packed)
 		w.first, w.last = k, k
 	}
 	w.data = binary.AppendUvarint(w.data, uint64(k-w.last))
-	w.data = binary.AppendUvarint(w.data, uint64(len(rows))<<1|kind)
+	w.data = binary.AppendUvarint(w.data, uint64(len(rows))<<formWidth|uint64(f))
 	w.data = binary.AppendUvarint(w.data, uint64(len(w.list)))
 	w.data = append(w.data, w.list...)
 	w.last = k
@@ -216,10 +227,18 @@ func (w *writer) done() []Part {
 // reader goes through the keys of a part.
 type reader struct {
 	data  []byte
+	old   bool // from before there were forms
 	key   Key
 	count int
-	bits  bool
+	form  form
 	list  []byte
+}
+
+func (p Part) reader() reader {
+	if len(p.Data) > 0 && p.Data[0] == packed {
+		return reader{data: p.Data[1:], key: p.First}
+	}
+	return reader{data: p.Data, key: p.First, old: true}
 }
 
 // next goes to the next key, and reports whether there is one. Damaged data ends
@@ -238,7 +257,14 @@ func (r *reader) next() bool {
 		return false
 	}
 	r.key += Key(distance)
-	r.count, r.bits = int(min(count>>1, MaxRows)), count&1 == 1
+	if r.old {
+		r.form = form(1 - count&1)
+		count >>= 1
+	} else {
+		r.form = form(count & (1<<formWidth - 1))
+		count >>= formWidth
+	}
+	r.count = int(min(count, MaxRows))
 	r.list = r.data[a+b+c:][:size]
 	r.data = r.data[a+b+c:][size:]
 	return true
@@ -246,33 +272,18 @@ func (r *reader) next() bool {
 
 // rows appends the rows of the key, rising, each plus base.
 func (r *reader) rows(to []uint16, base int) []uint16 {
-	if r.bits {
-		for i, b := range r.list {
-			for ; b != 0; b &= b - 1 {
-				to = append(to, uint16(base+i*8+bits.TrailingZeros8(b)))
-			}
-		}
-		return to
+	switch {
+	case r.form == formBits:
+		return rowsOfBits(to, r.list, base)
+	case r.old:
+		return rowsOfBytes(to, r.list, base)
 	}
-	next := base
-	for list := r.list; len(list) > 0; {
-		d, n := uint64(list[0]), 1
-		if d >= 0x80 {
-			if d, n = binary.Uvarint(list); n <= 0 {
-				break
-			}
-		}
-		next += int(d)
-		to = append(to, uint16(next))
-		next++
-		list = list[n:]
-	}
-	return to
+	return rowsOfGaps(to, r.list, r.count, int(r.form-formLow), base)
 }
 
 // Find returns the rows of a key in the part that would hold it, rising, or none.
 func (p Part) Find(k Key) []uint16 {
-	r := reader{data: p.Data, key: p.First}
+	r := p.reader()
 	for r.next() && r.key <= k {
 		if r.key == k {
 			return r.rows(make([]uint16, 0, r.count), 0)
@@ -304,34 +315,33 @@ func (c *cursor) advance() {
 			c.more = false
 			return
 		}
-		p := c.lot.Parts[c.part]
+		c.reader = c.lot.Parts[c.part].reader()
 		c.part++
-		c.reader = reader{data: p.Data, key: p.First}
 	}
 	c.more = true
 }
 
 // Merge makes one lot of several, whose rows follow each other in the order
 // given. Rows keep their places, also those whose texts are left out. All lots
-// together have at most MaxRows rows.
-func Merge(lots ...Lot) []Part {
+// together have at most MaxRows rows. Of pages Build tells.
+func Merge(pages int, lots ...Lot) []Part {
 	all := make([]cursor, len(lots))
 	n := 0
 	for i, l := range lots {
 		all[i] = cursor{lot: l, base: n}
 		n += l.Rows
 	}
-	return merge(n, all)
+	return merge(n, pages, all)
 }
 
 // Replace makes a lot with the texts of another one in place of those it leaves
 // out: the other lot has as many rows, and texts in no others.
-func Replace(lot, with Lot) []Part {
-	return merge(lot.Rows, []cursor{{lot: lot}, {lot: with}})
+func Replace(pages int, lot, with Lot) []Part {
+	return merge(lot.Rows, pages, []cursor{{lot: lot}, {lot: with}})
 }
 
-func merge(n int, all []cursor) []Part {
-	w := writer{n: n}
+func merge(n, pages int, all []cursor) []Part {
+	w := writer{n: n, pages: pages}
 	for i := range all {
 		all[i].advance()
 	}

@@ -25,7 +25,7 @@ func lotOf(texts []string) Lot {
 	for _, t := range texts {
 		b.Add([]byte(t))
 	}
-	return Lot{Rows: len(texts), Parts: b.Build()}
+	return Lot{Rows: len(texts), Parts: b.Build(2)}
 }
 
 // candidates are the rows of a lot with all trigrams of a word.
@@ -83,14 +83,14 @@ func TestLots(t *testing.T) {
 		check(t, r, l, texts, nil)
 		lots, all = append(lots, l), append(all, texts...)
 	}
-	merged := Lot{Rows: len(all), Parts: Merge(lots...)}
+	merged := Lot{Rows: len(all), Parts: Merge(2, lots...)}
 	check(t, r, merged, all, nil)
 	if whole := lotOf(all); !slices.EqualFunc(whole.Parts, merged.Parts, func(a, b Part) bool { return a.First == b.First && string(a.Data) == string(b.Data) }) {
 		t.Error("lots merged are not the lot of all their texts")
 	}
 	gone := map[int]bool{0: true, 5: true, 3708: true}
 	merged.Gone = func(row int) bool { return gone[row] }
-	without := Lot{Rows: len(all), Parts: Merge(merged)}
+	without := Lot{Rows: len(all), Parts: Merge(2, merged)}
 	check(t, r, without, all, gone)
 	for row := range gone {
 		all[row] = ""
@@ -101,7 +101,7 @@ func TestLots(t *testing.T) {
 	all[5] = "a second text"
 	patch := make([]string, len(all))
 	patch[5] = all[5]
-	check(t, r, Lot{Rows: len(all), Parts: Replace(merged, lotOf(patch))}, all, map[int]bool{0: true, 3708: true})
+	check(t, r, Lot{Rows: len(all), Parts: Replace(2, merged, lotOf(patch))}, all, map[int]bool{0: true, 3708: true})
 }
 
 func TestParts(t *testing.T) {
@@ -111,8 +111,8 @@ func TestParts(t *testing.T) {
 		texts = append(texts, randomText(r, 80))
 	}
 	for _, p := range lotOf(texts).Parts {
-		if one := (reader{data: p.Data, key: p.First}); len(p.Data) > partBytes && one.next() && one.next() {
-			t.Errorf("a part of several keys has %d bytes, want at most %d", len(p.Data), partBytes)
+		if one := p.reader(); len(p.Data) > partBytes+pageBytes && one.next() && one.next() {
+			t.Errorf("a part of several keys has %d bytes, want at most %d", len(p.Data), partBytes+pageBytes)
 		}
 	}
 	var b Builder
@@ -122,7 +122,7 @@ func TestParts(t *testing.T) {
 	if b.Add([]byte("abc")) || b.Len() != MaxRows {
 		t.Errorf("a full lot took one more text")
 	}
-	if parts := b.Build(); len(parts) != 0 || b.Len() != 0 {
+	if parts := b.Build(2); len(parts) != 0 || b.Len() != 0 {
 		t.Errorf("got %d parts of texts without a trigram, want none", len(parts))
 	}
 }
@@ -133,10 +133,11 @@ func FuzzFind(f *testing.F) {
 		f.Add(uint32(p.First), p.Data, "ord")
 	}
 	f.Add(uint32(0), []byte{0, 3, 255, 255}, "abc")
+	f.Add(uint32(0), []byte{packed, 0, 31, 2, 255, 255}, "abc")
 	f.Fuzz(func(t *testing.T, first uint32, data []byte, word string) {
 		p := Part{Key(first), data}
 		p.Find(KeyOf(word))
-		Merge(Lot{Rows: 8, Parts: []Part{p}}, Lot{Rows: 8, Parts: []Part{p}})
+		Merge(2, Lot{Rows: 8, Parts: []Part{p}}, Lot{Rows: 8, Parts: []Part{p}})
 	})
 }
 
@@ -172,7 +173,7 @@ func BenchmarkBuild(b *testing.B) {
 		for _, t := range texts {
 			builder.Add(t)
 		}
-		builder.Build()
+		builder.Build(2)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(texts)), "ns/text")
 }
