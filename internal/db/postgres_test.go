@@ -202,7 +202,7 @@ var shared = []func(*testing.T){
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
 	TestSummaryCounts, TestNeighbours, TestAppendGivesIDsInOrderOfTimeAndRecording, TestAppendNewestFirst, TestTwins, TestDeletedTwinStaysDuplicate, TestDeleteLeavesTraces,
 	TestResolveAndReopen, TestTwoPrograms, TestManyCallersOneCommit, TestRealHistory, TestDownloadsAreCountedInTheLedger, TestVerifyWhileOthersWrite, TestPurgeProves,
-	TestPurgeWithoutKey, TestVerifyLooksAtEverything, TestEveryRowByEveryWay, TestRecordedFrom, TestAtOneMoment, TestServerTakesOverTheColumns, TestManyStaleRuns,
+	TestPurgeWithoutKey, TestVerifyLooksAtEverything, TestNothingStandsBeforeTheFirstEntry, TestEveryRowByEveryWay, TestRecordedFrom, TestAtOneMoment, TestServerTakesOverTheColumns, TestManyStaleRuns,
 	TestTextTakenWhileItIsIndexed, TestTextTakenWhileItIsTakenOut, TestLotOfNothing, TestLotOfNothingThatIsMerged, TestDamagedLots, TestTakenWhileALotIsMadeAnew, TestDamagedLotsStopNothingElse, TestTextsOfALongLedger, TestStaleRunOverTwoLots,
 	TestLotThatTakesLong, TestLotNumbers, TestWhatIsMissingIsWaitedForOnce, TestHeldBehindWhatIsMissing, TestIndexerComesBackForWhatIsMissing, TestWhoLeavesDoesNotWait,
 	TestPiecesMergeBeforeTheyAreSealed, TestWhatDoesNotFitIsNotKept, TestDeletedBeforeTheyAreSealed, TestNothingIsWrittenBesideABadFile,

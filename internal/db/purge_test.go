@@ -179,6 +179,11 @@ func TestHolds(t *testing.T) {
 	if _, err := s.Hold(t.Context(), ines, audit.KindAuditLog, "user:x last:7d", "x"); err == nil {
 		t.Error("a hold on the last seven days was placed")
 	}
+	for _, q := range []string{"is:unresolved", "event:ERROR -resolved-by:mallory", `resolved-by:""`} {
+		if _, err := s.Hold(t.Context(), ines, audit.KindSystemEvent, q, "x"); err == nil {
+			t.Errorf("a hold on %s was placed, which whoever resolves the events would end", q)
+		}
+	}
 	if _, err := s.Hold(t.Context(), ines, "", "type:shop.order", "x"); err == nil {
 		t.Error("a hold on all kinds was placed with a key that only one has")
 	}
