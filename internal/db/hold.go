@@ -247,9 +247,11 @@ func (s *Store) lookUpHeld(ctx context.Context, kind audit.Kind, chosen ...query
 		if err != nil {
 			return nil, fmt.Errorf("hold %d cannot be read, so nothing is taken away: %w", hold.ID, err)
 		}
+		// The text index is derived, and what it lost would be under no hold: the events
+		// themselves are asked.
 		narrowed := *f
 		narrowed.Terms = append(slices.Clip(f.Terms), chosen...)
-		sel, err := s.selectIn(ctx, &narrowed, v)
+		sel, err := s.selectIn(ctx, &narrowed, v, true)
 		if err != nil {
 			return nil, err
 		}

@@ -196,7 +196,7 @@ func (p *pgServer) drop(name string) {
 var shared = []func(*testing.T){
 	TestFirstMicrosecond, TestVerifyFindsNothingWhereNothingIsWrong, TestCheckpointsGoOn, TestVerifiedUpTo,
 	TestEverythingIsVerifiedInTime, TestOneVerificationAtATime, TestCheckpointsAreThinned, TestSignaturesOfWitnessesStay, TestStrangeText, TestOpenWhileAnotherMakesIt, TestOpenWithoutATable, TestFirstSince,
-	TestPagesOfLargeEvents, TestLotsFollowTheLedger, TestLotLeftBehind, TestPurge, TestPurgeLeavesNothing, TestHolds, TestHoldsThatCannotBeRead, TestTakenBetween, TestPurgeKeepsFreshTraces,
+	TestPagesOfLargeEvents, TestLotsFollowTheLedger, TestLotLeftBehind, TestPurge, TestPurgeLeavesNothing, TestHolds, TestHeldWithoutTheTextIndex, TestHoldsThatCannotBeRead, TestTakenBetween, TestPurgeKeepsFreshTraces,
 	TestPurgeStops, TestPurgedIDsAreNobodys, TestRedactionGoesWithItsEvent, TestRedactionByAnother, TestRefreshThatFailsHalfWay, TestFrequentTextRemembersWithinBounds,
 	TestRetention, TestClaimRetention, TestSealedSegmentsAgreeWithTheRows, TestDeletedWordsAreInNoFile, TestSelectionsAgreeWithTheRows,
 	TestLateEventsStandWhereTheyBelong, TestCursorsAtTheEnds, TestFacetLeavesOutItsOwnTerms, TestSieveNamesTheFilter, TestTimelineFollowsTheZone,
