@@ -332,10 +332,12 @@ func (g *Gate) confirmIssued(w http.ResponseWriter, r *http.Request, a attempt, 
 	case !same:
 		a.failed("somebody else was asked again")
 		return fmt.Errorf("%w: you are signed in here as somebody else", ErrIssued)
-	case c.role == "":
-		_, err := g.issuedAccount(r.Context(), a, c)
+	}
+	// What it says of the role holds from now on, as at a sign-in.
+	if _, err := g.issuedAccount(r.Context(), a, c); err != nil {
 		return err
-	case a.now.Sub(c.authTime) > freshFor:
+	}
+	if a.now.Sub(c.authTime) > freshFor {
 		a.failed("the issuer did not ask again")
 		return fmt.Errorf("%w: it did not ask again who you are", ErrIssued)
 	}

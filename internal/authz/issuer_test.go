@@ -460,6 +460,26 @@ func TestOIDC_AskedAgain(t *testing.T) {
 	h.wantRows("SELECT name FROM account", "ada")
 }
 
+// TestOIDC_AskedAgainAfterALoss: who shows at the issuer again who he is has from then
+// on the role that it gives now, and not the one of his sign-in for hours to come.
+func TestOIDC_AskedAgainAfterALoss(t *testing.T) {
+	h, p := withIssuer(t)
+	p.claims = p.person(h, "ada", "audit-admins")
+	_, c := h.signInAt(p)
+	h.sleep(freshFor)
+	p.claims = p.person(h, "ada", "readers")
+	address, cookies := h.leave("?again=1", cookie(c))
+	_, c = h.back(p.visit(address), cookies, cookie(c))
+	if c == nil {
+		t.Fatal("a viewer cannot show again who he is")
+	}
+	h.wantRows("SELECT role FROM account", "viewer")
+	h.wantStatus(403, "POST", "/tokens", cookie(c))
+	if w := h.do(request("POST", "/tokens", cookie(c))); strings.Contains(w.Body.String(), ConfirmField) {
+		t.Errorf("a viewer is asked who he is, as if he might: %s", w.Body)
+	}
+}
+
 // TestOIDC_BreakGlass: with passwords switched off one account still has its own,
 // and the answer for all others is the one for a wrong password.
 func TestOIDC_BreakGlass(t *testing.T) {

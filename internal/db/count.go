@@ -256,7 +256,7 @@ func (t *Timeline) Fill(by Step, limit int) []Bucket {
 func (sel *Selection) Sieve(ctx context.Context) (*Sieve, error) {
 	sieve := &Sieve{Total: int64(sel.view.count)}
 	count := func(f *query.Filter) (Count, error) {
-		part, err := sel.store.selectIn(ctx, f, sel.view)
+		part, err := sel.store.selectIn(ctx, f, sel.view, sel.readsRows)
 		if err != nil {
 			return Count{}, err
 		}

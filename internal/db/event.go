@@ -141,7 +141,7 @@ type nearIDs struct{ earlier, later int64 }
 // nearest finds the events of a filter just before and after an id, and how many
 // there are.
 func (s *Store) nearest(ctx context.Context, id int64, f *query.Filter, v *view) (count Count, near nearIDs, err error) {
-	sel, err := s.selectIn(ctx, f, v)
+	sel, err := s.selectIn(ctx, f, v, false)
 	if err != nil {
 		return count, near, err
 	}

@@ -58,8 +58,9 @@ func (e *HeldError) Unwrap() error { return ErrHeld }
 
 // Hold places a legal hold on the events of a kind, or with "" of all kinds, that
 // a query finds, those recorded later included, and returns its id. The query
-// means the same for ever: one with last: is refused, and the error of a query
-// that cannot be read is a *query.SyntaxError.
+// means the same for ever, and finds an event as long as the event is there: one with
+// last:, or about what can be decided on an event later, is refused. The error of a
+// query that cannot be read is a *query.SyntaxError too.
 func (s *Store) Hold(ctx context.Context, actor Actor, kind audit.Kind, q, reason string) (int64, error) {
 	q, reason = stored(q), stored(reason)
 	h := Hold{Kind: kind, Query: q, Reason: reason, HeldBy: actor.Name}
@@ -71,9 +72,10 @@ func (s *Store) Hold(ctx context.Context, actor Actor, kind audit.Kind, q, reaso
 		if err != nil {
 			return 0, err
 		}
-		if i := slices.IndexFunc(f.Terms, func(t query.Term) bool { return t.Field.Key == "last" }); i >= 0 {
-			return 0, &query.SyntaxError{Query: q, Position: f.Terms[i].Pos, Length: f.Terms[i].End - f.Terms[i].Pos,
-				Message: "a hold on what happened lately would let go of it soon; give dates with after: and before:"}
+		for _, t := range f.Terms {
+			if message := letsGo(k, t); message != "" {
+				return 0, &query.SyntaxError{Query: q, Position: t.Pos, Length: t.End - t.Pos, Message: message}
+			}
 		}
 	}
 	var id int64
@@ -93,6 +95,20 @@ func (s *Store) Hold(ctx context.Context, actor Actor, kind audit.Kind, q, reaso
 		return tx.record(e)
 	})
 	return id, err
+}
+
+// letsGo says why a hold with that term would end without being released, and is ""
+// for one that would not.
+func letsGo(kind audit.Kind, t query.Term) string {
+	if t.Field.Key == "last" {
+		return "a hold on what happened lately would let go of it soon; give dates with after: and before:"
+	}
+	for _, column := range t.Field.Columns {
+		if at := kind.Index(column); at >= 0 && kind.Fields()[at].Mutable {
+			return "a hold on what is so now would let go of an event that is resolved or opened again; leave " + t.Field.Key + ": out"
+		}
+	}
+	return ""
 }
 
 // Release ends a hold. The error wraps ErrNotFound, or ErrConflict where it is
@@ -231,9 +247,11 @@ func (s *Store) lookUpHeld(ctx context.Context, kind audit.Kind, chosen ...query
 		if err != nil {
 			return nil, fmt.Errorf("hold %d cannot be read, so nothing is taken away: %w", hold.ID, err)
 		}
+		// The text index is derived, and what it lost would be under no hold: the events
+		// themselves are asked.
 		narrowed := *f
 		narrowed.Terms = append(slices.Clip(f.Terms), chosen...)
-		sel, err := s.selectIn(ctx, &narrowed, v)
+		sel, err := s.selectIn(ctx, &narrowed, v, true)
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ type condition struct {
 
 // compile makes each term ready. What it reads beside the columns, candidates
 // of the text index and places in the ledger, it reads once, here.
-func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []query.Term) ([]condition, error) {
+func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []query.Term, readsRows bool) ([]condition, error) {
 	all := make([]condition, len(terms))
 	for i, t := range terms {
 		c := condition{term: t, key: t.Field.Key, at: i}
@@ -69,6 +69,10 @@ func (s *Store) compile(ctx context.Context, k *kindColumns, v *view, terms []qu
 				break
 			}
 			n := newNeedle(k.kind, t)
+			if readsRows {
+				c.needle = n
+				break
+			}
 			sets, err := s.findText(ctx, k.kind, v, n)
 			if err != nil {
 				return nil, err

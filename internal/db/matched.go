@@ -166,7 +166,7 @@ func (sel *Selection) pass(ctx context.Context, walking []condition, rows []rowP
 	}
 	for _, c := range walking {
 		cannot := func(p rowPlace) bool {
-			if !c.term.Not && !sel.marked[c.at][p.segment].known {
+			if sel.readsRows || !c.term.Not && !sel.marked[c.at][p.segment].known {
 				return false // its rows were too few to ask
 			}
 			return !sel.mark(ctx, c.at, p.segment).Has(p.row)

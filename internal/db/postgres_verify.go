@@ -62,7 +62,7 @@ var pgRowReaders = func() map[audit.Kind]*rowReader {
 			}
 		}
 		r.columns = len(joined)
-		placed := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.seq = e.seq AND l.recorded_at = e.recorded_at AND octet_length(l.leaf) = 32"
+		placed := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.seq = e.seq AND l.recorded_at = e.recorded_at AND octet_length(l.leaf) = 32 AND l.seq > 0"
 		state := "CAST(NULL AS bytea)"
 		if len(r.states) > 0 {
 			state = "(SELECT d.subject FROM ledger d WHERE d.kind = '" + string(kind) + "' AND d.id = e.id" +

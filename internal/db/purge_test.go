@@ -179,6 +179,11 @@ func TestHolds(t *testing.T) {
 	if _, err := s.Hold(t.Context(), ines, audit.KindAuditLog, "user:x last:7d", "x"); err == nil {
 		t.Error("a hold on the last seven days was placed")
 	}
+	for _, q := range []string{"is:unresolved", "event:ERROR -resolved-by:mallory", `resolved-by:""`} {
+		if _, err := s.Hold(t.Context(), ines, audit.KindSystemEvent, q, "x"); err == nil {
+			t.Errorf("a hold on %s was placed, which whoever resolves the events would end", q)
+		}
+	}
 	if _, err := s.Hold(t.Context(), ines, "", "type:shop.order", "x"); err == nil {
 		t.Error("a hold on all kinds was placed with a key that only one has")
 	}
@@ -361,5 +366,43 @@ func TestPurgeNamesWhatHasNone(t *testing.T) {
 		if by[id].name != name {
 			t.Fatalf("event %d is named %x joined and %x by itself", id, name, by[id].name)
 		}
+	}
+}
+
+// TestHeldWithoutTheTextIndex empties the text index, as a failing disk or another
+// program can: what a hold covers is still held, and the evidence is as before.
+func TestHeldWithoutTheTextIndex(t *testing.T) {
+	s := openTest(t)
+	var events []*audit.Event
+	for i := range 40 {
+		e := event(t, "username", "alice", "reason", "because of "+strconv.Itoa(i%4)+" refunds", "timestamp", audit.FormatTime(july().Add(-time.Duration(i+1)*time.Hour)))
+		events = append(events, e)
+	}
+	mustAppend(t, s, events...)
+	if err := s.Index(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{`"of 2 refunds"`, `-"because of" "of 2 refunds"`, `user:alice reason:"of 3 refunds"`} {
+		if _, err := s.Hold(t.Context(), ines, audit.KindAuditLog, q, "case 12"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := mustList(t, mustSelect(t, s, audit.KindAuditLog, `user:alice "of 2 refunds"`), Page{Limit: 20}).Items
+	if _, err := s.rw.Exec("DELETE FROM search_part"); err != nil {
+		t.Fatal(err)
+	}
+	s.texts.forget()
+	if n := int(countAll(t, s, audit.KindAuditLog, `user:alice "of 2 refunds"`)); n == len(held) || len(held) != 10 {
+		t.Fatalf("the emptied index still finds %d of %d", n, len(held))
+	}
+	for _, st := range held {
+		var by *HeldError
+		if _, err := s.Delete(t.Context(), ines, audit.KindAuditLog, []int64{st.ID}, "x"); !errors.As(err, &by) {
+			t.Errorf("a deletion: got %v, want the hold", err)
+		}
+	}
+	got, err := s.Purge(t.Context(), ines, PurgeJob{Kind: audit.KindAuditLog, Before: july(), Reason: "old"})
+	if err != nil || got.Held != 20 || got.Events != 20 {
+		t.Errorf("a purge: got %+v, %v, want 20 of 40 held", got, err)
 	}
 }

@@ -25,6 +25,7 @@ type Selection struct {
 	marked     [][]marked          // by condition and segment
 	order      []int               // of the conditions: those that leave few rows first
 	filling    sync.Mutex          // held by who looks at columns, while facets are counted
+	readsRows  bool                // texts are looked for in the events alone, and not in the text index, which nothing vouches for
 
 	mu     sync.Mutex
 	failed error // what went wrong where rows were looked for
@@ -43,14 +44,15 @@ func (s *Store) Select(ctx context.Context, f *query.Filter) (*Selection, error)
 	if err != nil {
 		return nil, err
 	}
-	return s.selectIn(ctx, f, v)
+	return s.selectIn(ctx, f, v, false)
 }
 
-func (s *Store) selectIn(ctx context.Context, f *query.Filter, v *view) (*Selection, error) {
-	sel := &Selection{store: s, filter: f, kind: s.columns.kinds[f.Kind], view: v,
+// selectIn is Select in a view. readsRows leaves the text index out.
+func (s *Store) selectIn(ctx context.Context, f *query.Filter, v *view, readsRows bool) (*Selection, error) {
+	sel := &Selection{store: s, filter: f, kind: s.columns.kinds[f.Kind], view: v, readsRows: readsRows,
 		matches: map[string]*matched{}}
 	var err error
-	sel.conditions, err = s.compile(ctx, sel.kind, v, f.Terms)
+	sel.conditions, err = s.compile(ctx, sel.kind, v, f.Terms, readsRows)
 	for i := range sel.conditions {
 		sel.marked = append(sel.marked, make([]marked, len(v.segments)))
 		sel.order = append(sel.order, i)
@@ -175,7 +177,7 @@ func (sel *Selection) base(ctx context.Context, i int, without string, asked *at
 		}
 	}
 	for at, c := range sel.conditions { // which costs most
-		if !set.Empty() && c.mark == nil && !c.term.Not && (sel.marked[at][i].known || set.Count() > rowsToRead) {
+		if !set.Empty() && c.mark == nil && !c.term.Not && !sel.readsRows && (sel.marked[at][i].known || set.Count() > rowsToRead) {
 			if !sel.marked[at][i].known {
 				asked.Add(1)
 			}

@@ -57,7 +57,7 @@ var sqliteRowReaders = func() map[audit.Kind]*rowReader {
 		sound := "max(" + strings.Join(texts, ", ") + ") < x''" + strings.Join(numbers, "") + " AND (e.seed IS NULL OR e.seed >= x'' AND octet_length(e.seed) = " +
 			strconv.Itoa(evidence.SeedSize+len(t.form.Fields())) + ") AND typeof(e.seq) = 'integer'"
 		found := "l.entry = 'created' AND l.kind = '" + string(kind) + "' AND l.id = e.id AND l.recorded_at = e.recorded_at" +
-			" AND octet_length(l.leaf) = 32 AND l.leaf >= x''"
+			" AND octet_length(l.leaf) = 32 AND l.leaf >= x'' AND l.seq > 0"
 		placed := found + " AND l.seq = e.seq"
 		state := "NULL"
 		if len(r.states) > 0 {

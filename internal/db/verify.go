@@ -234,7 +234,7 @@ func (v *verification) run() error {
 	if err != nil && !errors.Is(err, errStopped) {
 		return err
 	}
-	for _, step := range []func() error{v.gone, v.judgeDoubted, v.vouched} {
+	for _, step := range []func() error{v.below, v.gone, v.judgeDoubted, v.vouched} {
 		err := step()
 		if errors.Is(v.store.dialect.classify(err), ErrDamaged) {
 			v.problem(Problem{Trouble: Damaged, Table: "database", Detail: "not everything can be read: " + err.Error()})

@@ -252,6 +252,21 @@ func (v *verification) ledger(marks []mark) error {
 	return nil
 }
 
+// below looks for entries before the first one. They are in no tree, so that no
+// checkpoint speaks of them, and whatever they vouched for would be forged.
+func (v *verification) below() error {
+	return eachRow(v.ctx, v.store.worker(), "SELECT seq, entry FROM ledger WHERE seq < 1 ORDER BY seq", nil, func(row scanner) error {
+		p := Problem{Trouble: Inserted, Table: "ledger"}
+		var entry string
+		if err := row.Scan(&p.Seq, &entry); err != nil {
+			return err
+		}
+		p.Detail = fmt.Sprintf("the ledger begins with entry 1, and this one, %q, is number %d", shortText(entry), p.Seq)
+		v.problem(p)
+		return nil
+	})
+}
+
 // entryRow is an entry of the ledger. What it says is read of decisions alone: of
 // an event that was recorded it is compared with the event, or with what stays of
 // it.

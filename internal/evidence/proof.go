@@ -1,9 +1,11 @@
 package evidence
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -72,16 +74,60 @@ func (p *Proof) Text() []byte {
 	return append(text, '\n')
 }
 
-// ParseProof reads a proof file.
+// ParseProof reads a proof file. It is strict, so that nobody and no other parser
+// reads something else in the same file: no key is unknown, and none is there twice.
 func ParseProof(text []byte) (*Proof, error) {
 	p := &Proof{}
-	if err := json.Unmarshal(text, p); err != nil {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	err := d.Decode(p)
+	if err == nil {
+		err = checkKeys(text)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the proof: %w", err)
 	}
 	if p.Format != proofFormat {
 		return nil, fmt.Errorf("read the proof: its format is %q and should be %q", shorten(p.Format), proofFormat)
 	}
 	return p, nil
+}
+
+// checkKeys reports a key of an object in JSON that is there twice, or is not written
+// as keys are: the decoder takes the last one, whatever its case, and a reader the
+// first. It also reports what follows the object.
+func checkKeys(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	var open []map[string]bool // the keys of the objects around, nil for a list
+	key := false               // whether a key comes next
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if name, is := token.(string); is && key {
+			keys := open[len(open)-1]
+			if keys[name] || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+				return fmt.Errorf("the key %q is there twice, or in another case", shorten(name))
+			}
+			keys[name], key = true, false
+			continue
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, map[string]bool{})
+		case json.Delim('['):
+			open = append(open, nil)
+		case json.Delim('}'), json.Delim(']'):
+			if open = open[:len(open)-1]; len(open) == 0 && d.InputOffset() < int64(len(bytes.TrimRight(text, " \t\r\n"))) {
+				return errors.New("something follows it")
+			}
+		}
+		key = len(open) > 0 && open[len(open)-1] != nil
+	}
 }
 
 // Withhold replaces the content of a field by its commitment: the proof goes on

@@ -242,3 +242,36 @@ func TestKeysText(t *testing.T) {
 		}
 	}
 }
+
+// TestProofIsReadInOneWay writes what a person, or a parser that takes the first of
+// two, reads as another value than the one that is proven.
+func TestProofIsReadInOneWay(t *testing.T) {
+	p, _ := proven(t, 9, 4, nil)
+	text := string(p.Text())
+	if _, err := ParseProof([]byte(text + " \n")); err != nil {
+		t.Fatal(err)
+	}
+	var short bytes.Buffer
+	if err := json.Compact(&short, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseProof(short.Bytes()); err != nil {
+		t.Errorf("on one line: %v", err)
+	}
+	for name, forged := range map[string]string{
+		"a value twice":         strings.Replace(text, `"value": `, `"value": "mallory", "value": `, 1),
+		"a value in two cases":  strings.Replace(text, `"value": `, `"Value": "mallory", "value": `, 1),
+		"another letter":        strings.Replace(text, `"salt": `, `"\u017falt": `, 1),
+		"all fields twice":      strings.Replace(text, `"fields": `, `"fields": [{"name": "username", "value": "mallory"}], "fields": `, 1),
+		"a key nobody knows":    strings.Replace(text, `"kind": `, `"says": "mallory did it", "kind": `, 1),
+		"something behind it":   text + `{"kind": "audit_log"}`,
+		"something else behind": text + "and mallory did it",
+	} {
+		if forged == text {
+			t.Fatalf("%s: nothing was forged", name)
+		}
+		if _, err := ParseProof([]byte(forged)); err == nil {
+			t.Errorf("%s was read", name)
+		}
+	}
+}

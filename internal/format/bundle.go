@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -307,6 +308,7 @@ func (c *Checked) checkEvents(archive *zip.Reader, note string, keys []string) e
 		return err
 	}
 	a, b := bufio.NewReaderSize(events, 64<<10), bufio.NewReaderSize(proofs, 64<<10)
+	above := int64(math.MaxInt64) // the id of the event before
 	for n := int64(0); ; n++ {
 		event, errA := a.ReadBytes('\n')
 		proof, errB := b.ReadBytes('\n')
@@ -320,7 +322,11 @@ func (c *Checked) checkEvents(archive *zip.Reader, note string, keys []string) e
 			return fmt.Errorf("%w: event number %d and its proof are not both there", evidence.ErrProof, n+1)
 		}
 		st, err := checkEvent(event, proof, c.Kind, note, keys)
+		if err == nil && st.ID >= above { // one that stands there twice would count twice
+			err = fmt.Errorf("%w: its id %d is not below that of the event before", evidence.ErrProof, st.ID)
+		}
 		if err == nil {
+			above = st.ID
 			err = table.row(st)
 		}
 		if err != nil {

@@ -127,6 +127,50 @@ func TestForgedBundle(t *testing.T) {
 	}
 }
 
+// TestBundleHasEachEventOnce writes an event and its proof a second time into every
+// file: each of them holds by itself, and there would be one event too many.
+func TestBundleHasEachEventOnce(t *testing.T) {
+	bundle := bundleOf(t, 3)
+	archive, err := zip.NewReader(bytes.NewReader(bundle), int64(len(bundle)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, f := range archive.File {
+		in, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch f.Name {
+		case bundleNDJSON, bundleProofs:
+			text = append(text, text[bytes.LastIndexByte(text[:len(text)-1], '\n')+1:]...)
+		case bundleCSV:
+			text = append(text, text[bytes.LastIndex(text[:len(text)-2], []byte("\r\n"))+2:]...)
+		case bundleQuery:
+			text = bytes.Replace(text, []byte(`"events": 3`), []byte(`"events": 4`), 1)
+		}
+		entry, err := w.Create(f.Name)
+		if err == nil {
+			_, err = entry.Write(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = CheckBundle(bytes.NewReader(out.Bytes()), int64(out.Len()), nil)
+	if !errors.Is(err, evidence.ErrProof) || !strings.Contains(err.Error(), "event number 4") {
+		t.Errorf("got %v, want ErrProof of the fourth event", err)
+	}
+}
+
 // TestBundleIsNothingElse puts a file into a bundle that nothing vouches for.
 func TestBundleIsNothingElse(t *testing.T) {
 	bundle := rewrite(t, bundleOf(t, 2), bundleReadme, "Evidence from", "Evidence, from")
