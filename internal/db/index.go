@@ -48,11 +48,11 @@ func (s *Store) indexLoop() {
 		case <-s.closing.Done():
 			return
 		}
-		goes := s.taking(s.closing)
-		if goes {
-			time.AfterFunc(takingPause, s.wakeIndexer)
+		removing := s.removing(s.closing)
+		if removing {
+			time.AfterFunc(removalPause, s.wakeIndexer)
 		}
-		if err := errors.Join(s.index(s.closing, !goes), s.growTree(s.closing)); err != nil && !errors.Is(err, context.Canceled) {
+		if err := errors.Join(s.index(s.closing, !removing), s.growTree(s.closing)); err != nil && !errors.Is(err, context.Canceled) {
 			// Another program may hold the lock for long. The next append, or the
 			// next program, goes on from where this one stopped.
 			select {

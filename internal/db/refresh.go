@@ -92,7 +92,7 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		v := &view{head: max(upTo, k.known), segments: old.segments, count: old.count, spread: spreads[kind]}
 		if ids, some := lately.created[kind]; some && upTo > k.known {
 			if fresh, known := s.recent.since(kind, k.known, upTo, head); known {
-				k.take(v, fresh, upTo)
+				k.readRecent(v, fresh, upTo)
 			} else {
 				n, err := k.read(ctx, tx, v, k.known, upTo, ids)
 				if err == nil {

@@ -35,7 +35,7 @@ type sealed struct {
 	ready  atomic.Bool
 	mu     sync.Mutex  // held while it is opened
 	work   sync.Mutex  // held while files are written
-	lock   *folderLock // nil where another program has the right to write; once it is open, of whoever holds work
+	lock   *folderLock // nil where another program holds it; once it is open, of whoever holds work
 	owner  string      // names the database in each file
 	wake   chan struct{}
 	at     atomic.Int64 // when something was sealed last, in microseconds
@@ -52,7 +52,7 @@ type sealed struct {
 	least, leastAtEnd int   // events that are worth a file, while open and when it is closed
 }
 
-// lockFile is the file in the folder whose lock is the right to write there.
+// lockFile is the file in the folder that is locked by whoever writes there.
 const lockFile = "lock"
 
 func newSealed(beside string) *sealed {
@@ -125,7 +125,7 @@ func (f *sealed) open(ctx context.Context, s *Store) error {
 	sum := sha256.Sum256(key)
 	f.owner = hex.EncodeToString(sum[:8])
 	if s.rw != nil && f.lock == nil {
-		f.lock, err = f.claim(ctx, s.served)
+		f.lock, err = f.acquire(ctx, s.served)
 		f.report(err)
 	}
 	s.columns.mu.Lock()

@@ -87,7 +87,7 @@ type Store struct {
 	lots        lotCache
 	recorded    recordedPlaces
 	tails       tailMemory
-	crowd       crowd
+	contention  contention
 
 	unsigned atomic.Pointer[error]    // why this server signs no checkpoints, nil where it does
 	verified atomic.Pointer[Verified] // how far the evidence was verified
@@ -98,7 +98,7 @@ type Store struct {
 	stale   chan struct{} // wakes the indexer; holds at most one wake-up
 	grown   chan struct{} // wakes who writes the log back
 	purging atomic.Int32  // how many purges run just now
-	takes   taking
+	removal removal
 
 	superseded chan struct{} // closed when the ledger is another one than was read
 	supersede  func()        // closes it
@@ -229,25 +229,6 @@ func (s *Store) reader() *sqlx.DB {
 		return s.desk
 	}
 	return s.primary()
-}
-
-// Crowded reports whether other programs wait to write just now, so that whoever has
-// many events should store them a few at a time.
-func (s *Store) Crowded() bool { return s.dialect.crowded() || s.crowd.there() }
-
-// GiveWay waits, for whoever stores or takes away many events a few at a time and has
-// just kept others from writing for as long as that took, until other programs had
-// their turn. It does not wait where nobody else writes, nor for a database on a
-// server, which sees to that itself. It ends with the context.
-func (s *Store) GiveWay(ctx context.Context, took time.Duration) {
-	wait := s.crowd.turn(took)
-	if wait <= 0 {
-		return
-	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-	}
 }
 
 // Path returns the path the store was opened with, or the address of its server

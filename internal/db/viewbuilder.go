@@ -102,8 +102,8 @@ func (k *kindColumns) read(ctx context.Context, tx sqlx.QueryerContext, v *view,
 	return n, nil
 }
 
-// take is read for events that are at hand.
-func (k *kindColumns) take(v *view, fresh []recentRow, upTo int64) {
+// readRecent is read for events that are at hand.
+func (k *kindColumns) readRecent(v *view, fresh []recentRow, upTo int64) {
 	b := k.builder(v)
 	values := make([]sql.RawBytes, len(k.exprs)+len(k.numbers))
 	var timestamp sql.RawBytes
