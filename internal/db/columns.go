@@ -47,41 +47,47 @@ type kindColumns struct {
 func newColumns() *columns {
 	c := &columns{kinds: map[audit.Kind]*kindColumns{}, marks: newMarkCache()}
 	for _, kind := range audit.Kinds() {
-		k := &kindColumns{kind: kind, index: map[string]int{}, words: pieceWords, resolved: -1, resolvedBy: -1, crosses: map[[2]int]*cross{}}
-		add := func(name, expr string, addresses bool) {
-			if _, ok := k.index[name]; !ok {
-				k.index[name] = len(k.exprs)
-				k.exprs = append(k.exprs, expr)
-				k.layout.Texts = append(k.layout.Texts, segment.Text{Name: name, Addresses: addresses})
-				k.names = append(k.names, newNames(len(k.names)))
-			}
-		}
-		for _, f := range query.Fields(kind) {
-			switch f.Class {
-			case query.ClassValue, query.ClassState, query.ClassAddress:
-				for _, field := range f.Columns {
-					add(field, "e."+field, f.Class == query.ClassAddress)
-				}
-			case query.ClassNumber:
-				k.numbers = append(k.numbers, f.Columns...)
-			case query.ClassText:
-				for _, field := range f.Columns {
-					if fields := kind.Fields(); fields[kind.Index(field)].Type == audit.Text {
-						add(filled+field, "CASE WHEN e."+field+" <> '' THEN 1 ELSE 0 END", false)
-					}
-				}
-			}
-		}
-		k.layout.Numbers = len(k.numbers)
-		if kind == audit.KindSystemEvent {
-			add("resolved", "e.resolved", false)
-			add("resolved_by", "e.resolved_by", false)
-			k.resolved, k.resolvedBy = k.index["resolved"], k.index["resolved_by"]
-		}
-		k.view.Store(&view{})
-		c.kinds[kind] = k
+		c.kinds[kind] = newKindColumns(kind)
 	}
 	return c
+}
+
+func newKindColumns(kind audit.Kind) *kindColumns {
+	k := &kindColumns{kind: kind, index: map[string]int{}, words: pieceWords, resolved: -1, resolvedBy: -1, crosses: map[[2]int]*cross{}}
+	k.view.Store(&view{})
+	for _, f := range query.Fields(kind) {
+		for _, field := range f.Columns {
+			switch f.Class {
+			case query.ClassValue, query.ClassState, query.ClassAddress:
+				k.addText(field, "e."+field, f.Class == query.ClassAddress)
+			case query.ClassNumber:
+				k.numbers = append(k.numbers, field)
+			case query.ClassText:
+				if kind.Fields()[kind.Index(field)].Type == audit.Text {
+					k.addText(filled+field, "CASE WHEN e."+field+" <> '' THEN 1 ELSE 0 END", false)
+				}
+			}
+		}
+	}
+	k.layout.Numbers = len(k.numbers)
+	if kind == audit.KindSystemEvent {
+		k.addText("resolved", "e.resolved", false)
+		k.addText("resolved_by", "e.resolved_by", false)
+		k.resolved, k.resolvedBy = k.index["resolved"], k.index["resolved_by"]
+	}
+	return k
+}
+
+// addText adds a column of texts, unless it is there: several fields of the query
+// language may read the same.
+func (k *kindColumns) addText(name, expr string, addresses bool) {
+	if _, ok := k.index[name]; ok {
+		return
+	}
+	k.index[name] = len(k.exprs)
+	k.exprs = append(k.exprs, expr)
+	k.layout.Texts = append(k.layout.Texts, segment.Text{Name: name, Addresses: addresses})
+	k.names = append(k.names, newNames(len(k.names)))
 }
 
 // filled begins the names of the columns that say of a text only whether there

@@ -78,30 +78,14 @@ func (s *Store) scrubbed(ctx context.Context, kind audit.Kind) (*newLot, error) 
 	if err != nil {
 		return nil, err
 	}
-	stale, changed := make([]bool, len(seqs)), make([]bool, len(seqs))
-	left := len(seqs)
-	for at, row := 0, 0; at < len(runs) && row < len(seqs); {
-		switch {
-		case seqs[row] < runs[at].First:
-			row++
-		case seqs[row] > runs[at].Last:
-			at++
-		default:
-			if !stale[row] {
-				stale[row] = true
-				left--
-			}
-			changed[row] = changed[row] || !runs[at].Gone
-			row++
-		}
-	}
+	stale, changed := staleRows(runs, seqs)
 	texts, err := s.textsOf(ctx, tx, kind, seqs, changed)
 	if err != nil {
 		return nil, err
 	}
 	n := &newLot{kind: kind, old: []lot{l}, last: forget(l.Last)}
-	if left == 0 && len(texts) == 0 {
-		return n, nil
+	if len(texts) == 0 && !slices.Contains(stale, false) {
+		return n, nil // nothing is left of it
 	}
 	var head int64
 	if err := tx.GetContext(ctx, &head, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
@@ -114,18 +98,22 @@ func (s *Store) scrubbed(ctx context.Context, kind audit.Kind) (*newLot, error) 
 		}
 		return tx.forgetUpTo(kind, runs, l.Last)
 	}
+	whole.Gone = func(row int) bool { return stale[row] }
+	n.seqs, n.parts = seqs, trigram.Replace(whole, patchOf(seqs, texts))
+	return n, nil
+}
+
+// patchOf is a lot of the same rows, in which only those have a text that have a new one.
+func patchOf(seqs []int64, texts []textRow) trigram.Lot {
 	var patch trigram.Builder
-	for at, row := 0, 0; row < len(seqs); row++ {
+	for _, seq := range seqs {
 		var text []byte
-		if at < len(texts) && texts[at].seq == seqs[row] {
-			text = texts[at].text
-			at++
+		if len(texts) > 0 && texts[0].seq == seq {
+			text, texts = texts[0].text, texts[1:]
 		}
 		patch.Add(text)
 	}
-	whole.Gone = func(row int) bool { return stale[row] }
-	n.seqs, n.parts = seqs, trigram.Replace(whole, trigram.Lot{Rows: len(seqs), Parts: patch.Build()})
-	return n, nil
+	return trigram.Lot{Rows: len(seqs), Parts: patch.Build()}
 }
 
 // textsOf returns the changed rows that are still there, in the order of the lot.

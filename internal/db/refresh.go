@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/auditadmin/auditadmin/audit"
+	"github.com/jmoiron/sqlx"
 )
 
 // refreshStep is how many entries of the ledger one step of a refresh takes up:
@@ -63,16 +64,9 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		return err
 	}
 	upTo = min(upTo, head)
-	next := &past{seq: upTo}
-	if !s.dialect.embedded() {
-		if before := c.past.Load(); before != nil {
-			if err := s.follows(ctx, tx, before); err != nil {
-				return err
-			}
-		}
-		if err := tx.GetContext(ctx, &next.leaf, "SELECT leaf FROM ledger WHERE seq = ?", upTo); err != nil {
-			return err
-		}
+	next, err := s.pastAt(ctx, tx, upTo)
+	if err != nil {
+		return err
 	}
 	least, most := c.extent()
 	lately, err := newsOf(ctx, tx, least, max(most, upTo))
@@ -91,16 +85,8 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 		old := k.view.Load()
 		v := &view{head: max(upTo, k.known), segments: old.segments, count: old.count, spread: spreads[kind]}
 		if ids, some := lately.created[kind]; some && upTo > k.known {
-			if fresh, known := s.recent.since(kind, k.known, upTo, head); known {
-				k.readRecent(v, fresh, upTo)
-			} else {
-				n, err := k.read(ctx, tx, v, k.known, upTo, ids)
-				if err == nil {
-					err = s.settled(ctx, tx, kind, k.known, upTo, n)
-				}
-				if err != nil {
-					return err
-				}
+			if err := s.readNew(ctx, tx, k, v, upTo, head, ids); err != nil {
+				return err
 			}
 		}
 		var changes []decision
@@ -131,6 +117,20 @@ func (s *Store) refreshOnce(ctx context.Context) error {
 	s.recent.columnedUpTo(upTo)
 	s.wakeSealer()
 	return nil
+}
+
+// readNew adds to a view the events of its kind that were recorded since, up to a seq,
+// whose ids lie within a range: from memory, where they are there, else from the table.
+func (s *Store) readNew(ctx context.Context, tx *sqlx.Tx, k *kindColumns, v *view, upTo, head int64, ids idRange) error {
+	if fresh, known := s.recent.since(k.kind, k.known, upTo, head); known {
+		k.readRecent(v, fresh, upTo)
+		return nil
+	}
+	n, err := k.read(ctx, tx, v, k.known, upTo, ids)
+	if err != nil {
+		return err
+	}
+	return s.settled(ctx, tx, k.kind, k.known, upTo, n)
 }
 
 // extent is up to where every kind is complete, and up to where the one that is

@@ -12,6 +12,24 @@ type staleRun struct {
 	Gone        bool
 }
 
+// staleRows says of rows, by their places in the ledger, which are in a run, and which of
+// those are not gone but changed. Runs are in the order of their beginnings.
+func staleRows(runs []staleRun, seqs []int64) (stale, changed []bool) {
+	stale, changed = make([]bool, len(seqs)), make([]bool, len(seqs))
+	for at, row := 0, 0; at < len(runs) && row < len(seqs); {
+		switch {
+		case seqs[row] < runs[at].First:
+			row++
+		case seqs[row] > runs[at].Last:
+			at++
+		default:
+			stale[row], changed[row] = true, !runs[at].Gone
+			row++
+		}
+	}
+	return stale, changed
+}
+
 // forgetUpTo forgets, of runs that were read, what is in them up to a seq.
 func (tx *writeTx) forgetUpTo(kind audit.Kind, runs []staleRun, upTo int64) error {
 	if whole := wholeRuns(runs, upTo); len(whole) > fewRuns {
