@@ -404,7 +404,8 @@ func (s *Store) LastCheckpoint(ctx context.Context) (*SignedCheckpoint, error) {
 }
 
 // Consistency returns the proof (RFC 6962) that the first old entries of the
-// ledger are also the first ones of a checkpoint of size entries.
+// ledger are also the first ones of a checkpoint of size entries. It is nil where there is
+// nothing to prove, of no entries or of all.
 func (s *Store) Consistency(ctx context.Context, old, size int64) ([]evidence.Hash, error) {
 	tx, end, err := begin(ctx, s.primary())
 	if err != nil {
@@ -471,7 +472,9 @@ func (s *Store) PublicKeys() ([]string, error) {
 
 // RotateKey gives the database a new key for its checkpoints. The last
 // checkpoint is signed with both, so that who trusts the old one can go on to
-// the new one. It returns that checkpoint.
+// the new one. It returns that checkpoint. The key file is replaced first, so that on a
+// later error it has the new key. The error wraps fs.ErrNotExist where there is no key
+// file, and ErrNoKeys where its key is not the database's.
 func (s *Store) RotateKey(ctx context.Context, by Actor) (*SignedCheckpoint, error) {
 	const op = "rotate the key"
 	path := KeyPath(s.beside)

@@ -70,7 +70,8 @@ const lotRows = 4096
 // Index brings the text index up to the ledger's head, in slices so short that
 // appends pass in between, and takes out of it what is no longer there. It is
 // safe beside others that do the same. What goes wrong with one kind, a damaged lot
-// for instance, keeps none of the others from it.
+// for instance, keeps none of the others from it. What it makes is derived, and need not be
+// durable yet when it returns.
 func (s *Store) Index(ctx context.Context) error {
 	return s.index(ctx, s.purging.Load() == 0) // a purge does the second itself at its end
 }

@@ -72,7 +72,7 @@ func (p *Proof) Text() []byte {
 	return append(text, '\n')
 }
 
-// ParseProof reads a proof file.
+// ParseProof reads a proof file. It checks nothing but its form: see Check.
 func ParseProof(text []byte) (*Proof, error) {
 	p := &Proof{}
 	if err := json.Unmarshal(text, p); err != nil {
