@@ -99,22 +99,7 @@ func (s *Store) ReplaceKey(ctx context.Context, by Actor) (*Incarnation, error) 
 // beginEvidence is BeginEvidence; replacedBy is who says that the key is lost.
 func (s *Store) beginEvidence(ctx context.Context, replacedBy string, seen ...*evidence.Checkpoint) (fresh *Incarnation, err error) {
 	const op = "begin the evidence"
-	path := KeyPath(s.beside)
-	keys, err := ReadKeys(path)
-	made := errors.Is(err, fs.ErrNotExist)
-	if made {
-		if replacedBy == "" {
-			if err := s.signsWith(ctx, s.primary(), nil); err != nil {
-				return nil, fmt.Errorf("%s: %w", op, err)
-			}
-		}
-		if keys, err = evidence.NewKeys(rand.Reader, "auditadmin/"+strings.ToLower(rand.Text()[:8])); err == nil {
-			if err = WriteKeys(path, keys, true); errors.Is(err, fs.ErrExist) { // another server was faster
-				made = false
-				keys, err = ReadKeys(path)
-			}
-		}
-	}
+	keys, made, err := s.serverKeys(ctx, replacedBy)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
@@ -128,47 +113,18 @@ func (s *Store) beginEvidence(ctx context.Context, replacedBy string, seen ...*e
 		if err != nil {
 			return err
 		}
-		marks := map[string]string{}
-		err = eachRow(tx.ctx, tx, "SELECT key, value FROM meta WHERE key IN ('copy', 'checkpoint_key')", nil, func(r scanner) error {
-			var key, value string
-			err := r.Scan(&key, &value)
-			marks[key] = value
-			return err
-		})
-		if err != nil {
-			return err
-		}
 		if replacedBy == "" {
 			if err := s.signsWith(tx.ctx, tx, keys); err != nil { // another server was the first
 				return err
 			}
 		}
-		var reason string
-		switch {
-		case len(lives) == 0:
-		case replacedBy != "":
-			reason = "its key was lost, and " + replacedBy + " made a new one"
-		case marks["copy"] != "":
-			reason = "restored from " + marks["copy"]
-		case made && marks["checkpoint_key"] != "":
-			reason = "its key file was gone, and a new one was made"
-		default:
-			if reason, err = tx.fallenBehind(lives, seen); err != nil {
-				return err
-			}
+		if len(lives) == 0 {
+			err = tx.beginLife(&Incarnation{Name: rand.Text(), StartedAt: audit.FormatTime(tx.now)})
+		} else {
+			fresh, err = tx.liveAnew(lives, seen, replacedBy, made)
 		}
-		if len(lives) == 0 || reason != "" {
-			next := Incarnation{Name: rand.Text(), StartedAt: audit.FormatTime(tx.now), Reason: reason}
-			if len(lives) > 0 {
-				if err := tx.decide(evidence.Restored, "", 0, Self, reason, incarnationSubject(next.Name, next.StartedAt, reason)); err != nil {
-					return err
-				}
-				next.Seq, fresh = tx.seq, &next
-			}
-			if _, err := tx.ExecContext(tx.ctx, "INSERT INTO incarnation (seq, name, started_at, reason) VALUES (?, ?, ?, ?)",
-				next.Seq, next.Name, next.StartedAt, next.Reason); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 		if _, err := tx.ExecContext(tx.ctx, "DELETE FROM meta WHERE key = 'copy'"); err != nil {
 			return err
@@ -177,6 +133,68 @@ func (s *Store) beginEvidence(ctx context.Context, replacedBy string, seen ...*e
 		return err
 	})
 	return fresh, err
+}
+
+// serverKeys reads the key file, or makes one where there is none, and reports whether
+// it did.
+func (s *Store) serverKeys(ctx context.Context, replacedBy string) (keys *evidence.Keys, made bool, err error) {
+	path := KeyPath(s.beside)
+	if keys, err = ReadKeys(path); !errors.Is(err, fs.ErrNotExist) {
+		return keys, false, err
+	}
+	if replacedBy == "" {
+		if err := s.signsWith(ctx, s.primary(), nil); err != nil {
+			return nil, false, err
+		}
+	}
+	if keys, err = evidence.NewKeys(rand.Reader, "auditadmin/"+strings.ToLower(rand.Text()[:8])); err != nil {
+		return nil, false, err
+	}
+	if err = WriteKeys(path, keys, true); errors.Is(err, fs.ErrExist) { // another server was faster
+		keys, err = ReadKeys(path)
+		return keys, false, err
+	}
+	return keys, true, err
+}
+
+// liveAnew begins another incarnation after lives where there is a reason for one, and
+// returns nil where there is none. made says that the key file was made just now.
+func (tx *writeTx) liveAnew(lives []Incarnation, seen []*evidence.Checkpoint, replacedBy string, made bool) (*Incarnation, error) {
+	marks := map[string]string{}
+	err := eachRow(tx.ctx, tx, "SELECT key, value FROM meta WHERE key IN ('copy', 'checkpoint_key')", nil, func(r scanner) error {
+		var key, value string
+		err := r.Scan(&key, &value)
+		marks[key] = value
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var reason string
+	switch {
+	case replacedBy != "":
+		reason = "its key was lost, and " + replacedBy + " made a new one"
+	case marks["copy"] != "":
+		reason = "restored from " + marks["copy"]
+	case made && marks["checkpoint_key"] != "":
+		reason = "its key file was gone, and a new one was made"
+	default:
+		if reason, err = tx.fallenBehind(lives, seen); err != nil || reason == "" {
+			return nil, err
+		}
+	}
+	next := &Incarnation{Name: rand.Text(), StartedAt: audit.FormatTime(tx.now), Reason: reason}
+	if err := tx.decide(evidence.Restored, "", 0, Self, reason, incarnationSubject(next.Name, next.StartedAt, reason)); err != nil {
+		return nil, err
+	}
+	next.Seq = tx.seq
+	return next, tx.beginLife(next)
+}
+
+// beginLife stores an incarnation.
+func (tx *writeTx) beginLife(i *Incarnation) error {
+	_, err := tx.ExecContext(tx.ctx, "INSERT INTO incarnation (seq, name, started_at, reason) VALUES (?, ?, ?, ?)", i.Seq, i.Name, i.StartedAt, i.Reason)
+	return err
 }
 
 // signsWith returns an error that wraps ErrNoKeys unless checkpoints of the database
@@ -386,7 +404,8 @@ func (s *Store) LastCheckpoint(ctx context.Context) (*SignedCheckpoint, error) {
 }
 
 // Consistency returns the proof (RFC 6962) that the first old entries of the
-// ledger are also the first ones of a checkpoint of size entries.
+// ledger are also the first ones of a checkpoint of size entries. It is nil where there is
+// nothing to prove, of no entries or of all.
 func (s *Store) Consistency(ctx context.Context, old, size int64) ([]evidence.Hash, error) {
 	tx, end, err := begin(ctx, s.primary())
 	if err != nil {
@@ -453,7 +472,9 @@ func (s *Store) PublicKeys() ([]string, error) {
 
 // RotateKey gives the database a new key for its checkpoints. The last
 // checkpoint is signed with both, so that who trusts the old one can go on to
-// the new one. It returns that checkpoint.
+// the new one. It returns that checkpoint. The key file is replaced first, so that on a
+// later error it has the new key. The error wraps fs.ErrNotExist where there is no key
+// file, and ErrNoKeys where its key is not the database's.
 func (s *Store) RotateKey(ctx context.Context, by Actor) (*SignedCheckpoint, error) {
 	const op = "rotate the key"
 	path := KeyPath(s.beside)

@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// The right to write the files of columns is that of the first program which asks. A
-// server lives for long, and keeps in memory what it cannot write: a command that has
-// the right gives it up to a server that starts, who asks for it by a file.
+// The lock of the folder of columns goes to the first program which acquires it. A
+// server lives for long, and keeps in memory what it cannot write: one that finds the
+// lock with a command claims it, by a file, and the command cedes it.
 const (
 	claimFile  = "claim"
 	claimWait  = 3 * time.Second // a command looks every sealPause
 	claimPause = 20 * time.Millisecond
 )
 
-// claim returns the right to write to the folder, or nil where another program has it
-// and keeps it. A server waits for a command to cede it.
-func (f *sealed) claim(ctx context.Context, served bool) (lock *folderLock, err error) {
+// acquire returns the folder's lock, or nil where another program has it and keeps it. A
+// server claims it from a command, and waits for it.
+func (f *sealed) acquire(ctx context.Context, served bool) (lock *folderLock, err error) {
 	claim := filepath.Join(f.folder, claimFile)
 	defer func() {
 		if lock != nil {
-			f.say(served)
+			f.sign(served)
 			os.Remove(claim) // of a server that was killed as well
 		}
 	}()
-	if lock, err = lockFolder(f.folder); lock != nil || err != nil || !served || f.server() {
+	if lock, err = lockFolder(f.folder); lock != nil || err != nil || !served || f.signed() {
 		return lock, err
 	}
 	if err := os.WriteFile(claim, nil, 0o600); err != nil {
@@ -48,11 +48,12 @@ func (f *sealed) claim(ctx context.Context, served bool) (lock *folderLock, err 
 	return nil, nil
 }
 
-// serverName is what the file of the lock says while a server has it.
+// serverName is what the file of the lock says while a server holds it.
 const serverName = "server\n"
 
-// say tells others whether a server has the lock. If that fails they wait in vain.
-func (f *sealed) say(served bool) {
+// sign tells others whether it is a server that holds the lock. If that fails they wait in
+// vain.
+func (f *sealed) sign(served bool) {
 	text := ""
 	if served {
 		text = serverName
@@ -60,13 +61,13 @@ func (f *sealed) say(served bool) {
 	_ = os.WriteFile(filepath.Join(f.folder, lockFile), []byte(text), 0o600)
 }
 
-// server reports whether a server has the lock.
-func (f *sealed) server() bool {
+// signed reports whether it is a server that holds the lock.
+func (f *sealed) signed() bool {
 	text, err := os.ReadFile(filepath.Join(f.folder, lockFile))
 	return err == nil && string(text) == serverName
 }
 
-// cede gives up the right where a server asks for it: what this program has not written
+// cede gives up the lock where a server claims it: what this program has not written
 // the other one makes from the rows. The caller holds work.
 func (f *sealed) cede() {
 	if f.lock == nil {

@@ -22,9 +22,9 @@ import (
 const decideEvents = 200
 
 // Resolve marks system events resolved with a note and returns how many were
-// open before. The error wraps ErrNotFound if one of them is not there, and then none
-// of the decideEvents that were to be changed with it is, and ErrConflict if none of
-// them was open.
+// open before. Each 200 of them are changed together: an error leaves those before, which
+// the number says. It wraps ErrNotFound if one of them is not there, and ErrConflict if
+// none of them was open.
 func (s *Store) Resolve(ctx context.Context, actor Actor, ids []int64, note string) (int, error) {
 	changed, _, err := s.ResolveMany(ctx, actor, ids, note)
 	return changed, err
@@ -74,7 +74,7 @@ const (
 )
 
 // ResolvedSince returns which system events were resolved after an entry of the
-// ledger, at most sinceEvents of them.
+// ledger, in that order: at most 100 of them, and within the next million entries.
 func (s *Store) ResolvedSince(ctx context.Context, seq int64) ([]int64, error) {
 	var ids []int64
 	err := eachRow(ctx, s.ro, "SELECT id FROM ledger WHERE seq BETWEEN ? AND ? AND kind = ? AND entry = 'resolved' ORDER BY seq LIMIT ?",
@@ -90,8 +90,8 @@ func (s *Store) ResolvedSince(ctx context.Context, seq int64) ([]int64, error) {
 	return ids, nil
 }
 
-// Reopen marks a resolved system event open again. The error wraps ErrConflict
-// if it is open.
+// Reopen marks a resolved system event open again. The error wraps ErrNotFound if it is
+// not there, and ErrConflict if it is open.
 func (s *Store) Reopen(ctx context.Context, actor Actor, id int64, note string) error {
 	note = stored(note)
 	return s.writeAsSuperuser(ctx, "reopen a system event", func(tx *writeTx) error {

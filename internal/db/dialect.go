@@ -122,9 +122,9 @@ type dialect interface {
 	// only what can be made again, and what comes after it is never there without it.
 	derived(ctx context.Context, tx *sqlx.Tx) error
 
-	// crowded reports whether others wait to write as well, so that whoever takes long
+	// contended reports whether others wait to write as well, so that whoever takes long
 	// keeps them waiting.
-	crowded() bool
+	contended() bool
 
 	// scattered reports whether what one transaction committed may be seen in the ledger
 	// a while before it is in the tables of events, on machines of their own.

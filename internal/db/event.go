@@ -42,7 +42,8 @@ func (s *Store) missing(ctx context.Context, d dialect, q queryer, kind audit.Ki
 	return &DeletedError{t}
 }
 
-// Decisions returns what was decided about an event, oldest first.
+// Decisions returns what was decided about an event, oldest first; also about one that
+// is gone.
 func (s *Store) Decisions(ctx context.Context, kind audit.Kind, id int64) ([]Decision, error) {
 	var all []Decision
 	err := eachRow(ctx, s.ro, "SELECT seq, entry, recorded_at, coalesce(actor, ''), coalesce(note, '') FROM ledger"+
@@ -164,7 +165,8 @@ func (s *Store) nearest(ctx context.Context, id int64, f *query.Filter, v *view)
 }
 
 // Request returns the events of every kind that one request caused, in the
-// order in which they happened; of each kind at most limit, the newest.
+// order in which they happened; of each kind at most limit, the newest. limit is
+// 1 to 1000.
 func (s *Store) Request(ctx context.Context, requestID string, limit int) ([]*Stored, error) {
 	kinds := audit.Kinds()
 	lists := make([]*List, len(kinds))

@@ -2,8 +2,8 @@
 
 package db
 
-// folderLock is the right to write to the folder of columns, which is nobody's
-// where a lock does not end with its program.
+// folderLock is held by the one program that may write to the folder of columns. Nobody
+// holds it where a lock does not end with its program.
 type folderLock struct{}
 
 func lockFolder(string) (*folderLock, error) { return nil, nil }

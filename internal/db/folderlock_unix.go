@@ -10,12 +10,12 @@ import (
 	"syscall"
 )
 
-// folderLock is the right to write to the folder of columns. It ends with the
-// program, however that ends.
+// folderLock is held by the one program that may write to the folder of columns. It
+// ends with the program, however that ends.
 type folderLock struct{ file *os.File }
 
 // lockFolder makes the folder where there is none, and returns nil where another
-// program has the right.
+// program holds it.
 func lockFolder(folder string) (*folderLock, error) { return lockFolderBy(syscall.Flock, folder) }
 
 func lockFolderBy(flock func(fd, how int) error, folder string) (*folderLock, error) {

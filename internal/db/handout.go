@@ -8,8 +8,8 @@ import (
 	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
-// HandOut notes, before any of it leaves, that evidence is handed out: by an
-// entry in the ledger and an audit log. what says of which events.
+// HandOut notes that evidence is handed out: by an entry in the ledger and an audit log.
+// what says of which events. None of it may leave before HandOut has returned nil.
 func (s *Store) HandOut(ctx context.Context, by Actor, kind audit.Kind, what string) error {
 	what = stored(what)
 	return s.write(ctx, "note that evidence is handed out", func(tx *writeTx) error {
@@ -26,7 +26,8 @@ type Place struct {
 	Size int64  // how many entries the ledger has
 }
 
-// PlaceOf returns the place of an event in the ledger.
+// PlaceOf returns the place of an event in the ledger, as the database has it that is
+// written, not a replica of it.
 func (s *Store) PlaceOf(ctx context.Context, st *Stored) (Place, error) {
 	var p Place
 	var leaf []byte

@@ -53,6 +53,22 @@ func (s *Store) follows(ctx context.Context, q sqlx.QueryerContext, p *past) err
 	return s.isSuperseded()
 }
 
+// pastAt returns the entry up to which the columns are to be read, after a look whether
+// the ledger still has the one up to which they were. It has no leaf on an engine that
+// is nobody's but this machine's.
+func (s *Store) pastAt(ctx context.Context, q sqlx.QueryerContext, seq int64) (*past, error) {
+	next := &past{seq: seq}
+	if s.dialect.embedded() {
+		return next, nil
+	}
+	if before := s.columns.past.Load(); before != nil {
+		if err := s.follows(ctx, q, before); err != nil {
+			return nil, err
+		}
+	}
+	return next, sqlx.GetContext(ctx, q, &next.leaf, "SELECT leaf FROM ledger WHERE seq = ?", seq)
+}
+
 func (s *Store) isSuperseded() error {
 	select {
 	case <-s.superseded:

@@ -48,11 +48,11 @@ func (s *Store) indexLoop() {
 		case <-s.closing.Done():
 			return
 		}
-		goes := s.taking(s.closing)
-		if goes {
-			time.AfterFunc(takingPause, s.wakeIndexer)
+		removing := s.removing(s.closing)
+		if removing {
+			time.AfterFunc(removalPause, s.wakeIndexer)
 		}
-		if err := errors.Join(s.index(s.closing, !goes), s.growTree(s.closing)); err != nil && !errors.Is(err, context.Canceled) {
+		if err := errors.Join(s.index(s.closing, !removing), s.growTree(s.closing)); err != nil && !errors.Is(err, context.Canceled) {
 			// Another program may hold the lock for long. The next append, or the
 			// next program, goes on from where this one stopped.
 			select {
@@ -70,7 +70,8 @@ const lotRows = 4096
 // Index brings the text index up to the ledger's head, in slices so short that
 // appends pass in between, and takes out of it what is no longer there. It is
 // safe beside others that do the same. What goes wrong with one kind, a damaged lot
-// for instance, keeps none of the others from it.
+// for instance, keeps none of the others from it. What it makes is derived, and need not be
+// durable yet when it returns.
 func (s *Store) Index(ctx context.Context) error {
 	return s.index(ctx, s.purging.Load() == 0) // a purge does the second itself at its end
 }

@@ -59,29 +59,6 @@ const closingSinks = 5 * time.Second
 // is tried again at the next look, with what is then the last checkpoint.
 func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []Sink, failed func(error)) {
 	published := make([]int64, len(sinks)) // the size of the last checkpoint there
-	look := func(ctx context.Context) {
-		c, err := s.Checkpoint(ctx)
-		if err != nil {
-			if ctx.Err() == nil { // else the last look is still to come
-				failed(err)
-			}
-			return
-		}
-		for i, sink := range sinks {
-			if published[i] == c.Size {
-				continue
-			}
-			signatures, err := sink.Publish(ctx, c)
-			if err == nil && signatures != "" {
-				err = s.cosigned(ctx, c, signatures)
-			}
-			if err != nil {
-				failed(fmt.Errorf("hand a checkpoint to %s: %w", sink, err))
-				continue
-			}
-			published[i] = c.Size
-		}
-	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	var thinned, began time.Time
@@ -94,7 +71,7 @@ func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []S
 		if err := s.verifyNews(ctx); err != nil && ctx.Err() == nil {
 			failed(err)
 		}
-		look(ctx)
+		s.checkpointTo(ctx, sinks, published, failed)
 		for _, what := range s.mended.take() {
 			failed(what)
 		}
@@ -128,9 +105,35 @@ func (s *Store) KeepEvidence(ctx context.Context, every time.Duration, sinks []S
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingSinks)
 			defer cancel()
-			look(ctx)
+			s.checkpointTo(ctx, sinks, published, failed)
 			return
 		}
+	}
+}
+
+// checkpointTo makes a checkpoint where there is news and hands the last one to the sinks
+// that do not have it; published is of which size each has it.
+func (s *Store) checkpointTo(ctx context.Context, sinks []Sink, published []int64, failed func(error)) {
+	c, err := s.Checkpoint(ctx)
+	if err != nil {
+		if ctx.Err() == nil { // else the last look is still to come
+			failed(err)
+		}
+		return
+	}
+	for i, sink := range sinks {
+		if published[i] == c.Size {
+			continue
+		}
+		signatures, err := sink.Publish(ctx, c)
+		if err == nil && signatures != "" {
+			err = s.cosigned(ctx, c, signatures)
+		}
+		if err != nil {
+			failed(fmt.Errorf("hand a checkpoint to %s: %w", sink, err))
+			continue
+		}
+		published[i] = c.Size
 	}
 }
 

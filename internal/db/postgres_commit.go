@@ -62,10 +62,10 @@ func (q *pgQueue) waited(d time.Duration) {
 	q.mean.Store(mean + (int64(d)-mean)/8)
 }
 
-// pgCrowd is how long one waits for the head only if others hold it again and again.
-const pgCrowd = 2 * time.Millisecond
+// pgContended is how long one waits for the head only if others hold it again and again.
+const pgContended = 2 * time.Millisecond
 
-func (d *postgresDialect) crowded() bool { return time.Duration(d.queue.mean.Load()) > pgCrowd }
+func (d *postgresDialect) contended() bool { return time.Duration(d.queue.mean.Load()) > pgContended }
 
 func (d *postgresDialect) scattered() bool { return d.cluster }
 

@@ -216,7 +216,7 @@ var fileOnly = map[string]string{
 	"FullDisk": "the disk is the server's", "ServedForReading": "the rights on a file", "ReadOnly": "the rights on a file",
 	"FilesAreForTheirOwnerAlone": "files", "MakeKey": "a key file", "HealthSaysThatColumnsCannotBeWritten": "the name of their folder", "FileThatIsNoLongerThere": "files",
 	"DamagedRows": "values of a wrong type", "EveryFlippedBitIsFound": "pages of the file", "Tamper": "values of a wrong type",
-	"LockedByAnother": "the lock of a file", "CrowdedByAnother": "the lock of a file", "OpenAfterHalfAPage": "pages of the file", "LateEventsAreLookedForOneByOne": "how SQLite plans", "Redact": "looks into the file", "RedactionsGuard": "triggers", "Guards": "triggers",
+	"LockedByAnother": "the lock of a file", "ContendedByAnother": "the lock of a file", "OpenAfterHalfAPage": "pages of the file", "LateEventsAreLookedForOneByOne": "how SQLite plans", "Redact": "looks into the file", "RedactionsGuard": "triggers", "Guards": "triggers",
 	"RecentReadsLikeTheRows": "of a file alone what is recent is held", "RecentIsARun": "asks no database",
 	"OpenRefuses": "files; postgresRefuses", "TheTreeIsThatOfTheLibrary": "fills the ledger by a statement of SQLite; the tree is Go",
 	"Upgrade": "version 1 of a file", "UpgradeTogether": "version 1 of a file", "UpgradeNeedsWriting": "version 1 of a file", "UpgradeKilled": "version 1 of a file",

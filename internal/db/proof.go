@@ -30,7 +30,9 @@ func (s *Store) Proof(ctx context.Context, kind audit.Kind, id int64) (*evidence
 }
 
 // Proofs calls fn with the proof of each of some events, in their order, all
-// against one checkpoint. An event that is gone meanwhile is left out.
+// against one checkpoint, and ends with the first error of fn. An event that is gone
+// meanwhile is left out. The error wraps ErrConflict for an event that was recorded
+// after the checkpoint, and ErrAltered for one that is not what was recorded.
 func (s *Store) Proofs(ctx context.Context, kind audit.Kind, ids []int64, c *SignedCheckpoint, fn func(*evidence.Proof) error) error {
 	return s.eachByID(ctx, kind, ids, func(st *Stored) error {
 		if st.Seq > c.Size {

@@ -326,12 +326,17 @@ func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after, below int64,
 	if job.DryRun {
 		return sl, nil
 	}
+	return sl, s.readGone(ctx, tx, job, sl)
+}
+
+// readGone reads what has to be recorded, and archived, of the events of a slice that go.
+func (s *Store) readGone(ctx context.Context, tx *sqlx.Tx, job PurgeJob, sl *purgeSlice) (err error) {
 	if err := s.readContents(ctx, tx, job.Kind, sl.gone); err != nil {
-		return nil, err
+		return err
 	}
 	if job.Archive != nil {
 		if err := s.readSalts(ctx, tx, job.Kind, sl.gone); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, row := range sl.gone {
@@ -343,7 +348,7 @@ func (s *Store) nextPurge(ctx context.Context, job PurgeJob, after, below int64,
 		slices.SortFunc(run.names, func(a, b [nameSize]byte) int { return bytes.Compare(a[:], b[:]) })
 	}
 	sl.stale, err = s.purgeLeaves(ctx, tx, job.Kind, slices.Clone(sl.gone))
-	return sl, err
+	return err
 }
 
 func (r *purgeRun) add(row *purgeRow) {

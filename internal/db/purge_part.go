@@ -77,32 +77,7 @@ func (p *purger) tryPart(ctx context.Context, part tablePart) error {
 	}
 	defer a.close()
 	w := &partWriter{a: a, actor: p.actor, job: p.job, at: audit.FormatTime(s.now())}
-	for after := part.from - 1; ; {
-		sl, err := s.nextPurge(ctx, p.job, after, part.to, purgeMost)
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		if sl == nil {
-			break
-		}
-		if len(sl.gone) < sl.rows {
-			return errRowByRow
-		}
-		if sl.holds.stamp != holds.stamp {
-			return errHoldsChanged
-		}
-		if err := p.archive(ctx, sl); err != nil {
-			return err
-		}
-		if err := w.add(ctx, sl); err != nil {
-			return err
-		}
-		after = sl.last
-	}
-	if err := w.flush(ctx); err != nil {
+	if err := p.writePart(ctx, w, part, holds.stamp); err != nil {
 		return err
 	}
 	// What came while it was read, as far as that can be known before anybody waits.
@@ -147,6 +122,36 @@ func (p *purger) tryPart(ctx context.Context, part tablePart) error {
 	}
 	p.done(w.runs, time.Since(start))
 	return nil
+}
+
+// writePart archives and writes down all that a part holds, as long as the holds are
+// those of a stamp.
+func (p *purger) writePart(ctx context.Context, w *partWriter, part tablePart, stamp string) error {
+	for after := part.from - 1; ; {
+		sl, err := p.store.nextPurge(ctx, p.job, after, part.to, purgeMost)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if sl == nil {
+			return w.flush(ctx)
+		}
+		if len(sl.gone) < sl.rows {
+			return errRowByRow
+		}
+		if sl.holds.stamp != stamp {
+			return errHoldsChanged
+		}
+		if err := p.archive(ctx, sl); err != nil {
+			return err
+		}
+		if err := w.add(ctx, sl); err != nil {
+			return err
+		}
+		after = sl.last
+	}
 }
 
 // partWriter writes down what a part holds, in a transaction that nobody waits for.

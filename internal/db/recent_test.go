@@ -97,7 +97,7 @@ func TestRecentReadsLikeTheRows(t *testing.T) {
 			if _, err := k.read(t.Context(), tx, read, from, to, idRange{0, math.MaxInt64}); err != nil {
 				t.Fatal(err)
 			}
-			k.take(taken, fresh, to)
+			k.readRecent(taken, fresh, to)
 			if len(read.segments) == 0 || !reflect.DeepEqual(read.segments, taken.segments) {
 				t.Errorf("the columns of %s with a spread of %d differ: %d pieces of rows, %d of what is held", kind, spread, len(read.segments), len(taken.segments))
 			}

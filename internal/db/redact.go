@@ -108,7 +108,8 @@ func (tx *writeTx) kept(t *table, st *Stored) (kept evidence.Kept, leaf []byte, 
 	return kept, leaf, nil
 }
 
-// Redactions returns what was redacted of an event, oldest first.
+// Redactions returns what was redacted of an event, oldest first; also of one that is
+// gone. Beside an error it may return some of it.
 func (s *Store) Redactions(ctx context.Context, kind audit.Kind, id int64) ([]Redacted, error) {
 	decisions, err := s.Decisions(ctx, kind, id)
 	var all []Redacted

@@ -62,7 +62,9 @@ func readRetention(ctx context.Context, q queryer) (Retention, error) {
 	return r, err
 }
 
-// SetRetention changes how long events are kept, and records who changed what.
+// SetRetention changes how long events are kept, and records who changed what, if
+// anything. It refuses a number of days that is not 1 to MostRetentionDays, and an archive
+// that is not a whole path. Nothing is purged by it.
 func (s *Store) SetRetention(ctx context.Context, actor Actor, to Retention) error {
 	for kind, days := range to.Days {
 		if days < 1 || days > MostRetentionDays {

@@ -35,7 +35,7 @@ type sealed struct {
 	ready  atomic.Bool
 	mu     sync.Mutex  // held while it is opened
 	work   sync.Mutex  // held while files are written
-	lock   *folderLock // nil where another program has the right to write; once it is open, of whoever holds work
+	lock   *folderLock // nil where another program holds it; once it is open, of whoever holds work
 	owner  string      // names the database in each file
 	wake   chan struct{}
 	at     atomic.Int64 // when something was sealed last, in microseconds
@@ -52,7 +52,7 @@ type sealed struct {
 	least, leastAtEnd int   // events that are worth a file, while open and when it is closed
 }
 
-// lockFile is the file in the folder whose lock is the right to write there.
+// lockFile is the file in the folder that is locked by whoever writes there.
 const lockFile = "lock"
 
 func newSealed(beside string) *sealed {
@@ -125,7 +125,7 @@ func (f *sealed) open(ctx context.Context, s *Store) error {
 	sum := sha256.Sum256(key)
 	f.owner = hex.EncodeToString(sum[:8])
 	if s.rw != nil && f.lock == nil {
-		f.lock, err = f.claim(ctx, s.served)
+		f.lock, err = f.acquire(ctx, s.served)
 		f.report(err)
 	}
 	s.columns.mu.Lock()
@@ -195,17 +195,10 @@ func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
 		if c.lo != v.head {
 			continue
 		}
-		if mark, err := s.ledgerMark(ctx, c.hi); err != nil {
+		if ours, err := f.ofThisHistory(ctx, s, c); err != nil {
 			return err
-		} else if mark == "" && f.lock != nil && s.near != nil {
-			if mark, err = markOf(ctx, s.near, c.hi); err != nil {
-				return s.dialect.classify(err)
-			} else if mark == c.mark {
-				return errLags
-			}
+		} else if !ours {
 			break
-		} else if mark != c.mark {
-			break // of another history: a restored backup has a shorter one
 		}
 		v.segments = append(v.segments, c.piece)
 		v.head = c.hi
@@ -240,6 +233,27 @@ func (f *sealed) openKind(ctx context.Context, s *Store, k *kindColumns) error {
 	k.known = v.head
 	k.view.Store(v)
 	return nil
+}
+
+// ofThisHistory reports whether the ledger has the entry up to which a file goes: that of
+// a restored backup is shorter, or has another one there. Its error is errLags where a
+// replica is read, and only the database it follows has that entry; it is asked for by
+// whoever holds the lock, since he removes what is not of this history.
+func (f *sealed) ofThisHistory(ctx context.Context, s *Store, c candidate) (bool, error) {
+	mark, err := s.ledgerMark(ctx, c.hi)
+	if err != nil {
+		return false, err
+	}
+	if mark != "" || f.lock == nil || s.near == nil {
+		return mark == c.mark, nil
+	}
+	if mark, err = markOf(ctx, s.near, c.hi); err != nil {
+		return false, s.dialect.classify(err)
+	}
+	if mark == c.mark {
+		return false, errLags
+	}
+	return false, nil
 }
 
 // find opens the files of a kind, and reports whether some of them went away

@@ -118,10 +118,10 @@ func (s *Store) sealNow(ctx context.Context, all bool) (sealing bool, err error)
 	return true, s.sealAll(ctx, all)
 }
 
-// sealAll is seal for whoever holds work and the right to do it.
+// sealAll is seal for whoever holds work and the folder's lock.
 func (s *Store) sealAll(ctx context.Context, all bool) error {
 	f := s.sealed
-	changed, taking := false, s.taking(ctx)
+	changed, removing := false, s.removing(ctx)
 	for _, kind := range audit.Kinds() {
 		k := s.columns.kinds[kind]
 		for ctx.Err() == nil {
@@ -134,7 +134,7 @@ func (s *Store) sealAll(ctx context.Context, all bool) error {
 			}
 			changed = true
 		}
-		if taking {
+		if removing {
 			continue
 		}
 		erased, err := s.erase(ctx, k)

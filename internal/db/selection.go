@@ -37,7 +37,9 @@ type marked struct {
 	known bool
 }
 
-// Select returns the events that a filter matches now.
+// Select returns the events that a filter matches now: everything is in it that was
+// recorded before the call. The filter belongs to the selection from then on, and nothing
+// has to be closed.
 func (s *Store) Select(ctx context.Context, f *query.Filter) (*Selection, error) {
 	s.asked.now()
 	v, err := s.view(ctx, f.Kind)

@@ -95,7 +95,8 @@ func (s *Store) Session(ctx context.Context, idHash []byte) (*Session, *Account,
 	return row.session(), row.account(), nil
 }
 
-// TouchSession notes when a session was last seen and when it now runs out.
+// TouchSession notes when a session was last seen and when it now runs out. One that is
+// not there is no error.
 func (s *Store) TouchSession(ctx context.Context, idHash []byte, seen, expires time.Time) error {
 	return s.writeDesk(ctx, "touch a session", func(tx *writeTx) error {
 		_, err := tx.ExecContext(tx.ctx, "UPDATE session SET seen_at = ?, expires_at = ? WHERE id_hash = ?",

@@ -424,7 +424,7 @@ func (sqliteDialect) list(numbers []int64) (string, any) {
 func (sqliteDialect) partsAtOnce() int { return 1 }
 
 func (sqliteDialect) derived(context.Context, *sqlx.Tx) error { return nil }
-func (sqliteDialect) crowded() bool                           { return false }
+func (sqliteDialect) contended() bool                         { return false }
 func (sqliteDialect) scattered() bool                         { return false }
 
 func jsonNumbers(numbers []int64) []byte {

@@ -2,6 +2,18 @@
 // the one append through which every event is stored, the selections that
 // pages, exports and commands read, decisions about events, and the accounts,
 // sessions and tokens of the admin itself.
+//
+// Of every method, unless it says otherwise:
+//
+//   - What it changes is durable when it returns nil, all of it or, on an error, none.
+//   - A time that it returns is in UTC, to the microsecond; one that is not known is zero.
+//   - A list without anything in it may be nil, and is no error.
+//   - An id is the time when something happened, in microseconds since 1970, shifted left
+//     by ten bits, and a number of its own below those; a seq is a place in the ledger,
+//     from 1.
+//   - An error on which a caller may branch wraps one of the sentinels. Any may wrap ErrBusy,
+//     ErrAway, ErrDisk, ErrDamaged or ErrMoved, and that of a change also ErrUnsure,
+//     ErrFull, ErrReadOnly and ErrRights.
 package db
 
 import (
@@ -87,7 +99,7 @@ type Store struct {
 	lots        lotCache
 	recorded    recordedPlaces
 	tails       tailMemory
-	crowd       crowd
+	contention  contention
 
 	unsigned atomic.Pointer[error]    // why this server signs no checkpoints, nil where it does
 	verified atomic.Pointer[Verified] // how far the evidence was verified
@@ -98,7 +110,7 @@ type Store struct {
 	stale   chan struct{} // wakes the indexer; holds at most one wake-up
 	grown   chan struct{} // wakes who writes the log back
 	purging atomic.Int32  // how many purges run just now
-	takes   taking
+	removal removal
 
 	superseded chan struct{} // closed when the ledger is another one than was read
 	supersede  func()        // closes it
@@ -202,7 +214,9 @@ func (s *Store) openReaders(ctx context.Context, path string, o Options) (err er
 	return nil
 }
 
-// Close waits for what is being written and closes the database.
+// Close ends what works beside the database, waits for what is being written, writes to
+// files what the next start would have to make again, and closes the database. An error
+// is about the files and connections: nothing that was acknowledged is lost by it.
 func (s *Store) Close() error {
 	s.close()
 	s.workers.Wait()
@@ -229,25 +243,6 @@ func (s *Store) reader() *sqlx.DB {
 		return s.desk
 	}
 	return s.primary()
-}
-
-// Crowded reports whether other programs wait to write just now, so that whoever has
-// many events should store them a few at a time.
-func (s *Store) Crowded() bool { return s.dialect.crowded() || s.crowd.there() }
-
-// GiveWay waits, for whoever stores or takes away many events a few at a time and has
-// just kept others from writing for as long as that took, until other programs had
-// their turn. It does not wait where nobody else writes, nor for a database on a
-// server, which sees to that itself. It ends with the context.
-func (s *Store) GiveWay(ctx context.Context, took time.Duration) {
-	wait := s.crowd.turn(took)
-	if wait <= 0 {
-		return
-	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-	}
 }
 
 // Path returns the path the store was opened with, or the address of its server
@@ -284,11 +279,11 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Engine names the database engine and its version.
+// Engine names the database engine and its version, as a page shows them.
 func (s *Store) Engine(ctx context.Context) (string, error) { return s.dialect.version(ctx, s.ro) }
 
-// MaskKey returns this database's own key for the fingerprints of masked
-// values. It never leaves the database in any other form.
+// MaskKey returns this database's own key, which never changes, for the fingerprints
+// of masked values. It never leaves the database in any other form.
 func (s *Store) MaskKey(ctx context.Context) ([]byte, error) {
 	var text string
 	if err := s.primary().GetContext(ctx, &text, "SELECT value FROM meta WHERE key = 'mask_key'"); err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/auditadmin/auditadmin/internal/query"
 )
 
-// Summary counts the last days, for everybody or for one user.
+// Summary counts what happened within the last days, each of 24 hours back from now: for
+// one user, or with "" for everybody.
 func (s *Store) Summary(ctx context.Context, days int, user string) (Summary, error) {
 	var sum Summary
 	counts := func(kind audit.Kind, key string, also ...query.Term) (map[string]int64, int64, error) {

@@ -30,8 +30,8 @@ type Taken struct {
 func (t Taken) Any() bool { return t.Deleted > 0 || t.Unnamed > 0 || !t.PurgedTo.IsZero() }
 
 // TakenBetween returns what was taken away of the events of a kind whose ids are
-// from one to another, and of how many that are there one of the named fields was
-// redacted.
+// from one to another, both included, and of how many that are there one of the named
+// fields was redacted, of the newest TakenLimit of which anything was.
 func (s *Store) TakenBetween(ctx context.Context, kind audit.Kind, from, to int64, fields ...string) (t Taken, err error) {
 	err = s.ro.QueryRowxContext(ctx, "SELECT count(*), coalesce(max(id), 0) FROM (SELECT id FROM tombstone"+
 		" WHERE kind = ? AND id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?) AS newest", kind, from, to, TakenLimit).Scan(&t.Deleted, &t.Stone)
@@ -60,8 +60,9 @@ func (s *Store) TakenBetween(ctx context.Context, kind audit.Kind, from, to int6
 	return t, nil
 }
 
-// RedactedFields returns the fields that were redacted, of those of these events
-// of which something was.
+// RedactedFields returns, by their ids, the fields that were redacted, of those of these
+// events of which something was; nil for none. Where it is not known which, there are
+// none under the id.
 func (s *Store) RedactedFields(ctx context.Context, kind audit.Kind, ids []int64) (map[int64][]string, error) {
 	if len(ids) == 0 {
 		return nil, nil

@@ -99,7 +99,7 @@ func (s *Store) RevokeToken(ctx context.Context, by Actor, id int64) error {
 	})
 }
 
-// TouchToken notes that a token was used now.
+// TouchToken notes that a token was used now. One that is not there is no error.
 func (s *Store) TouchToken(ctx context.Context, id int64) error {
 	return s.write(ctx, fmt.Sprintf("touch token %d", id), func(tx *writeTx) error {
 		_, err := tx.ExecContext(tx.ctx, "UPDATE token SET used_at = ? WHERE id = ?", audit.FormatTime(s.now()), id)

@@ -2,7 +2,8 @@ package db
 
 import "context"
 
-// turn is a lock for what takes so long that whoever waits for it may leave before.
+// turn is a lock among the callers of one program, for what takes so long that whoever
+// waits for it may leave before.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }

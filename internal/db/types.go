@@ -46,7 +46,8 @@ type Stored struct {
 	Damaged []string
 }
 
-// Late reports how long after it happened the event was recorded.
+// Late reports how long after it happened the event was recorded: less than nothing
+// where the clock of who sent it was ahead of ours.
 func (s *Stored) Late() time.Duration { return s.RecordedAt.Sub(s.Time()) }
 
 // Tombstone is what stays of a deleted event.
@@ -140,7 +141,7 @@ type List struct {
 type Count struct {
 	Value    int64
 	Exact    bool
-	LookedTo time.Time // where not exact: counted back to here
+	LookedTo time.Time // where not exact: counted back to here, and there may be more before
 }
 
 // Facet counts the values of one field under a filter, leaving out the
@@ -173,9 +174,9 @@ const (
 	ByHour  Step = "hour"
 )
 
-// Bucket counts the events from Start to the next bucket's start.
+// Bucket counts the events of one step.
 type Bucket struct {
-	Start time.Time
+	Start time.Time // in the zone of the filter
 	Count int64
 }
 
@@ -184,7 +185,7 @@ type Bucket struct {
 type Timeline struct {
 	Buckets  []Bucket
 	Exact    bool
-	LookedTo time.Time
+	LookedTo time.Time // where not exact: counted back to here
 }
 
 // Sieve says how many events each term of a filter leaves.
@@ -203,13 +204,13 @@ type SieveStep struct {
 // Neighbours are the events just before and after one event that share
 // something with it.
 type Neighbours struct {
-	Shared  string // object, user or session
-	Count   Count  // of all events of the kind that share it
-	Earlier *Stored
-	Later   *Stored
+	Shared  string  // object, user or session
+	Count   Count   // of all events of the kind that share it
+	Earlier *Stored // nil if there is none
+	Later   *Stored // nil if there is none
 }
 
-// Summary is the counts of the contract for the last days.
+// Summary is what Store.Summary counts, under the names that the API gives it.
 type Summary struct {
 	TotalActions     int64 `json:"total_actions"`
 	Creates          int64 `json:"creates"`
@@ -280,6 +281,6 @@ type Token struct {
 // Throttle is the state of failed sign-ins of one account name or address.
 type Throttle struct {
 	Failures int
-	Until    time.Time
-	SeenAt   time.Time
+	Until    time.Time // before that no try is looked at; zero if none has to wait
+	SeenAt   time.Time // when the last one failed
 }

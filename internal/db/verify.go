@@ -188,7 +188,7 @@ func (v *verification) run() error {
 	if v.options.SinceCheckpoint {
 		v.after = min(v.options.After, v.head)
 		for _, m := range marks {
-			if m.trusted && m.Size <= v.head && v.options.After == 0 {
+			if m.Size <= v.head && v.options.After == 0 {
 				v.after = max(v.after, m.Size)
 			}
 		}

@@ -14,198 +14,22 @@ import (
 	"github.com/auditadmin/auditadmin/internal/evidence"
 )
 
-// mark is a checkpoint to compare the tree with.
-type mark struct {
-	evidence.Checkpoint
-	where   string // which checkpoint it is, in a sentence
-	table   string // "checkpoint" for one that the database keeps
-	trusted bool   // that a given key signed it, or that there is no key to check it with
-}
-
-// checkpoints reads the checkpoints that the database keeps and those that were
-// saved elsewhere, in the order of their size.
-func (v *verification) checkpoints() ([]mark, error) {
-	lives, err := incarnations(v.ctx, v.store.worker())
-	if err != nil {
-		return nil, err
-	}
-	known := map[string]int{}
-	for i, l := range lives {
-		known[l.Name] = i
-		if l.Seq > 0 {
-			v.verdict.Restored = append(v.verdict.Restored, l)
-		}
-	}
-	var marks []mark
-	open := func(m mark, text string, size int64) {
-		c, signed, err := evidence.OpenCheckpoint(text, v.options.PublicKeys)
-		p := Problem{Trouble: Altered, Table: m.table, ID: size}
-		if err != nil {
-			p.Detail = err.Error()
-			v.problem(p)
-			return
-		}
-		if m.Checkpoint = *c; len(signed) > 0 {
-			v.verdict.Signed++
-		} else if v.verdict.KeysGiven {
-			p.ID, p.Trouble, p.Detail = c.Size, Unsigned, m.where+" carries no signature of a key of this database"
-			v.problem(p)
-			return
-		}
-		m.trusted = true
-		life, ours := known[c.Incarnation]
-		switch {
-		case !ours:
-			p.ID, p.Trouble, p.Detail = c.Size, Rewritten, fmt.Sprintf("%s was made by %s, which is none of this database's lives", m.where, c.Origin())
-			v.problem(p)
-		case life+1 < len(lives) && c.Size >= lives[life+1].Seq:
-			at := lives[life+1].Seq
-			p.ID, p.Seq, p.Trouble = c.Size, at, Rolled
-			p.Detail = fmt.Sprintf("%s states %d entries; the database goes on from entry %d since %s (%s): entries %d to %d of then are not in it",
-				m.where, c.Size, at-1, lives[life+1].StartedAt, lives[life+1].Reason, at, c.Size)
-			v.problem(p)
-		default:
-			marks = append(marks, m)
-		}
-	}
-	err = eachRow(v.ctx, v.store.worker(), "SELECT size, note, root, created_at FROM checkpoint ORDER BY size", nil, func(row scanner) error {
-		var size int64
-		var text, at string
-		var root []byte
-		if err := row.Scan(&size, &text, &root, &at); err != nil {
-			return err
-		}
-		before := len(marks)
-		open(mark{where: fmt.Sprintf("checkpoint %d", size), table: "checkpoint"}, text, size)
-		if len(marks) > before {
-			m := marks[before]
-			made, _ := audit.ParseTime(at)
-			if m.Size != size || !bytes.Equal(m.Root[:], root) || !made.Equal(m.At) {
-				v.problem(Problem{Trouble: Altered, Table: "checkpoint", ID: size, Detail: "its columns are not what its note states"})
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, text := range v.options.Saved {
-		open(mark{where: "the saved checkpoint", table: "ledger"}, text, 0)
-	}
-	sort.SliceStable(marks, func(i, j int) bool { return marks[i].Size < marks[j].Size })
-	// What was appended since the head was read is none of ours, and no checkpoint
-	// of it is either.
-	for len(marks) > 0 && marks[len(marks)-1].Size > v.head {
-		m := marks[len(marks)-1]
-		marks = marks[:len(marks)-1]
-		var now int64
-		if err := v.store.worker().GetContext(v.ctx, &now, "SELECT coalesce(max(seq), 0) FROM ledger"); err != nil {
-			return nil, err
-		}
-		if m.Size > now {
-			v.problem(Problem{Trouble: Truncated, Table: "ledger", Seq: now + 1,
-				Detail: fmt.Sprintf("%s of %s states %d entries, and there are %d: entries %d to %d are gone", m.where, m.At.UTC().Format(time.RFC3339), m.Size, now, now+1, m.Size)})
-		}
-	}
-	return marks, nil
-}
-
 // ledger walks over the entries: none is missing, each decision is what its leaf
 // says, and the tree over the leaves is what the tiles and checkpoints state.
 func (v *verification) ledger(marks []mark) error {
-	tree := &evidence.Frontier{}
+	w := &ledgerWalk{verification: v, tree: &evidence.Frontier{}, marks: marks, next: v.after + 1, whole: true}
 	if v.after > 0 {
 		tx, end, err := begin(v.ctx, v.store.worker())
 		if err != nil {
 			return err
 		}
-		tree, err = newTreeReader(v.ctx, tx).frontier(v.after)
+		w.tree, err = newTreeReader(v.ctx, tx).frontier(v.after)
 		end()
 		if err != nil {
 			return err
 		}
 	}
-	agreed := int64(0)
-	compare := func() {
-		for len(marks) > 0 && marks[0].Size <= tree.Size() {
-			if m := marks[0]; m.Size == tree.Size() {
-				v.verdict.Checkpoints++
-				if root := tree.Root(); root == m.Root {
-					agreed = m.Size
-				} else {
-					v.problem(Problem{Trouble: Rewritten, Table: "ledger", Seq: agreed + 1,
-						Detail: fmt.Sprintf("%s of %s states another root: one of the entries %d to %d is not the one of then", m.where, m.At.UTC().Format(time.RFC3339), agreed+1, m.Size)})
-					agreed = m.Size
-				}
-			}
-			marks = marks[1:]
-		}
-	}
-	compare()
-	whole := true // that no entry was missing so far
-	var block []evidence.Hash
-	flush := func() error { // adds what was read, one full tile at a time where that is possible
-		if len(block) == tileWidth && tree.Size()%tileWidth == 0 {
-			n := tree.Size() / tileWidth
-			root := evidence.Subtree(block)
-			tree.AddSubtree(evidence.TileHeight, root)
-			if err := v.tile(n, root); err != nil {
-				return err
-			}
-		} else {
-			for _, leaf := range block {
-				tree.Add(leaf)
-			}
-		}
-		block = block[:0]
-		return nil
-	}
-	grow := func(seq int64, leaf []byte) error {
-		block = append(block, evidence.Hash(leaf))
-		size := tree.Size() + int64(len(block))
-		if size%tileWidth == 0 || len(marks) > 0 && marks[0].Size == size || seq == v.head {
-			if err := flush(); err != nil {
-				return err
-			}
-			compare()
-		}
-		return nil
-	}
-	judge := func(e *entryRow) { // says what is wrong with a decision itself
-		p := Problem{Trouble: Altered, Table: "ledger", Seq: e.seq}
-		if !evidence.Entry(e.entry).Valid() {
-			p.Fields, p.Detail = []string{"entry"}, "there is no such entry"
-			v.problem(p)
-		} else if d := e.decision(); d.Leaf() != evidence.Hash(e.leaf) || len(e.subject) != 0 && len(e.subject) != tlog.HashSize {
-			p.Detail = "the entry '" + string(e.entry) + "' is not what its leaf says"
-			v.problem(p)
-		}
-	}
-	next := v.after + 1
-	one := func(e *entryRow) error {
-		if e.seq < next {
-			return nil // read a second time, since what follows it could not be read
-		}
-		if e.seq != next {
-			whole = false
-			v.problem(Problem{Trouble: Missing, Table: "ledger", Seq: next, Detail: fmt.Sprintf("entries %d to %d are not there", next, e.seq-1)})
-		}
-		next = e.seq + 1
-		if len(e.leaf) != tlog.HashSize || !e.sound {
-			whole = false
-			v.problem(Problem{Trouble: Altered, Table: "ledger", Seq: e.seq, Detail: "it has no leaf, or a value that it should not have"})
-			return nil
-		}
-		if e.created {
-			v.created[v.bucket(e.seq)]++
-		} else {
-			judge(e)
-		}
-		if !whole {
-			return nil
-		}
-		return grow(e.seq, e.leaf)
-	}
+	w.compare()
 	began := time.Now()
 	var to int64
 	for from := v.after; from < v.head; from = to {
@@ -214,42 +38,143 @@ func (v *verification) ledger(marks []mark) error {
 		}
 		began = time.Now()
 		to = min(from-from%tileWidth+tileWidth, v.head)
-		leaves, created, err := v.leaves(from, to)
-		if err != nil {
-			return err
-		}
-		if leaves == nil || next != from+1 || !whole {
-			if err := v.entries(v.store.dialect.ledgerReader().entries, from, to, one); err != nil {
-				return err
-			}
-			continue
-		}
-		for ; next <= to; next++ {
-			v.created[v.bucket(next)]++
-			if err := grow(next, leaves[(next-from-1)*tlog.HashSize:(next-from)*tlog.HashSize]); err != nil {
-				return err
-			}
-		}
-		if created == to-from {
-			continue
-		}
-		err = v.entries(v.store.dialect.ledgerReader().decisions, from, to, func(e *entryRow) error {
-			v.created[v.bucket(e.seq)]--
-			judge(e)
-			return nil
-		})
-		if err != nil {
+		if err := w.stretch(from, to); err != nil {
 			return err
 		}
 	}
-	if next <= v.head {
-		whole = false
-		v.problem(Problem{Trouble: Missing, Table: "ledger", Seq: next, Detail: fmt.Sprintf("entries %d to %d are not there", next, v.head)})
+	if w.next <= v.head {
+		w.missing(v.head)
 	}
-	if whole {
-		v.verdict.Root = tree.Root()
+	if w.whole {
+		v.verdict.Root = w.tree.Root()
 	}
 	return nil
+}
+
+// ledgerWalk is how far a walk over the ledger has come.
+type ledgerWalk struct {
+	*verification
+	next   int64 // the entry that has to come now
+	whole  bool  // no entry was missing so far: else there is no tree to compare
+	tree   *evidence.Frontier
+	block  []evidence.Hash // leaves that are not in the tree yet
+	marks  []mark          // not reached yet
+	agreed int64           // the size at which the tree was last what a mark states
+}
+
+// stretch walks over the entries after from up to to, at most a tile of them: by their
+// leaves alone where they are all there, else one by one.
+func (w *ledgerWalk) stretch(from, to int64) error {
+	leaves, created, err := w.leaves(from, to)
+	if err != nil {
+		return err
+	}
+	reader := w.store.dialect.ledgerReader()
+	if leaves == nil || w.next != from+1 || !w.whole {
+		return w.entries(reader.entries, from, to, w.entry)
+	}
+	for ; w.next <= to; w.next++ {
+		w.created[w.bucket(w.next)]++
+		if err := w.grow(w.next, leaves[(w.next-from-1)*tlog.HashSize:(w.next-from)*tlog.HashSize]); err != nil {
+			return err
+		}
+	}
+	if created == to-from {
+		return nil
+	}
+	return w.entries(reader.decisions, from, to, func(e *entryRow) error {
+		w.created[w.bucket(e.seq)]--
+		w.judge(e)
+		return nil
+	})
+}
+
+// entry takes the next entry that is there.
+func (w *ledgerWalk) entry(e *entryRow) error {
+	if e.seq < w.next {
+		return nil // read a second time, since what follows it could not be read
+	}
+	if e.seq != w.next {
+		w.missing(e.seq - 1)
+	}
+	w.next = e.seq + 1
+	if len(e.leaf) != tlog.HashSize || !e.sound {
+		w.whole = false
+		w.problem(Problem{Trouble: Altered, Table: "ledger", Seq: e.seq, Detail: "it has no leaf, or a value that it should not have"})
+		return nil
+	}
+	if e.created {
+		w.created[w.bucket(e.seq)]++
+	} else {
+		w.judge(e)
+	}
+	if !w.whole {
+		return nil
+	}
+	return w.grow(e.seq, e.leaf)
+}
+
+// missing notes that the entries from next up to one are not there.
+func (w *ledgerWalk) missing(upTo int64) {
+	w.whole = false
+	w.problem(Problem{Trouble: Missing, Table: "ledger", Seq: w.next, Detail: fmt.Sprintf("entries %d to %d are not there", w.next, upTo)})
+}
+
+// judge says what is wrong with a decision itself.
+func (w *ledgerWalk) judge(e *entryRow) {
+	p := Problem{Trouble: Altered, Table: "ledger", Seq: e.seq}
+	if !evidence.Entry(e.entry).Valid() {
+		p.Fields, p.Detail = []string{"entry"}, "there is no such entry"
+		w.problem(p)
+	} else if d := e.decision(); d.Leaf() != evidence.Hash(e.leaf) || len(e.subject) != 0 && len(e.subject) != tlog.HashSize {
+		p.Detail = "the entry '" + string(e.entry) + "' is not what its leaf says"
+		w.problem(p)
+	}
+}
+
+// grow adds a leaf, and compares where a tile is full, a mark stands or the ledger ends.
+func (w *ledgerWalk) grow(seq int64, leaf []byte) error {
+	w.block = append(w.block, evidence.Hash(leaf))
+	size := w.tree.Size() + int64(len(w.block))
+	if size%tileWidth != 0 && (len(w.marks) == 0 || w.marks[0].Size != size) && seq != w.head {
+		return nil
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	w.compare()
+	return nil
+}
+
+// flush puts the block into the tree, as one full tile where it is one.
+func (w *ledgerWalk) flush() error {
+	defer func() { w.block = w.block[:0] }()
+	if len(w.block) == tileWidth && w.tree.Size()%tileWidth == 0 {
+		n := w.tree.Size() / tileWidth
+		root := evidence.Subtree(w.block)
+		w.tree.AddSubtree(evidence.TileHeight, root)
+		return w.tile(n, root)
+	}
+	for _, leaf := range w.block {
+		w.tree.Add(leaf)
+	}
+	return nil
+}
+
+// compare compares the tree with the marks at its size.
+func (w *ledgerWalk) compare() {
+	for ; len(w.marks) > 0 && w.marks[0].Size <= w.tree.Size(); w.marks = w.marks[1:] {
+		m := w.marks[0]
+		if m.Size < w.tree.Size() {
+			continue
+		}
+		w.verdict.Checkpoints++
+		if w.tree.Root() != m.Root {
+			w.problem(Problem{Trouble: Rewritten, Table: "ledger", Seq: w.agreed + 1,
+				Detail: fmt.Sprintf("%s of %s states another root: one of the entries %d to %d is not the one of then", m.where, m.At.UTC().Format(time.RFC3339), w.agreed+1, m.Size)})
+		}
+		w.agreed = m.Size
+	}
 }
 
 // below looks for entries before the first one. They are in no tree, so that no

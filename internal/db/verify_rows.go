@@ -58,36 +58,41 @@ func (v *verification) rows(give func(func() error) error) error {
 	}
 	v.total = v.head
 	for _, kind := range audit.Kinds() {
-		var from, last sql.NullInt64
-		// Each by itself: SQLite finds the least or the highest id at once, but for
-		// both in one look it reads the whole table.
-		err := v.store.worker().QueryRowxContext(v.ctx, "SELECT (SELECT min(id) FROM "+string(kind)+"), (SELECT max(id) FROM "+string(kind)+")").Scan(&from, &last)
-		if err != nil {
+		if err := v.batches(kind, give); err != nil {
 			return err
 		}
-		if !from.Valid {
-			continue
+	}
+	return nil
+}
+
+// batches is rows for one kind, by ranges of ids.
+func (v *verification) batches(kind audit.Kind, give func(func() error) error) error {
+	var first, last sql.NullInt64
+	// Each by itself: SQLite finds the least or the highest id at once, but for
+	// both in one look it reads the whole table.
+	err := v.store.worker().QueryRowxContext(v.ctx, "SELECT (SELECT min(id) FROM "+string(kind)+"), (SELECT max(id) FROM "+string(kind)+")").Scan(&first, &last)
+	if err != nil || !first.Valid {
+		return err
+	}
+	// By time and not by number, which would have to be counted: what is unequal
+	// about them evens out over so many. A row whose id was set to another time is
+	// in one of them all the same.
+	parts := min(v.head/verifyRows+1, mostParts)
+	step := max(uint64(last.Int64-first.Int64)/uint64(parts), 1)
+	lo := int64(math.MinInt64)
+	for i := range parts {
+		hi := first.Int64 + int64(uint64(i+1)*step)
+		if i == parts-1 || hi >= last.Int64 {
+			hi = math.MaxInt64
 		}
-		// By time and not by number, which would have to be counted: what is unequal
-		// about them evens out over so many. A row whose id was set to another time is
-		// in one of them all the same.
-		parts := min(v.head/verifyRows+1, mostParts)
-		step := max(uint64(last.Int64-from.Int64)/uint64(parts), 1)
-		lo := int64(math.MinInt64)
-		for i := range parts {
-			hi := from.Int64 + int64(uint64(i+1)*step)
-			if i == parts-1 || hi >= last.Int64 {
-				hi = math.MaxInt64
-			}
-			from := lo
-			if err := give(func() error { return v.checkBatches(kind, from, hi) }); err != nil {
-				return err
-			}
-			if hi == math.MaxInt64 {
-				break
-			}
-			lo = hi + 1
+		from := lo
+		if err := give(func() error { return v.checkBatches(kind, from, hi) }); err != nil {
+			return err
 		}
+		if hi == math.MaxInt64 {
+			break
+		}
+		lo = hi + 1
 	}
 	return nil
 }
@@ -131,83 +136,35 @@ func (v *verification) checkRows(kind audit.Kind, query string, from, to int64) 
 	return errors.Join(v.checkRows(kind, query, ids[0], half-1), v.checkRows(kind, query, half, end))
 }
 
+// checkRange verifies the rows of one range. It counts what it saw when the whole range
+// could be read, and has suspects looked at closer then.
 func (v *verification) checkRange(kind audit.Kind, query string, from, to int64) error {
-	r := v.readers[kind]
-	fields := len(r.table.form.Fields())
-	var (
-		id, seq     int64
-		checks      int64
-		source      string // of the row before, as often of this one
-		recordedAt  string
-		body        sql.RawBytes
-		state, kept sql.RawBytes
-		parts       = make([][]byte, r.columns)
-		suspects    []Problem
-		seen        = make([]int, 0, verifyRows)
-		n           int
-		events, red int64
-		dest        = []any{&id, &seq, &checks, &body, &kept, &state}
-	)
 	rows, err := v.store.worker().QueryxContext(v.ctx, query, from, to)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	r := &readRow{rowReader: v.readers[kind]}
+	r.parts = make([][]byte, r.columns)
+	dest := []any{&r.id, &r.seq, &r.checks, &r.body, &r.kept, &r.state}
+	seen := make([]int, 0, verifyRows)
+	var suspects []Problem
+	var n int
+	var events, redacted int64
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
 			return err
 		}
 		n++
-		placed, sound := checks&2 != 0, checks&1 != 0
-		if placed && v.inRange(seq) {
-			seen = append(seen, v.bucket(seq))
+		if r.placed() && v.inRange(r.seq) {
+			seen = append(seen, v.bucket(r.seq))
 		}
-		rest, whole := split(body, parts)
-		p := Problem{Trouble: Altered, Table: string(kind), ID: id, Seq: seq}
-		if !whole || !sound || !placed {
-			p.Detail = "its content or its place is not what the ledger says"
-			suspects = append(suspects, p)
-			continue
+		fields, detail, red := r.check()
+		if red {
+			redacted++
 		}
-		var committed evidence.Committed
-		var hints, leaf []byte
-		eventID, values := string(parts[2]), parts[rowHead:rowHead+fields]
-		if string(parts[1]) != source {
-			source = string(parts[1])
-		}
-		if string(parts[0]) != recordedAt {
-			recordedAt = string(parts[0])
-		}
-		seed, seedHints, ok := r.table.form.ParseSeed(rest[:max(0, len(rest)-32)])
-		switch {
-		case ok:
-			hints, leaf = seedHints, rest[len(rest)-32:]
-			committed = evidence.Commit(r.table.form, seed, source, eventID, values)
-		case len(rest) == 32 && evidence.Kept(kept).Valid(r.table.form):
-			red++
-			hints, leaf = evidence.Kept(kept).Hints(), rest
-			committed = evidence.CommitKept(r.table.form, evidence.Kept(kept), source, eventID, values)
-		default:
-			p.Fields, p.Detail = []string{"seed"}, "what its leaf was salted with is not there, and nothing in it was redacted"
-			suspects = append(suspects, p)
-			continue
-		}
-		if got := committed.Leaf(id, seq, recordedAt); !bytes.Equal(got[:], leaf) {
-			p.Fields, p.Detail = committed.Altered(hints), "its content is not what was recorded"
-			if len(p.Fields) == 0 {
-				p.Detail = "its source, event_id or seed is not what was recorded, or its leaf in the ledger is not"
-			}
-			suspects = append(suspects, p)
-			continue
-		}
-		if altered := committed.Altered(hints); altered != nil {
-			p.Fields, p.Detail = []string{"seed"}, "the check bytes of its seed are not what was recorded"
-			suspects = append(suspects, p)
-			continue
-		}
-		if !r.decided(parts[rowHead+fields:], state) {
-			p.Fields, p.Detail = r.states, "its state is not the one that the ledger decided last"
-			suspects = append(suspects, p)
+		if detail != "" {
+			suspects = append(suspects, Problem{Trouble: Altered, Table: string(kind), ID: r.id, Seq: r.seq, Fields: fields, Detail: detail})
 			continue
 		}
 		events++
@@ -216,7 +173,7 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 		return err
 	}
 	rows.Close()
-	for _, b := range seen { // now that the whole range could be read
+	for _, b := range seen {
 		v.seen[b].Add(1)
 	}
 	for _, p := range suspects {
@@ -226,10 +183,69 @@ func (v *verification) checkRange(kind audit.Kind, query string, from, to int64)
 	}
 	v.mu.Lock()
 	v.verdict.Events += events
-	v.verdict.Redacted += red
+	v.verdict.Redacted += redacted
 	v.mu.Unlock()
 	v.progress(n)
 	return nil
+}
+
+// readRow is the row that was read last.
+type readRow struct {
+	*rowReader
+	id, seq            int64
+	checks             int64 // bits: its values have their types, and it is where the ledger says
+	body, state, kept  sql.RawBytes
+	parts              [][]byte // of the body
+	source, recordedAt string   // one string for as many rows as say the same
+}
+
+func (r *readRow) placed() bool { return r.checks&2 != 0 }
+
+func (r *readRow) sound() bool { return r.checks&1 != 0 }
+
+// check holds the row against its leaf. detail says what is wrong with it, "" if nothing
+// is, and fields in which fields where that is known; redacted is whether some of it was
+// redacted.
+func (r *readRow) check() (fields []string, detail string, redacted bool) {
+	rest, whole := split(r.body, r.parts)
+	if !whole || !r.sound() || !r.placed() {
+		return nil, "its content or its place is not what the ledger says", false
+	}
+	var committed evidence.Committed
+	var hints, leaf []byte
+	form := r.table.form
+	states := rowHead + len(form.Fields())
+	eventID, values := string(r.parts[2]), r.parts[rowHead:states]
+	if string(r.parts[1]) != r.source {
+		r.source = string(r.parts[1])
+	}
+	if string(r.parts[0]) != r.recordedAt {
+		r.recordedAt = string(r.parts[0])
+	}
+	seed, seedHints, ok := form.ParseSeed(rest[:max(0, len(rest)-32)])
+	switch {
+	case ok:
+		hints, leaf = seedHints, rest[len(rest)-32:]
+		committed = evidence.Commit(form, seed, r.source, eventID, values)
+	case len(rest) == 32 && evidence.Kept(r.kept).Valid(form):
+		redacted = true
+		hints, leaf = evidence.Kept(r.kept).Hints(), rest
+		committed = evidence.CommitKept(form, evidence.Kept(r.kept), r.source, eventID, values)
+	default:
+		return []string{"seed"}, "what its leaf was salted with is not there, and nothing in it was redacted", false
+	}
+	altered := committed.Altered(hints)
+	switch got := committed.Leaf(r.id, r.seq, r.recordedAt); {
+	case !bytes.Equal(got[:], leaf) && len(altered) == 0:
+		return altered, "its source, event_id or seed is not what was recorded, or its leaf in the ledger is not", redacted
+	case !bytes.Equal(got[:], leaf):
+		return altered, "its content is not what was recorded", redacted
+	case altered != nil:
+		return []string{"seed"}, "the check bytes of its seed are not what was recorded", redacted
+	case !r.decided(r.parts[states:], r.state):
+		return r.states, "its state is not the one that the ledger decided last", redacted
+	}
+	return nil, "", redacted
 }
 
 // decided reports whether a row's state is the one that the ledger decided last,

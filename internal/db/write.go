@@ -184,10 +184,10 @@ func (s *Store) broken(err error) bool {
 func (s *Store) finishWrite(db *sqlx.DB, tx *writeTx, head ledgerHead, end func(broken bool), fn func(tx *writeTx) error) (err error) {
 	tx.seq, tx.before, tx.newest = head.seq, head.seq, head.newest
 	if db == s.rw && s.dialect.embedded() { // servers know by themselves
-		s.crowd.begins(head.seq)
+		s.contention.begins(head.seq)
 		defer func() {
 			if err == nil {
-				s.crowd.ends(tx.seq)
+				s.contention.ends(tx.seq)
 			}
 		}()
 	}

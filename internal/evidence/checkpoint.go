@@ -27,7 +27,8 @@ type Checkpoint struct {
 	At          time.Time // when it was made; UTC, to the second
 }
 
-// Origin is the first line of the note.
+// Origin is the first line of the note, which names the database: "auditadmin/" and the
+// name of its incarnation.
 func (c *Checkpoint) Origin() string { return originPrefix + c.Incarnation }
 
 // Text is what is signed: origin, size, root, and the time as an extension line.
@@ -35,7 +36,7 @@ func (c *Checkpoint) Text() string {
 	return fmt.Sprintf("%s\n%d\n%s\ntime %s\n", c.Origin(), c.Size, c.Root, c.At.UTC().Format(time.RFC3339))
 }
 
-// Sign returns the checkpoint as a signed note.
+// Sign returns the checkpoint as a signed note, with the signature of each signer.
 func (c *Checkpoint) Sign(signers ...note.Signer) (string, error) {
 	signed, err := note.Sign(&note.Note{Text: c.Text()}, signers...)
 	if err != nil {

@@ -64,15 +64,6 @@ var entries = []struct {
 	{Restored, IncarnationSubject, false},
 }
 
-// Entries returns all entries there are.
-func Entries() []Entry {
-	all := make([]Entry, len(entries))
-	for i, e := range entries {
-		all[i] = e.entry
-	}
-	return all
-}
-
 // Valid reports whether there is such an entry.
 func (e Entry) Valid() bool { return e.number() >= 0 }
 

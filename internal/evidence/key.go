@@ -23,7 +23,8 @@ type Keys struct {
 const SecretSize = 32
 
 // NewKeys makes keys from random bytes. name goes into the public key and every
-// signature; it must hold neither spaces nor '+'.
+// signature; it must hold neither spaces nor '+'. An error is one of reading random.
+// Nothing is stored.
 func NewKeys(random io.Reader, name string) (*Keys, error) {
 	private, public, err := note.GenerateKey(random, name)
 	if err != nil {
@@ -36,8 +37,8 @@ func NewKeys(random io.Reader, name string) (*Keys, error) {
 	return k, nil
 }
 
-// Rotate returns keys with a new private key. The public keys and the secret
-// stay.
+// Rotate returns keys with a new private key under the same name. The public keys, behind
+// the new one, and the secret stay, and so do the keys that it is called of.
 func (k *Keys) Rotate(random io.Reader) (*Keys, error) {
 	name, _, _ := strings.Cut(k.public[0], "+")
 	next, err := NewKeys(random, name)

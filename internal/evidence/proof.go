@@ -76,6 +76,7 @@ func (p *Proof) Text() []byte {
 
 // ParseProof reads a proof file. It is strict, so that nobody and no other parser
 // reads something else in the same file: no key is unknown, and none is there twice.
+// Whether it proves anything says Check.
 func ParseProof(text []byte) (*Proof, error) {
 	p := &Proof{}
 	d := json.NewDecoder(bytes.NewReader(text))

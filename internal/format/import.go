@@ -60,23 +60,23 @@ func (s Summary) String() string {
 	return line + fmt.Sprintf(", in %.1f seconds", s.Elapsed.Seconds())
 }
 
-// Limits of one call of Append; crowdedEvents while others wait to write.
+// Limits of one call of Append; contendedEvents while others wait to write.
 const (
-	batchEvents   = 1000
-	batchBytes    = 4 << 20
-	crowdedEvents = 128
+	batchEvents     = 1000
+	batchBytes      = 4 << 20
+	contendedEvents = 128
 )
 
 // shared is a store that others may fill at the same time, as db.Store is.
 type shared interface {
-	Crowded() bool
+	Contended() bool
 	GiveWay(ctx context.Context, took time.Duration)
 }
 
 // atOnce is how many events a call of Append has at most just now.
 func atOnce(store Appender) int {
-	if s, ok := store.(shared); ok && s.Crowded() {
-		return crowdedEvents
+	if s, ok := store.(shared); ok && s.Contended() {
+		return contendedEvents
 	}
 	return batchEvents
 }

@@ -369,18 +369,18 @@ func (forget) Append(_ context.Context, events []*audit.Event) (db.Appended, err
 	return db.Appended{Accepted: len(events)}, nil
 }
 
-// crowded is a store that other programs fill as well.
-type crowded struct {
+// contended is a store that other programs fill as well.
+type contended struct {
 	memory
 	most  int // events of one call
 	waits int
 }
 
-func (s *crowded) Crowded() bool { return true }
+func (s *contended) Contended() bool { return true }
 
-func (s *crowded) GiveWay(context.Context, time.Duration) { s.waits++ }
+func (s *contended) GiveWay(context.Context, time.Duration) { s.waits++ }
 
-func (s *crowded) Append(ctx context.Context, events []*audit.Event) (db.Appended, error) {
+func (s *contended) Append(ctx context.Context, events []*audit.Event) (db.Appended, error) {
 	s.most = max(s.most, len(events))
 	return s.memory.Append(ctx, events)
 }
@@ -390,15 +390,15 @@ func TestImportGivesWay(t *testing.T) {
 	line := `{"kind":"audit_log","timestamp":"2026-03-01T12:00:00Z","action":"UPDATE","username":"alice","object_id":"%d"}` + "\n"
 	var input strings.Builder
 	const calls = 3
-	for i := range calls * crowdedEvents {
+	for i := range calls * contendedEvents {
 		fmt.Fprintf(&input, line, i)
 	}
-	store := &crowded{}
+	store := &contended{}
 	summary, _, err := importInto(store, "ndjson", ImportOptions{Stdin: strings.NewReader(input.String())}, StandardInput)
-	if err != nil || summary.Stored != calls*crowdedEvents {
+	if err != nil || summary.Stored != calls*contendedEvents {
 		t.Fatalf("got %+v, %v", summary, err)
 	}
-	if store.most != crowdedEvents || store.waits != calls {
-		t.Errorf("stored at most %d events at once and waited %d times, want %d and %d", store.most, store.waits, crowdedEvents, calls)
+	if store.most != contendedEvents || store.waits != calls {
+		t.Errorf("stored at most %d events at once and waited %d times, want %d and %d", store.most, store.waits, contendedEvents, calls)
 	}
 }

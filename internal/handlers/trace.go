@@ -9,6 +9,18 @@ import (
 )
 
 // Forms of a frame in a stack trace. What none of them knows is shown as it is.
+var frameForms = []struct {
+	form           *regexp.Regexp
+	function, file int // which of its groups they are
+	line           int // 0 where the file has its line
+}{
+	{pythonFrame, 3, 1, 2},
+	{nodeFrame, 1, 2, 0},
+	{javaFrame, 1, 2, 0},
+	{phpFrame, 3, 1, 2},
+	{rubyFrame, 2, 1, 0},
+}
+
 var (
 	pythonFrame = regexp.MustCompile(`^\s*File "([^"]+)", line (\d+)(?:, in (.+))?$`)
 	javaFrame   = regexp.MustCompile(`^\s*at ([\w$.<>/]+)\(([^)]*)\)\s*$`)
@@ -87,6 +99,23 @@ func trace(raw string) *templates.Trace {
 	return m
 }
 
+// frameIn finds a frame that stands on one line, and returns its form, nil if there is
+// none.
+func frameIn(line string) (form *regexp.Regexp, function, source string) {
+	for _, f := range frameForms {
+		m := f.form.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		source = m[f.file]
+		if f.line > 0 {
+			source += ":" + m[f.line]
+		}
+		return f.form, m[f.function], source
+	}
+	return nil, "", ""
+}
+
 // framesOf reads the lines of a stack trace. A line that belongs to the frame
 // before it, such as the source text in Python, is left to the raw text.
 func framesOf(raw string) []templates.Frame {
@@ -112,30 +141,14 @@ func framesOf(raw string) []templates.Frame {
 		if len(line) > 2000 {
 			continue
 		}
-		if m := pythonFrame.FindStringSubmatch(line); m != nil {
-			add(m[3], m[1]+":"+m[2])
-			inPython = true
-			continue
-		}
 		if m := goFile.FindStringSubmatch(line); m != nil {
 			add(call, m[1])
 			call = ""
 			continue
 		}
-		if m := nodeFrame.FindStringSubmatch(line); m != nil {
-			add(m[1], m[2])
-			continue
-		}
-		if m := javaFrame.FindStringSubmatch(line); m != nil {
-			add(m[1], m[2])
-			continue
-		}
-		if m := phpFrame.FindStringSubmatch(line); m != nil {
-			add(m[3], m[1]+":"+m[2])
-			continue
-		}
-		if m := rubyFrame.FindStringSubmatch(line); m != nil {
-			add(m[2], m[1])
+		if form, function, source := frameIn(line); form != nil {
+			add(function, source)
+			inPython = inPython || form == pythonFrame
 			continue
 		}
 		text := strings.TrimSpace(line)

@@ -49,41 +49,55 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
 		return v, refuse(http.StatusBadRequest, "the part of the address after ? cannot be read (%v); write %% as %%25 and ; as %%3B", err)
 	}
 	page := !isTwin(r.URL.Path)
-	name := v.params.Get("tz")
-	if name != "" {
+	if err := v.chooseZone(w, r, page); err != nil || !page {
+		return v, err
+	}
+	v.chooseTheme(w, r)
+	v.flash = v.takeFlash(w, r)
+	return v, nil
+}
+
+// chooseZone takes the zone that the address names. A page remembers it, and without one
+// takes the one it remembers.
+func (v *visit) chooseZone(w http.ResponseWriter, r *http.Request, page bool) error {
+	if name := v.params.Get("tz"); name != "" {
 		zone, err := zoneNamed(name)
 		if err != nil {
-			return v, err
+			return err
 		}
 		v.zone = zone
 		if page {
-			s.remember(w, r, zoneCookie, zone.String())
+			v.server.remember(w, r, zoneCookie, zone.String())
 		}
-	} else if page {
-		if c, err := r.Cookie(zoneCookie); err == nil {
-			// A zone that is gone from the database of zones is no reason to
-			// refuse every page.
-			if zone, err := zoneNamed(c.Value); err == nil {
-				v.zone = zone
-			}
-		}
+		return nil
 	}
 	if !page {
-		return v, nil
+		return nil
 	}
+	if c, err := r.Cookie(zoneCookie); err == nil {
+		// A zone that is gone from the database of zones is no reason to
+		// refuse every page.
+		if zone, err := zoneNamed(c.Value); err == nil {
+			v.zone = zone
+		}
+	}
+	return nil
+}
+
+// chooseTheme takes the theme that the address names, and remembers it, else the one it
+// remembers.
+func (v *visit) chooseTheme(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(themeCookie); err == nil && (c.Value == "light" || c.Value == "dark") {
 		v.theme = c.Value
 	}
 	switch theme := v.params.Get("theme"); theme {
 	case "light", "dark":
 		v.theme = theme
-		s.remember(w, r, themeCookie, theme)
+		v.server.remember(w, r, themeCookie, theme)
 	case "system":
 		v.theme = ""
-		s.remember(w, r, themeCookie, "")
+		v.server.remember(w, r, themeCookie, "")
 	}
-	v.flash = v.takeFlash(w, r)
-	return v, nil
 }
 
 // remember keeps a choice for a year, and forgets it where it is empty.

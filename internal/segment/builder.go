@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// Layout says which columns a segment has.
+// Layout says which columns a segment has. Columns are called by their place in it, those
+// of texts and those of numbers each from 0.
 type Layout struct {
 	Texts   []Text
-	Numbers int
+	Numbers int // how many columns of numbers there are
 }
 
 // Text is one column of texts.
@@ -48,8 +49,9 @@ func (b *Builder) Len() int { return len(b.rows) }
 // since the last Build.
 func (b *Builder) TextBytes() int64 { return b.bytes }
 
-// Add begins an event; then Text is called once for each column of texts and
-// Number for each one of numbers.
+// Add begins an event: its id, its place in the ledger and its timestamp in microseconds
+// since 1970. Then Text is called once for each column of texts and Number for each one
+// of numbers. Events come in any order, at most MaxRows of them before each Build.
 func (b *Builder) Add(id, seq, micros int64) {
 	b.rows = append(b.rows, builderRow{id, seq, micros})
 }
@@ -69,7 +71,8 @@ func (b *Builder) Text(column int, text []byte) {
 	b.codes[column] = append(b.codes[column], code)
 }
 
-// Number sets a number of the event added last; ok is whether it has one.
+// Number sets a number of the event added last; ok is whether it has one, and n is
+// nothing where it has not.
 func (b *Builder) Number(i int, n int64, ok bool) {
 	b.nums[i] = append(b.nums[i], n)
 	b.absent[i] = append(b.absent[i], !ok)

@@ -147,7 +147,7 @@ func (c *Column) leave(stay []bool) []uint32 {
 // segment has to be asked for once. They are good for that column alone.
 type Spans []span
 
-// Find returns the codes of the values.
+// Find returns the codes of the values, nil where the segment has none of them.
 func (c *Column) Find(values []query.Value) Spans {
 	defer runtime.KeepAlive(c.held)
 	var spans Spans
@@ -170,10 +170,10 @@ func (s Spans) Globals(c *Column, fn func(global uint32)) {
 	}
 }
 
-// Match marks the rows whose text is one of the values.
+// Match marks the rows whose text is one of the values, deleted ones too.
 func (c *Column) Match(values []query.Value) Set { return c.Mark(c.Find(values)) }
 
-// Mark marks the rows whose code is in one of the spans.
+// Mark marks the rows whose code is in one of the spans, deleted ones too.
 func (c *Column) Mark(spans Spans) Set {
 	defer runtime.KeepAlive(c.held)
 	return c.mark(spans)
@@ -313,7 +313,8 @@ func (c *Column) Codes(set Set, codes []uint16) []uint16 {
 	return codes
 }
 
-// Count adds to counts, by code, how many of the marked rows have each word.
+// Count adds to counts, by code, how many of the marked rows have each word. counts has
+// Words places at least.
 func (c *Column) Count(set Set, counts []uint32) {
 	defer runtime.KeepAlive(c.held)
 	switch {
@@ -332,7 +333,8 @@ func (c *Column) Count(set Set, counts []uint32) {
 }
 
 // CountBeside adds to counts how many of the marked rows have each word beside
-// each word of another column: at the code there, times Words, plus the code here.
+// each word of another column: at the code there, times Words, plus the code here. counts
+// has a place for each.
 func (c *Column) CountBeside(by *Column, set Set, counts []uint32) {
 	defer runtime.KeepAlive(c.held)
 	defer runtime.KeepAlive(by.held)

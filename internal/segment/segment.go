@@ -28,7 +28,8 @@ const MaxTextBytes = 256 << 20
 // idBits is how many bits of an id count the events of one microsecond.
 const idBits = 10
 
-// Segment is a run of events of one kind.
+// Segment is a run of events of one kind. A row is the place of an event in it, from 0, in
+// the order of their ids. It is safe for concurrent use.
 type Segment struct {
 	n        int
 	ids      packed
@@ -68,10 +69,10 @@ func (s *Segment) MinID() int64 { return s.ID(0) }
 // MaxID is the id of the last row, of which there must be one.
 func (s *Segment) MaxID() int64 { return s.ID(s.n - 1) }
 
-// MinSeq is the first place in the ledger that a row has.
+// MinSeq is the first place in the ledger that a row has, of which there must be one.
 func (s *Segment) MinSeq() int64 { return s.minSeq }
 
-// MaxSeq is the last place in the ledger that a row has.
+// MaxSeq is the last place in the ledger that a row has, of which there must be one.
 func (s *Segment) MaxSeq() int64 { return s.maxSeq }
 
 // ID returns the id of a row; ids rise with rows.
@@ -233,11 +234,13 @@ func (s *Segment) Alive(row int) bool {
 	return s.dead == nil || s.dead[row/64]&(1<<(row%64)) == 0
 }
 
-// Column returns a column by its place in the layout.
+// Column returns a column of texts by its place in the layout. It is good as long as the
+// segment.
 func (s *Segment) Column(i int) *Column { return &s.columns[i] }
 
-// MatchNumbers marks the rows whose number lies in one of the ranges, both ends
-// included, and where absent is asked for those without one.
+// MatchNumbers marks the rows whose number in column i of numbers lies in one of the
+// ranges, both ends included, and where absent is asked for those without one. Deleted
+// rows are marked too.
 func (s *Segment) MatchNumbers(i int, ranges [][2]int64, absent bool) Set {
 	defer runtime.KeepAlive(s.held)
 	none := None(s.n)
@@ -279,7 +282,7 @@ func (s *Segment) Assign(base func(column int) uint32, assign func(column int, t
 // Changed reports whether the segment differs from its file, or has none.
 func (s *Segment) Changed() bool { return s.changed }
 
-// Mapped is how many bytes of the segment lie in a file.
+// Mapped is how many bytes of the segment lie in a file, 0 for one that is in memory.
 func (s *Segment) Mapped() int64 { return s.fileSize }
 
 // Change is what happened to one event after it was recorded.
@@ -291,7 +294,8 @@ type Change struct {
 	Erase   bool   // what it said is to be gone from the file too; for the caller
 }
 
-// With returns the segment with changes.
+// With returns the segment with changes; of several to one place of a row the last one
+// holds. Both share what did not change.
 func (s *Segment) With(changes []Change) *Segment {
 	defer runtime.KeepAlive(s.held)
 	n := *s

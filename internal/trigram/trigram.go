@@ -75,7 +75,8 @@ func key(a, b, c rune) Key {
 	return Key(1<<18 | (h^h>>15)*0x2C1B3C6D>>14)
 }
 
-// KeyOf returns the key of a trigram, a text of three letters.
+// KeyOf returns the key of a trigram, a folded text of three letters. Of a longer text it
+// is that of the first three.
 func KeyOf(trigram string) Key {
 	var letters [3]rune
 	i := 0
@@ -88,10 +89,11 @@ func KeyOf(trigram string) Key {
 	return key(letters[0], letters[1], letters[2])
 }
 
-// Part is a piece of a lot: the texts of some keys, from First on.
+// Part is a piece of a lot: the rows of some keys, from First on. A key is in the last part
+// whose First is not above it, or in none.
 type Part struct {
 	First Key
-	Data  []byte
+	Data  []byte // at least one key
 }
 
 // Builder builds lots. The zero value is ready, and after Build it is again. It
@@ -142,8 +144,9 @@ func (b *Builder) Add(text []byte) bool {
 }
 
 // Build returns the lot of the texts added, whose rows are numbered from 0 in
-// the order in which they were added. A part fills at most so many pages of the
-// database, one or two, where it has more than one list.
+// the order in which they were added, and begins anew. A part fills at most so many
+// pages of the database, one or two, where it has more than one list. It is nil where no
+// text has a trigram.
 func (b *Builder) Build(pages int) []Part {
 	if b.stamps == nil {
 		return nil
@@ -281,7 +284,8 @@ func (r *reader) rows(to []uint16, base int) []uint16 {
 	return rowsOfGaps(to, r.list, r.count, int(r.form-formLow), base)
 }
 
-// Find returns the rows of a key in the part that would hold it, rising, or none.
+// Find returns the rows of a key in the part that would hold it, rising, or none. Of data
+// that is damaged it returns what can be read.
 func (p Part) Find(k Key) []uint16 {
 	r := p.reader()
 	for r.next() && r.key <= k {
