@@ -46,10 +46,8 @@ func (s *Server) showAccount(v *visit) (templ.Component, error) {
 			continue
 		}
 		m := v.session(se, a.Name)
-		m.EndAction = "/account/sessions/" + se.PublicID + "/end"
-		if m.Own {
-			m.EndAction = "" // that is signing out
-		} else {
+		if !m.Own {
+			m.EndAction = "/account/sessions/" + se.PublicID + "/end"
 			others++
 		}
 		page.Sessions = append(page.Sessions, m)

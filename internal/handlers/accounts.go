@@ -134,11 +134,14 @@ func (v *visit) session(se *db.Session, name string) templates.Session {
 	if agent == "" {
 		agent = cut(se.UserAgent, nameLimit)
 	}
-	return templates.Session{
+	m := templates.Session{
 		Account: name, Created: v.clock(se.CreatedAt, dayAndTime), Seen: v.clock(se.SeenAt, dayAndTime), Expires: v.clock(se.ExpiresAt, dayAndTime),
 		Address: se.Address, Agent: agent, Own: v.who.Session != nil && v.who.Session.PublicID == se.PublicID,
-		EndAction: "/sessions/" + se.PublicID + "/end",
 	}
+	if !m.Own { // that is signing out
+		m.EndAction = "/sessions/" + se.PublicID + "/end"
+	}
+	return m
 }
 
 func (v *visit) token(t *db.Token) templates.Token {

@@ -137,16 +137,21 @@ func (o overview) sums(page *templates.DashboardPage) error {
 	for _, sum := range sums {
 		n := sum.of(summary)
 		m := templates.Sum{Label: sum.label, Text: number(n), Href: o.listQuery(sum.kind, o.query(sum.query)), Alarm: sum.alarm && n > 0}
-		if !sum.alarm { // what was unresolved before is not known
-			m.Change = change100(n, sum.of(twice)-n)
-		}
 		if m.Spark, err = o.spark(sum.kind, sum.query); err != nil {
 			return err
 		}
-		page.Sums = append(page.Sums, m)
-		if m.Change != "" {
-			page.SumsNote = "In per cent: against the " + plural(int64(o.days), "day") + " before."
+		days := plural(int64(o.days), "day")
+		if !sum.alarm {
+			if m.Change = change100(n, sum.of(twice)-n); m.Change != "" {
+				page.SumsNote = "In per cent: against the " + days + " before."
+			}
+		} else if open, _, err := o.server.count(o.visit, sum.kind, joined(" ", sum.query, o.ofUser())); err != nil {
+			return err
+		} else if open > n { // what was unresolved before is not known: it is told beside what the menu counts
+			m.Change = "of " + number(open) + " open"
+			page.SumsNote = joined(" ", page.SumsNote, "Unresolved: of these "+days+"; open: whenever they happened.")
 		}
+		page.Sums = append(page.Sums, m)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *Server) deleteMany(kind audit.Kind) func(*visit) (done, string, error) 
 		case err != nil:
 			return done{}, "", err
 		case len(ids) == 0:
-			return done{}, "", refuse(http.StatusBadRequest, "no event was selected, so nothing was done")
+			return done{}, "", v.noneSelected(kind)
 		case len(ids) > db.DeleteLimit:
 			return done{}, "", refuse(http.StatusBadRequest, "%s are too many to delete at once; at most %s", plural(int64(len(ids)), "event"), number(db.DeleteLimit))
 		case problem != "":

@@ -81,16 +81,20 @@ func judge(err error) failure {
 		return failure{http.StatusBadRequest, "That query cannot be read", syntax.Error()}
 	}
 	var own *refusal
+	var late *overtaken
+	if errors.As(err, &late) {
+		status := http.StatusConflict
+		if errors.As(late.err, &own) {
+			status = own.status
+		}
+		return failure{status, late.title, late.say}
+	}
 	if errors.As(err, &own) {
 		title := titles[own.status]
 		if title == "" { // no page is without a heading
 			title = http.StatusText(own.status)
 		}
 		return failure{own.status, title, own.say}
-	}
-	var late *overtaken
-	if errors.As(err, &late) {
-		return failure{http.StatusConflict, late.title, late.say}
 	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {

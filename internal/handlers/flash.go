@@ -90,6 +90,9 @@ func (v *visit) takeFlash(w http.ResponseWriter, r *http.Request) *templates.Fla
 		return nil
 	}
 	flash := &templates.Flash{Tone: templates.Sure, Text: say(d)}
+	if d.what == "resolved" && len(fields) == 2 && v.who.SignedIn() {
+		flash.Link = v.nextOpen()
+	}
 	if len(fields) == 4 {
 		kind, valid := audit.ParseKind(fields[2])
 		if id, ok := eventID(fields[3]); valid && ok {

@@ -135,7 +135,15 @@ func TestResolveSelected(t *testing.T) {
 	if got, want := done.Header().Get("Location"), "/system-events?q=is:resolved"; got != want {
 		t.Errorf("leads to %q, want %q", got, want)
 	}
-	expect(t, "resolve none", s.post("responder", "/system-events/resolve", url.Values{"note": {"x"}}).Code, http.StatusBadRequest)
+	for as, path := range map[string]string{"responder": "/system-events/resolve", "superuser": "/audit-logs/delete"} {
+		list := strings.TrimSuffix(path, path[strings.LastIndexByte(path, '/'):])
+		none := s.post(as, path, url.Values{"note": {"a new disk"}, "reason": {"a new disk"}, "next": {list + "?q=last:7d"}})
+		expect(t, path+" of none", none.Code, http.StatusBadRequest)
+		page := none.Body.String()
+		if back := links(t, page)["Back to the rows"]; back != list+"?q=last%3A7d&select=rows" || !strings.Contains(page, "Nothing was selected") || !strings.Contains(page, "a new disk") {
+			t.Errorf("%s of none leads back to %q, or does not give back what was written", path, back)
+		}
+	}
 	expect(t, "resolve nonsense", s.post("responder", "/system-events/resolve", url.Values{"note": {"x"}, "id": {"abc"}}).Code, http.StatusBadRequest)
 	again := s.post("responder", "/system-events/resolve", url.Values{"id": {list.Items[2]["id"].(string)}})
 	expect(t, "resolve without a note", again.Code, http.StatusUnprocessableEntity)
@@ -145,6 +153,81 @@ func TestResolveSelected(t *testing.T) {
 	away := s.post("responder", "/system-events/resolve", url.Values{"id": {list.Items[2]["id"].(string)}, "note": {"x"}, "next": {"//evil.example/"}})
 	if got := away.Header().Get("Location"); got != "/system-events" {
 		t.Errorf("leads to %q, want /system-events", got)
+	}
+}
+
+// TestOnToTheNextOpen: who resolved one event is led to the next older one that is
+// open, or to the newest, and from one that is open to those that say the same.
+func TestOnToTheNextOpen(t *testing.T) {
+	s := newSite(t)
+	event := func(before time.Duration, title string) map[string]string {
+		return map[string]string{"timestamp": at(before), "event_type": "ERROR", "title": title}
+	}
+	ids := s.add(audit.KindSystemEvent, event(time.Hour, "Disk full"), event(2*time.Hour, `Disk "slow"`), event(3*time.Hour, "Disk full"))
+	const alike = "Resolve it with others of this title"
+	if to := links(t, s.page("viewer", "/system-events/"+ids[0]))[alike]; to != "" {
+		t.Errorf("a viewer is led to resolve %s", to)
+	}
+	var same listed
+	to := links(t, s.page("responder", "/system-events/"+ids[0]))[alike]
+	if to == "" {
+		t.Fatal("the events of the same title are not led to")
+	}
+	s.data("responder", strings.Replace(to, "/system-events", "/system-events.json", 1), &same)
+	if same.Count.Value != 2 || !strings.Contains(s.page("responder", to), `name="id" value="`+ids[2]+`"`) {
+		t.Errorf("%s has %d events to select, want both of that title", to, same.Count.Value)
+	}
+	note := url.Values{"note": {"looked at it"}}
+	after := func(path string) *httptest.ResponseRecorder { // the page that the form leads to, with what it left
+		w := s.post("responder", path, note)
+		r := httptestGet(w.Header().Get("Location"))
+		for _, c := range w.Result().Cookies() {
+			r.AddCookie(c)
+		}
+		return s.do("responder", r)
+	}
+	for _, step := range []struct{ resolve, next string }{{ids[1], ids[2]}, {ids[2], ids[0]}, {ids[0], ""}} {
+		w := after("/system-events/" + step.resolve + "/resolve")
+		if !strings.Contains(w.Body.String(), "1 system event resolved.") {
+			t.Fatalf("nothing is said after %s was resolved", step.resolve)
+		}
+		all, want := links(t, w.Body.String()), ""
+		if step.next != "" {
+			want = "/system-events/" + step.next
+		}
+		if all["The next open one"] != want || all[alike] != "" {
+			t.Errorf("after %s it goes on to %q and %q, want %q", step.resolve, all["The next open one"], all[alike], want)
+		}
+		if !strings.Contains(w.Body.String(), "(after ") {
+			t.Error("the decision does not say how long it took")
+		}
+	}
+	reopened := after("/system-events/" + ids[0] + "/reopen")
+	if all := links(t, reopened.Body.String()); all["The next open one"] != "" {
+		t.Error("who opened an event again is led away from it")
+	}
+}
+
+// TestOwnSessionIsSignedOut: nobody ends the session he is in from the list of all of
+// them by mistake; signing out does that.
+func TestOwnSessionIsSignedOut(t *testing.T) {
+	s := newSite(t)
+	page := s.page("superuser", "/accounts")
+	rows := regexp.MustCompile(`(?s)<tr>.*?</tr>`).FindAllString(page[strings.Index(page, "Last seen"):], -1)
+	own, others := 0, 0
+	for _, row := range rows {
+		switch ends := strings.Contains(row, "/end\""); {
+		case strings.Contains(row, "this one"):
+			own++
+			if ends {
+				t.Errorf("the session in which the page is read has an end: %s", row)
+			}
+		case ends:
+			others++
+		}
+	}
+	if own != 1 || others == 0 {
+		t.Errorf("got %d own sessions, and %d others to be ended", own, others)
 	}
 }
 

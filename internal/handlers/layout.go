@@ -21,7 +21,7 @@ func (v *visit) navigation() []templates.NavItem {
 		if look.kind == audit.KindSystemEvent {
 			// A page that can be made at all is not kept back by this number.
 			if n, _, err := v.server.count(v, look.kind, "is:unresolved"); err == nil && n > 0 {
-				item.Open = number(n) + " open"
+				item.Open = &templates.Link{Text: number(n) + " open", Href: v.listQuery(look.kind, "is:unresolved"), Hint: "Not resolved, whenever it happened"}
 			}
 		}
 		items = append(items, item)

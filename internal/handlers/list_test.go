@@ -335,6 +335,41 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
+// TestUnresolvedAndOpen: the overview counts the unresolved events of its days and the
+// menu those of any time; where they differ the overview names both, and each number
+// leads to what it counts.
+func TestUnresolvedAndOpen(t *testing.T) {
+	s := newSite(t)
+	broken := func(before time.Duration, who string) map[string]string {
+		return map[string]string{"timestamp": at(before), "event_type": "ERROR", "title": "It broke", "username": who}
+	}
+	s.add(audit.KindSystemEvent, broken(time.Hour, "alice"), broken(2*time.Hour, "bob"))
+	if page := s.page("viewer", "/"); strings.Contains(page, "of 2 open") || strings.Contains(page, "whenever they happened") {
+		t.Error("the overview explains a difference that is none")
+	}
+	s.add(audit.KindSystemEvent, broken(60*24*time.Hour, "alice"), broken(61*24*time.Hour, "oscar"), broken(62*24*time.Hour, "oscar"))
+	for path, want := range map[string]string{"/": "of 5 open", "/?days=90": "", "/?user=alice": "of 2 open", "/?user=bob": "", "/?user=oscar": "of 2 open"} {
+		page := s.page("viewer", path)
+		if got := regexp.MustCompile(`of \d+ open`).FindString(page); got != want {
+			t.Errorf("%s says %q beside the unresolved events, want %q", path, got, want)
+		}
+		if strings.Contains(page, "whenever they happened") != (want != "") {
+			t.Errorf("%s explains the numbers, or does not", path)
+		}
+	}
+	all := links(t, s.page("viewer", "/"))
+	for text, want := range map[string]int64{"5 open": 5, "System events": 5} {
+		var found listed
+		s.data("viewer", strings.Replace(all[text], "/system-events", "/system-events.json", 1), &found)
+		if found.Count.Value != want {
+			t.Errorf("%s leads to %q, %d events, want %d", text, all[text], found.Count.Value, want)
+		}
+	}
+	if all["5 open"] != "/system-events?q=is%3Aunresolved" {
+		t.Errorf("the open ones of the menu lead to %q", all["5 open"])
+	}
+}
+
 // TestOverviewOfOneUser: nothing on it is about anybody else, and of a name that
 // nobody has it says so.
 func TestOverviewOfOneUser(t *testing.T) {

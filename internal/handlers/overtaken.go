@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"errors"
+	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -11,7 +13,8 @@ import (
 )
 
 // overtaken is the refusal of a decision about an event that was made before: it
-// says by whom, and leads to the event. It wraps db.ErrConflict.
+// says by whom, and leads to the event. It wraps db.ErrConflict, or a refusal that has a
+// way on too.
 type overtaken struct {
 	title, say string
 	link       templates.Link // to the event
@@ -94,6 +97,20 @@ func (v *visit) redactedBefore(err error, st *db.Stored, field string) error {
 		}
 	}
 	return e
+}
+
+// noneSelected refuses a form for rows of which none is ticked. What was written for
+// them is given back, with the way to the rows.
+func (v *visit) noneSelected(kind audit.Kind) error {
+	const say = "no event was selected, so nothing was done"
+	back := templates.Link{Text: "Back to the rows", Href: address("/"+kind.Path(), "select", "rows")}
+	if u, err := url.Parse(localPath(v.PostFormValue("next"), back.Href)); err == nil {
+		q := u.Query()
+		q.Set("select", "rows")
+		u.RawQuery = q.Encode()
+		back.Href = u.String()
+	}
+	return &overtaken{"Nothing was selected", say, back, refuse(http.StatusBadRequest, say)}
 }
 
 // typed is the reason in the form that was refused.

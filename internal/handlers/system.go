@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,19 +68,60 @@ func (v *visit) resolution(st *db.Stored, text, problem string) (*templates.Reso
 		}
 		m.Steps = append(m.Steps, step)
 	}
-	path := eventPath(st.Kind, st.ID)
+	at := eventPath(st.Kind, st.ID)
 	rule, _ := v.server.policy.Rule(http.MethodPost, "/system-events/{id}/resolve")
 	switch {
 	case !v.who.May(rule):
 		m.Refusal = rule.Sentence() + "."
 	case resolved:
-		m.Reopen = &templates.NoteForm{Action: path + "/reopen", Field: "note", Title: "Open it again…", Lead: "It will stand among the unresolved ones again; what was decided stays in its history.",
+		m.Reopen = &templates.NoteForm{Action: at + "/reopen", Field: "note", Title: "Open it again…", Lead: "It will stand among the unresolved ones again; what was decided stays in its history.",
 			Label: "Why is it not resolved?", Hint: "Everybody who reads this event sees it.", Text: text, Error: problem, Button: "Open again", Icon: templates.IconAgain}
 	default:
-		m.Resolve = &templates.NoteForm{Action: path + "/resolve", Field: "note", Label: "What was the cause, and what was done?",
+		m.Resolve = &templates.NoteForm{Action: at + "/resolve", Field: "note", Label: "What was the cause, and what was done?",
 			Hint: "Everybody who reads this event sees it.", Text: text, Error: problem, Button: "Resolve", Icon: templates.IconTick}
+		m.Alike = v.openAlike(st)
 	}
 	return m, nil
+}
+
+// nextOpen leads from the page of a system event to the next older one that is not
+// resolved, or to the newest, so that who works through them need not go back to
+// the list. A page of many events is that list itself.
+func (v *visit) nextOpen() *templates.Link {
+	id, ok := eventID(path.Base(v.URL.Path))
+	if !ok || path.Dir(v.URL.Path) != "/"+audit.KindSystemEvent.Path() {
+		return nil
+	}
+	f, err := v.parse(audit.KindSystemEvent, "is:unresolved")
+	if err != nil {
+		return nil
+	}
+	sel, err := v.server.Store.Select(v.Context(), f)
+	if err != nil {
+		return nil
+	}
+	for _, from := range []db.Page{{After: id, Limit: 1}, {Limit: 1}} {
+		// What was resolved is resolved, whether this can be looked up or not.
+		if rows, err := sel.List(v.Context(), from); err == nil && len(rows.Items) > 0 {
+			st := rows.Items[0]
+			return &templates.Link{Text: "The next open one", Href: eventPath(st.Kind, st.ID), Hint: cut(st.Get("title"), quoteLimit)}
+		}
+	}
+	return nil
+}
+
+// alikeLimit is how long a title is that others are looked up by, in bytes.
+const alikeLimit = 200
+
+// openAlike lists what is not resolved and has the title of an event, to be
+// resolved together.
+func (v *visit) openAlike(st *db.Stored) *templates.Link {
+	title := st.Get("title")
+	if title == "" || len(title) > alikeLimit {
+		return nil
+	}
+	q := "event:" + query.Quote(st.Get("event_type")) + " is:unresolved title:" + query.Quote(title)
+	return &templates.Link{Text: "Resolve it with others of this title", Href: v.listQuery(st.Kind, q, "select", "rows")}
 }
 
 // resolve marks one system event resolved.
@@ -149,7 +191,7 @@ func (s *Server) resolveMany(v *visit) (done, string, error) {
 	case err != nil:
 		return did, "", err
 	case len(ids) == 0:
-		return did, "", refuse(http.StatusBadRequest, "no event was selected, so nothing was done")
+		return did, "", v.noneSelected(audit.KindSystemEvent)
 	case problem != "":
 		return did, "", s.selectionAgain(v, audit.KindSystemEvent, resolveAction(), ids, note, problem)
 	}

@@ -58,11 +58,20 @@ func (s *Server) showUser(v *visit) (templ.Component, error) {
 		}
 		page.Sums = append(page.Sums, templates.Sum{Label: views[i].title(), Text: section.Count.Text, Href: section.Href})
 	}
+	known := p.total > 0
+	if !known && narrowed {
+		if known, err = p.known(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
-	case p.total == 0 && narrowed:
-		page.Lead = "Nothing was recorded of this user in this time."
+	case !known:
+		page.Lead, page.Sums = "Nothing was ever recorded of a user of that name or id.", nil
+		if page.Meant, err = p.meantName(); err != nil {
+			return nil, err
+		}
 	case p.total == 0:
-		page.Lead = "Nothing was recorded of a user of that name or id."
+		page.Lead = "Nothing was recorded of this user in this time."
 	default:
 		const day = "2 January 2006"
 		first, last := p.first.In(v.zone).Format(day), p.last.In(v.zone).Format(day)
@@ -71,7 +80,7 @@ func (s *Server) showUser(v *visit) (templ.Component, error) {
 			page.Lead = plural(p.total, "event") + " on " + first + ", the last " + ago(p.last, v.now) + "."
 		}
 	}
-	if p.total > 0 || narrowed {
+	if known {
 		page.When, err = p.when(p.timelinesOf(p.joint), p.period, "events of all kinds", func(q string) string { return p.same("q", q) })
 		if err != nil {
 			return nil, err
@@ -152,6 +161,42 @@ func (p *person) section(look *view) (templates.UserSection, error) {
 	}
 	section.Table = t.model(look.title()+" of this user, newest first", days)
 	return section, nil
+}
+
+// known says whether anything was recorded of the user, whenever it was.
+func (p *person) known() (bool, error) {
+	for _, kind := range audit.Kinds() {
+		if _, newest, err := p.glance(p.by(kind, "user", p.name)); err != nil || newest != nil {
+			return newest != nil, err
+		}
+	}
+	return false, nil
+}
+
+// meantName offers the names most like one that nobody has.
+func (p *person) meantName() ([]templates.Span, error) {
+	names := map[string]bool{}
+	for _, kind := range audit.Kinds() {
+		sel, err := p.server.Store.Select(p.Context(), p.everything(kind))
+		if err != nil {
+			return nil, err
+		}
+		facet, err := sel.Facet(p.Context(), "user", meantAmong)
+		if err != nil {
+			return nil, err
+		}
+		for _, value := range facet.Values {
+			names[value.Value] = true
+		}
+	}
+	var links []templates.Link
+	for _, name := range query.Similar(p.name, slices.Sorted(maps.Keys(names)), meantShown) {
+		links = append(links, templates.Link{Text: cut(name, nameLimit), Href: userPath(p.visit, name)})
+	}
+	if len(links) == 0 {
+		return nil, nil
+	}
+	return didYouMean(links), nil
 }
 
 // joint is the timeline of all kinds together.

@@ -127,3 +127,37 @@ func TestBarsOfAUser(t *testing.T) {
 		t.Errorf("a query that is not about time: %d", got.Code)
 	}
 }
+
+// TestUserNobodyKnows: the page of a name that nobody has says so whatever the time,
+// offers the names like it, and has no dates to walk through. Of a user who is known
+// a time without events keeps the way to others.
+func TestUserNobodyKnows(t *testing.T) {
+	s := newSite(t)
+	s.add(audit.KindAuditLog, map[string]string{"timestamp": at(time.Hour), "username": "maria.keller", "action": "VIEW"})
+	s.add(audit.KindLoginAttempt, map[string]string{"timestamp": at(time.Hour), "username": "marla.keller", "status": "FAILED"})
+	const never, steps, number = "Nothing was ever recorded of a user of that name or id.", `aria-label="Date"`, `<dl class="sums">`
+	for _, path := range []string{"/users?name=mariakeller", "/users?name=mariakeller&q=on:2026-03"} {
+		page := s.page("viewer", path)
+		if !strings.Contains(page, never) {
+			t.Errorf("%s does not say that nobody is called so", path)
+		}
+		for _, vain := range []string{steps, number} {
+			if strings.Contains(page, vain) {
+				t.Errorf("%s has %s, of nothing", path, vain)
+			}
+		}
+		all := links(t, page)
+		for _, name := range []string{"maria.keller", "marla.keller"} {
+			if all[name] != "/users?name="+name {
+				t.Errorf("%s offers %q for %s", path, all[name], name)
+			}
+		}
+	}
+	page := s.page("viewer", "/users?name=maria.keller&q=on:2001")
+	if !strings.Contains(page, steps) || !strings.Contains(page, number) || strings.Contains(page, never) || strings.Contains(page, "Did you mean") {
+		t.Error("a time without events of a user who is known looks like that of nobody")
+	}
+	if page := s.page("viewer", "/users?name=zz9"); strings.Contains(page, "Did you mean") {
+		t.Error("a name that is like no other is taken for one")
+	}
+}

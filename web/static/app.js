@@ -47,7 +47,7 @@ function keys() {
       case "k": step(-1); break;
       case "f": $$(".facets :is(summary, a)").find((e) => e.offsetParent)?.focus(); break;
       case "o": $("a:focus")?.click(); break;
-      case "x": $(".rows tr:focus-within input[name=id]")?.click(); break;
+      case "x": case "X": $(".rows tr:focus-within input[name=id]")?.dispatchEvent(new MouseEvent("click", event)); break;
       case "n": $("a[rel=next]")?.click(); break;
       case "p": $("a[rel=prev]")?.click(); break;
       case "g": leading = true; setTimeout(() => (leading = false), 1500); break;
@@ -99,25 +99,24 @@ function zones() {
 }
 
 function selection() {
-  const slot = $("[data-all]");
   const boxes = $$("input[name=id][form=selection]");
-  if (!slot || !boxes.length) return;
+  if (!boxes.length) return;
   const all = make("input", { type: "checkbox", ariaLabel: "Select all rows of this page" });
-  slot.append(all);
-  const said = $("[data-chosen]");
-  const tell = () => {
+  $("[data-all]").append(all);
+  let last = 0; // where Shift starts
+  const set = (some, to) => {
+    for (const b of some) b.checked = to.checked;
     const n = boxes.filter((b) => b.checked).length;
     all.checked = n === boxes.length;
-    all.indeterminate = n > 0 && n < boxes.length;
-    said.textContent = n ? `${n} of ${boxes.length} rows selected:` : "Choose rows,";
+    all.indeterminate = n && !all.checked;
+    $("[data-chosen]").textContent = n ? `${n} of ${boxes.length} rows selected:` : "Choose rows,";
   };
-  said.ariaLive = "polite";
-  all.addEventListener("change", () => {
-    for (const b of boxes) b.checked = all.checked;
-    tell();
-  });
-  for (const b of boxes) b.addEventListener("change", tell);
-  tell();
+  all.onclick = () => set(boxes, all);
+  boxes.forEach((b, i) => (b.onclick = (event) => {
+    set(event.shiftKey ? boxes.filter((_, j) => (j - i) * (j - last) <= 0) : [], b);
+    last = i;
+  }));
+  set([], all);
 }
 
 // suggestions: an ARIA combobox of what may come at the cursor.
@@ -144,15 +143,14 @@ function suggestions(input) {
   const choose = (n) => {
     const items = [...list.children];
     chosen = (n + items.length) % items.length;
-    items.forEach((item, i) => (item.ariaSelected = String(i === chosen)));
+    items.forEach((item, i) => (item.ariaSelected = i === chosen));
     items[chosen].scrollIntoView({ block: "nearest" });
     input.setAttribute("aria-activedescendant", items[chosen].id);
   };
   const accept = (n) => {
     const { text } = answer.items[n];
-    const start = units(answer.start), end = units(answer.end);
     const more = text.endsWith(":");
-    input.setRangeText(more ? text : text + " ", start, end, "end");
+    input.setRangeText(more ? text : text + " ", units(answer.start), units(answer.end), "end");
     close();
     if (more) ask();
   };
@@ -167,7 +165,7 @@ function suggestions(input) {
     }));
     chosen = -1;
     list.hidden = !answer.items.length;
-    input.ariaExpanded = String(!list.hidden);
+    input.ariaExpanded = !list.hidden;
     input.removeAttribute("aria-activedescendant");
   };
   async function ask() {

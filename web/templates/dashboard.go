@@ -38,7 +38,7 @@ type Sum struct {
 	Label  string // total actions
 	Text   string // 1,284,907
 	Href   string
-	Change string // "+4 %" against the days before, or ""
+	Change string // "+4 %" against the days before, "of 317 open", or ""
 	Spark  []int64
 	Alarm  bool // failed_logins, system_errors, unresolved_events where they call for somebody
 }

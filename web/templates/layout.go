@@ -36,8 +36,8 @@ type Assets struct{ Style, Script, Favicon string }
 type NavItem struct {
 	Label   string
 	Href    string
-	Current bool   // the page, or a page below it
-	Open    string // "7 open": what waits for a person, or ""
+	Current bool  // the page, or a page below it
+	Open    *Link // "7 open": what waits for a person, and where it is listed
 }
 
 // Search is the search box. It is a GET form with the field q.

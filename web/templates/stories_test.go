@@ -116,7 +116,7 @@ func layout(title string, current int) templates.Layout {
 			{Label: "Audit logs", Href: "list-audit.html"},
 			{Label: "Login attempts", Href: "list-login.html"},
 			{Label: "Data exports", Href: "list-export.html"},
-			{Label: "System events", Href: "list-system.html", Open: "7 open"},
+			{Label: "System events", Href: "list-system.html", Open: &templates.Link{Text: "7 open", Href: "list-system.html"}},
 		},
 		Search: &templates.Search{
 			Action: "/audit-logs", Kind: "audit_log", Label: "Search audit logs",

@@ -27,6 +27,7 @@ type Frame struct {
 type Resolution struct {
 	Steps   []Step // oldest first
 	Resolve *NoteForm
+	Alike   *Link // those that are open too and say the same
 	Reopen  *NoteForm
 	Refusal string // why the reader may do neither: the rule
 }

@@ -5,6 +5,7 @@ type UserPage struct {
 	Layout
 	Headline string // alice
 	Lead     string // "user 7; 18,402 events from 12 January 2024 to 3 minutes ago"
+	Meant    []Span // names like this one, where nobody has it
 	Sums     []Sum
 	When     *When
 	Facts    []Fact // addresses, agents, names
