@@ -202,15 +202,20 @@ func (s *site) load(kind audit.Kind, events []map[string]string) {
 	}
 }
 
-// find is the id of the newest event of an instant.
+// find is the id of the newest event of an instant, which a replica may have a moment
+// after it was recorded.
 func (s *site) find(kind audit.Kind, timestamp string) string {
 	s.Helper()
-	var list listed
-	s.data("viewer", "/"+kind.Path()+".json?limit=1&q="+url.QueryEscape("on:"+timestamp), &list)
-	if len(list.Items) == 0 {
-		s.Fatalf("no %s at %s", kind.Singular(), timestamp)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		var list listed
+		s.data("viewer", "/"+kind.Path()+".json?limit=1&q="+url.QueryEscape("on:"+timestamp), &list)
+		if len(list.Items) > 0 {
+			return list.Items[0]["id"].(string)
+		}
+		if !s.store.Replica() || time.Now().After(deadline) {
+			s.Fatalf("no %s at %s", kind.Singular(), timestamp)
+		}
 	}
-	return list.Items[0]["id"].(string)
 }
 
 // listed is a list as a program reads it.
